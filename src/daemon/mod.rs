@@ -1,0 +1,3 @@
+//! Start, reload and stop: one path.
+
+pub(crate) mod bus;

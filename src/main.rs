@@ -1,0 +1,10 @@
+//! keepalived-rs: VRRP failover, tracking and LVS health checking; a drop-in replacement for keepalived.
+#![allow(dead_code, reason = "the parts are being put together")]
+
+mod daemon;
+mod lvs;
+mod model;
+mod time;
+mod vrrp;
+
+fn main() {}

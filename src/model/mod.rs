@@ -1,0 +1,27 @@
+//! What the operator asked for: plain, immutable data, compared with `==` and shared as [`Arc`].
+//!
+//! Every value is final: defaults are filled in and references are resolved while the configuration is read. Runtime
+//! state never lives here. Source: keepalived.conf(5) as described by the keyword list.
+
+pub(crate) mod diff;
+pub(crate) mod global;
+pub(crate) mod lvs;
+pub(crate) mod net;
+pub(crate) mod track;
+pub(crate) mod vrrp;
+
+use std::sync::Arc;
+
+/// A whole configuration. [`Config::default`] is the empty one: start is a difference from it, stop a difference to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) global: Arc<global::Global>,
+    /// `vrrp_instance`, in file order.
+    pub(crate) instances: Vec<Arc<vrrp::Instance>>,
+    /// `vrrp_sync_group`, in file order; members name existing instances.
+    pub(crate) groups: Vec<Arc<vrrp::SyncGroup>>,
+    /// `vrrp_script`, in file order; only those that may run.
+    pub(crate) scripts: Vec<Arc<track::Script>>,
+    /// `virtual_server`, in file order.
+    pub(crate) virtual_servers: Vec<Arc<lvs::VirtualServer>>,
+}

@@ -1,0 +1,249 @@
+//! `vrrp_instance` and `vrrp_sync_group`. Source: keepalived.conf(5), RFC 3768, RFC 9568.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU8;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::global::Global;
+use super::net::{Family, IfName, VirtualAddress};
+use super::track::{InterfaceTrack, NotifyScript, ScriptTrack};
+
+/// `virtual_router_id`, 1..=255.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Vrid(pub(crate) NonZeroU8);
+
+impl fmt::Display for Vrid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `priority`, 1..=255. On the wire 0 means "the master resigns"; that is never a configured value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Priority(pub(crate) NonZeroU8);
+
+impl Priority {
+    /// 255: the router owns the addresses (RFC 9568 §6.1).
+    pub(crate) const OWNER: Self = Self(NonZeroU8::MAX);
+    /// 100, where neither `priority` nor `state MASTER` is given.
+    pub(crate) const DEFAULT: Self = Self(match NonZeroU8::new(100) {
+        Some(n) => n,
+        None => NonZeroU8::MIN,
+    });
+
+    /// `None` for 0.
+    pub(crate) fn new(n: u8) -> Option<Self> {
+        NonZeroU8::new(n).map(Self)
+    }
+
+    pub(crate) fn get(self) -> u8 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `version` / `vrrp_version`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Version {
+    /// RFC 3768; intervals in whole seconds.
+    V2,
+    /// RFC 9568 (and 5798); intervals in centiseconds.
+    V3,
+}
+
+/// `state`: where an owner starts. Any other router starts as BACKUP whatever this says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum InitialState {
+    Backup,
+    Master,
+}
+
+/// `authentication`, version 2 only.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Auth {
+    None,
+    /// `auth_type PASS`: 8 octets, zero padded, sent in clear text (RFC 2338 §5.3.6.2).
+    Pass([u8; 8]),
+}
+
+/// Never shows the key.
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "None",
+            Self::Pass(_) => "Pass(********)",
+        })
+    }
+}
+
+/// Gratuitous ARP and unsolicited neighbour advertisement timing: `garp_master_*`, `garp_lower_prio_*`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Garp {
+    /// `garp_master_delay`: seconds until the second burst, 0 = none, default 5.
+    pub(crate) master_delay: Duration,
+    /// `garp_master_repeat`: packets per address and burst, ≥ 1, default 5.
+    pub(crate) master_repeat: u32,
+    /// `garp_master_refresh`: seconds between refreshes while MASTER, 0 = never (default).
+    pub(crate) master_refresh: Duration,
+    /// `garp_master_refresh_repeat`: packets per address and refresh, ≥ 1, default 1.
+    pub(crate) master_refresh_repeat: u32,
+    /// `garp_lower_prio_delay`: seconds until the second burst after a lower priority advert, default `master_delay`.
+    pub(crate) lower_prio_delay: Duration,
+    /// `garp_lower_prio_repeat`: packets per address, 0 = none, default `master_repeat`.
+    pub(crate) lower_prio_repeat: u32,
+}
+
+impl Default for Garp {
+    fn default() -> Self {
+        Self {
+            master_delay: Duration::from_secs(5),
+            master_repeat: 5,
+            master_refresh: Duration::ZERO,
+            master_refresh_repeat: 1,
+            lower_prio_delay: Duration::from_secs(5),
+            lower_prio_repeat: 5,
+        }
+    }
+}
+
+/// The `notify*` keywords of an instance or a group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Notify {
+    /// `notify_master`, and so on: called with the configured arguments only.
+    pub(crate) master: Option<Arc<NotifyScript>>,
+    pub(crate) backup: Option<Arc<NotifyScript>>,
+    pub(crate) fault: Option<Arc<NotifyScript>>,
+    pub(crate) stop: Option<Arc<NotifyScript>>,
+    /// `notify`: called with `INSTANCE|GROUP`, name, state and priority after the configured arguments.
+    pub(crate) any: Option<Arc<NotifyScript>>,
+}
+
+/// What the wire sees of an instance: its identity across reloads. The name is not part of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct InstanceKey {
+    pub(crate) interface: IfName,
+    pub(crate) family: Family,
+    pub(crate) vrid: Vrid,
+    /// Multicast group, in which the instance listens.
+    pub(crate) group: IpAddr,
+}
+
+/// One `vrrp_instance`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Instance {
+    /// Name of the block; unique.
+    pub(crate) name: Arc<str>,
+    /// `interface`.
+    pub(crate) interface: IfName,
+    /// That of the first virtual address; IPv4 without one.
+    pub(crate) family: Family,
+    /// `virtual_router_id`, 1..=255.
+    pub(crate) vrid: Vrid,
+    /// `version`, default `vrrp_version` for IPv4, 3 for IPv6.
+    pub(crate) version: Version,
+    /// `priority`, 1..=255, default 100, or 255 with `state MASTER`.
+    pub(crate) priority: Priority,
+    /// Seconds between advertisements: 1..=255 in version 2, 0.01..=40.95 in version 3, default 1; RFC 9568 §6.1
+    /// Advertisement_Interval.
+    pub(crate) advert_int: Duration,
+    /// `state`, default BACKUP, or MASTER for an owner.
+    pub(crate) initial_state: InitialState,
+    /// False with `nopreempt`: a lower-priority master is left alone (RFC 9568 §6.1 Preempt_Mode).
+    pub(crate) preempt: bool,
+    /// `preempt_delay`: seconds a lower-priority master is left alone, 0..=1000, default 0.
+    pub(crate) preempt_delay: Duration,
+    /// `authentication`.
+    pub(crate) auth: Auth,
+    /// `mcast_src_ip`: source of advertisements, default the first address of the interface.
+    pub(crate) source: Option<IpAddr>,
+    /// `vrrp_mcast_group4` / `6`, default 224.0.0.18 / ff02::12.
+    pub(crate) mcast_group: IpAddr,
+    /// `virtual_ipaddress`: listed in advertisements, in this order.
+    pub(crate) addresses: Vec<VirtualAddress>,
+    /// `virtual_ipaddress_excluded`: set and announced, not listed in advertisements.
+    pub(crate) excluded: Vec<VirtualAddress>,
+    /// `track_interface`, without the instance's own interface.
+    pub(crate) track_interfaces: Vec<InterfaceTrack>,
+    /// `track_script`.
+    pub(crate) track_scripts: Vec<ScriptTrack>,
+    /// The state of `interface` does not matter: `dont_track_primary`.
+    pub(crate) dont_track_primary: bool,
+    pub(crate) garp: Garp,
+    /// `down_timer_adverts`: missed advertisements until the master is down, 1..=100, default 3.
+    pub(crate) down_timer_adverts: u32,
+    /// `lower_prio_no_advert`: do not answer a lower-priority master at once.
+    pub(crate) lower_prio_no_advert: bool,
+    /// `higher_prio_send_advert`: send one advertisement before giving way.
+    pub(crate) higher_prio_send_advert: bool,
+    /// `skip_check_adv_addr`: trust the address list of a master already known.
+    pub(crate) skip_check_adv_addr: bool,
+    pub(crate) notify: Notify,
+}
+
+impl Instance {
+    /// An instance with every default in place; family IPv4 and no addresses.
+    pub(crate) fn new(name: &str, interface: IfName, vrid: Vrid, global: &Global) -> Self {
+        Self {
+            name: name.into(),
+            interface,
+            family: Family::V4,
+            vrid,
+            version: global.vrrp_version,
+            priority: Priority::DEFAULT,
+            advert_int: Duration::from_secs(1),
+            initial_state: InitialState::Backup,
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            auth: Auth::None,
+            source: None,
+            mcast_group: global.vrrp_mcast_group4.into(),
+            addresses: Vec::new(),
+            excluded: Vec::new(),
+            track_interfaces: Vec::new(),
+            track_scripts: Vec::new(),
+            dont_track_primary: false,
+            garp: global.garp.clone(),
+            down_timer_adverts: 3,
+            lower_prio_no_advert: false,
+            higher_prio_send_advert: false,
+            skip_check_adv_addr: false,
+            notify: Notify::default(),
+        }
+    }
+
+    /// See [`InstanceKey`].
+    pub(crate) fn key(&self) -> InstanceKey {
+        InstanceKey {
+            interface: self.interface.clone(),
+            family: self.family,
+            vrid: self.vrid,
+            group: self.mcast_group,
+        }
+    }
+
+    /// Address owner: priority 255 (RFC 9568 §6.1).
+    pub(crate) fn is_owner(&self) -> bool {
+        self.priority == Priority::OWNER
+    }
+}
+
+/// One `vrrp_sync_group`: its members change state together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SyncGroup {
+    /// Name of the block; unique among groups.
+    pub(crate) name: Arc<str>,
+    /// `group`: names of existing instances, in file order; each instance is in one group at most.
+    pub(crate) members: Vec<Arc<str>>,
+    /// `track_interface`: applies to every member.
+    pub(crate) track_interfaces: Vec<InterfaceTrack>,
+    /// `track_script`: applies to every member.
+    pub(crate) track_scripts: Vec<ScriptTrack>,
+    pub(crate) notify: Notify,
+}
