@@ -4,7 +4,9 @@
 mod daemon;
 mod lvs;
 mod model;
+mod notify;
 mod time;
+mod track;
 mod vrrp;
 
 fn main() {}
