@@ -5,6 +5,7 @@ mod daemon;
 mod lvs;
 mod model;
 mod notify;
+mod sys;
 mod time;
 mod track;
 mod vrrp;

@@ -1,0 +1,84 @@
+//! File descriptors that the runtime watches: the one place that registers a descriptor with the reactor.
+//!
+//! Never blocks: what is registered here must be non-blocking. Source: epoll(7).
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// An owned descriptor that knows its number for as long as it lives, as the reactor needs it.
+#[derive(Debug)]
+struct Owned(OwnedFd);
+
+impl AsRawFd for Owned {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// A non-blocking descriptor together with its place in the reactor. Closes it when dropped.
+#[derive(Debug)]
+pub(crate) struct WatchedFd(AsyncFd<Owned>);
+
+impl WatchedFd {
+    /// Watches for readability only. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// When the reactor refuses the descriptor (a regular file, no more watches).
+    pub(crate) fn readable_only(fd: OwnedFd) -> io::Result<Self> {
+        Self::with(fd, Interest::READABLE)
+    }
+
+    /// Watches for readability and writability. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// As [`WatchedFd::readable_only`].
+    pub(crate) fn both_ways(fd: OwnedFd) -> io::Result<Self> {
+        Self::with(fd, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn with(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
+        // SAFETY: `Owned` returns the same open descriptor for its whole life, hands it to nobody else, and `AsyncFd`
+        // deregisters it before it is closed.
+        unsafe { AsyncFd::register_with_interest(Owned(fd), interest) }
+            .map(Self)
+            .map_err(|e| e.into_parts().1)
+    }
+
+    /// Waits until the descriptor may be readable. Stays so until [`WatchedFd::read`] found nothing.
+    /// Cancel safe.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.0.readable().await.map(drop)
+    }
+
+    /// Waits until the descriptor may be writable. Cancel safe.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.0.writable().await.map(drop)
+    }
+
+    /// One non-blocking attempt. `WouldBlock` makes [`WatchedFd::readable`] wait for the next arrival.
+    pub(crate) fn read<R>(
+        &self,
+        attempt: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.0
+            .try_io(Interest::READABLE, |owned| attempt(owned.0.as_fd()))
+    }
+
+    /// One non-blocking attempt. `WouldBlock` makes [`WatchedFd::writable`] wait for room.
+    pub(crate) fn write<R>(
+        &self,
+        attempt: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.0
+            .try_io(Interest::WRITABLE, |owned| attempt(owned.0.as_fd()))
+    }
+}
+
+impl AsFd for WatchedFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.get_ref().0.as_fd()
+    }
+}
