@@ -4,6 +4,8 @@
 //! frames, interface facts and tracker verdicts, and carries out its actions in order.
 //! Sources: RFC 3768, RFC 9568; departures that keepalived makes are marked `// keepalived:`.
 
+pub(crate) mod task;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
