@@ -5,6 +5,7 @@ mod daemon;
 mod lvs;
 mod model;
 mod notify;
+mod reconcile;
 mod sys;
 mod time;
 mod track;
