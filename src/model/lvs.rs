@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::diff::{Keyed, Reload};
 use crate::lvs::checker::Check;
 
 /// `protocol`, the transport of a virtual server. The discriminant is the IP protocol number.
@@ -75,6 +76,21 @@ pub(crate) struct VirtualServer {
     pub(crate) sorry_server: Option<SorryServer>,
 }
 
+impl Keyed for VirtualServer {
+    type Key = ServiceKey;
+
+    fn key(&self) -> ServiceKey {
+        self.key
+    }
+}
+
+impl VirtualServer {
+    /// How a running virtual server takes `new`: the kernel and the quorum follow every change without a restart.
+    pub(crate) fn reload_class(&self, new: &Self) -> Reload {
+        Reload::of(false, self != new)
+    }
+}
+
 /// `sorry_server`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SorryServer {
@@ -97,6 +113,14 @@ pub(crate) struct RealServer {
     pub(crate) uthreshold: u32,
     pub(crate) lthreshold: u32,
     pub(crate) checkers: Vec<Checker>,
+}
+
+impl Keyed for RealServer {
+    type Key = SocketAddr;
+
+    fn key(&self) -> SocketAddr {
+        self.addr
+    }
 }
 
 /// One checker of a real server: timing here, what to do in [`Check`]. All inheritance is resolved.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::diff::{Keyed, Reload};
 use super::net::IfName;
 
 /// A weight on the priority, -253..=253. `Fault`: weight 0, the tracker decides whether the instance may run at all.
@@ -58,6 +59,36 @@ pub(crate) struct Script {
     pub(crate) fall: u32,
     /// `init_fail`: counts as bad until the first result.
     pub(crate) init_fail: bool,
+}
+
+impl Keyed for Script {
+    type Key = Arc<str>;
+
+    fn key(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+}
+
+impl Script {
+    /// How a running script takes `new`: another command is another script, whose verdict starts anew.
+    pub(crate) fn reload_class(&self, new: &Self) -> Reload {
+        let Self {
+            name: _,
+            command,
+            interval,
+            timeout,
+            rise,
+            fall,
+            init_fail,
+        } = new;
+        let restart = *command != self.command;
+        let adjust = *interval != self.interval
+            || *timeout != self.timeout
+            || *rise != self.rise
+            || *fall != self.fall
+            || *init_fail != self.init_fail;
+        Reload::of(restart, adjust)
+    }
 }
 
 /// One line of `track_script`; weight and `reverse` default to those of the `vrrp_script`.

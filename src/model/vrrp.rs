@@ -6,6 +6,7 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::diff::{Keyed, Reload};
 use super::global::Global;
 use super::net::{Family, IfName, VirtualAddress};
 use super::track::{InterfaceTrack, NotifyScript, ScriptTrack};
@@ -218,19 +219,75 @@ impl Instance {
         }
     }
 
-    /// See [`InstanceKey`].
-    pub(crate) fn key(&self) -> InstanceKey {
+    /// How a running instance takes `new`. Only another packet format needs a fresh start; addresses, trackers and
+    /// timers are adjusted without a transition.
+    pub(crate) fn reload_class(&self, new: &Self) -> Reload {
+        // Key: `_`. No `..`: every new field must be classed.
+        let Self {
+            interface: _,
+            family: _,
+            vrid: _,
+            mcast_group: _,
+            version,
+            name,
+            priority,
+            advert_int,
+            initial_state,
+            preempt,
+            preempt_delay,
+            auth,
+            source,
+            addresses,
+            excluded,
+            track_interfaces,
+            track_scripts,
+            dont_track_primary,
+            garp,
+            down_timer_adverts,
+            lower_prio_no_advert,
+            higher_prio_send_advert,
+            skip_check_adv_addr,
+            notify,
+        } = new;
+        let restart = *version != self.version;
+        let adjust = *name != self.name
+            || *priority != self.priority
+            || *advert_int != self.advert_int
+            || *initial_state != self.initial_state
+            || *preempt != self.preempt
+            || *preempt_delay != self.preempt_delay
+            || *auth != self.auth
+            || *source != self.source
+            || *addresses != self.addresses
+            || *excluded != self.excluded
+            || *track_interfaces != self.track_interfaces
+            || *track_scripts != self.track_scripts
+            || *dont_track_primary != self.dont_track_primary
+            || *garp != self.garp
+            || *down_timer_adverts != self.down_timer_adverts
+            || *lower_prio_no_advert != self.lower_prio_no_advert
+            || *higher_prio_send_advert != self.higher_prio_send_advert
+            || *skip_check_adv_addr != self.skip_check_adv_addr
+            || *notify != self.notify;
+        Reload::of(restart, adjust)
+    }
+
+    /// Address owner: priority 255 (RFC 9568 §6.1).
+    pub(crate) fn is_owner(&self) -> bool {
+        self.priority == Priority::OWNER
+    }
+}
+
+impl Keyed for Instance {
+    type Key = InstanceKey;
+
+    fn key(&self) -> InstanceKey {
         InstanceKey {
             interface: self.interface.clone(),
             family: self.family,
             vrid: self.vrid,
             group: self.mcast_group,
         }
-    }
-
-    /// Address owner: priority 255 (RFC 9568 §6.1).
-    pub(crate) fn is_owner(&self) -> bool {
-        self.priority == Priority::OWNER
     }
 }
 
@@ -246,4 +303,12 @@ pub(crate) struct SyncGroup {
     /// `track_script`: applies to every member.
     pub(crate) track_scripts: Vec<ScriptTrack>,
     pub(crate) notify: Notify,
+}
+
+impl Keyed for SyncGroup {
+    type Key = Arc<str>;
+
+    fn key(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
 }

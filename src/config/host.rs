@@ -1,0 +1,83 @@
+//! What reading a configuration asks of the machine, as a trait, so that tests decide what the machine is like.
+
+use std::path::{Path, PathBuf};
+
+/// Longest file that is read, in octets; several times the largest configuration we want to be fast with.
+pub(crate) const MAX_FILE: u64 = 256 << 20;
+
+/// Why a file could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadError {
+    /// There is no such file.
+    Missing,
+    /// A directory, a FIFO, a device; or an execute permission bit is set.
+    NotPlain,
+    /// Permissions, or the medium.
+    Denied,
+    /// Longer than [`MAX_FILE`].
+    TooLong,
+}
+
+/// A network interface, as far as the configuration cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Interface {
+    /// `IFF_LOOPBACK`: no instance can run on it.
+    pub(crate) loopback: bool,
+}
+
+/// An entry of the user data base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    /// Its primary group.
+    pub(crate) gid: u32,
+}
+
+/// What a path component is (`lstat(2)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileFacts {
+    pub(crate) kind: FileKind,
+    /// Permission bits, `0o7777`.
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// The kinds of files that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Regular,
+    Directory,
+    Symlink,
+    Other,
+}
+
+/// The machine. Nothing here changes it.
+pub(crate) trait Host {
+    /// The whole content of a regular, non-executable file; never waits (a FIFO is refused, not opened).
+    fn read(&self, path: &Path) -> Result<Vec<u8>, ReadError>;
+    /// Names in a directory without `.` and `..`, in any order; empty when it cannot be read.
+    fn list(&self, dir: &Path) -> Vec<String>;
+    /// Facts about the path itself, a link not followed.
+    fn lstat(&self, path: &Path) -> Option<FileFacts>;
+    /// The path without links (`realpath(3)`).
+    fn real_path(&self, path: &Path) -> Option<PathBuf>;
+    /// The working directory.
+    fn cwd(&self) -> PathBuf;
+    /// The interface of that name in the daemon's network namespace.
+    fn interface(&self, name: &str) -> Option<Interface>;
+    /// A user by name.
+    fn user(&self, name: &str) -> Option<User>;
+    /// A group's number by name.
+    fn group(&self, name: &str) -> Option<u32>;
+    /// Who the daemon runs as.
+    fn myself(&self) -> User;
+    /// `uname -n`.
+    fn node_name(&self) -> String;
+    /// An environment variable.
+    fn env(&self, name: &str) -> Option<String>;
+    /// Seconds since the epoch: the seed of `${_RANDOM}`.
+    fn seconds(&self) -> u64;
+    /// Processors that are online, ≥ 1.
+    fn cpus(&self) -> usize;
+}

@@ -1,0 +1,104 @@
+//! Configuration: text → (model, diagnostics). It does not stop at the first error and changes nothing on the machine.
+//!
+//! `source` (files, findings) ← `lex` (characters) ← `expand` (lines) ← `tree` (blocks) ← `table` (keywords in general) ←
+//! `blocks` (each keyword) ← `link` (what needs more than one statement). Source: keepalived.conf(5).
+
+pub(crate) mod code;
+pub(crate) mod host;
+pub(crate) mod source;
+
+use std::sync::Arc;
+
+use self::host::Host;
+use self::source::{Code, Diag, Diags, Files, Outcome, Weight};
+use crate::model::Config;
+
+/// What the command line says about reading the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LoadOptions {
+    /// `-f`: a path or a glob pattern. Default `/etc/keepalived/keepalived.conf`.
+    pub(crate) path: String,
+    /// `-i`: what `@id` lines are compared with. Default the node name up to the first dot.
+    pub(crate) config_id: Option<String>,
+    /// `-e`: a missing include is an error.
+    pub(crate) strict_includes: bool,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            path: "/etc/keepalived/keepalived.conf".into(),
+            config_id: None,
+            strict_includes: false,
+        }
+    }
+}
+
+/// How loudly a message is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loudness {
+    /// Worth knowing: an `info` line of the daemon; `-t` shows it too.
+    Note,
+    /// A `warn` line of the daemon that `-t` does not show.
+    Log,
+    /// A complaint: a `warn` line of the daemon; `-t` shows it.
+    Complaint,
+}
+
+/// What was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// Everything that could be understood. Run it only when [`Loaded::refusal`] is `None`.
+    pub(crate) config: Arc<Config>,
+    /// Findings by place.
+    pub(crate) diags: Vec<Diag>,
+    /// The files that the places in `diags` name.
+    pub(crate) files: Files,
+    outcome: Outcome,
+}
+
+impl Loaded {
+    /// The exit code of `-t`.
+    pub(crate) fn test_exit(&self) -> u8 {
+        self.outcome.test_exit()
+    }
+
+    /// Why the daemon must not run this: its exit code, 2 (unusable) or 6 (no file). On reload: the old configuration
+    /// stays in force.
+    pub(crate) fn refusal(&self) -> Option<u8> {
+        self.outcome.refusal(false)
+    }
+
+    /// The findings in keepalived's form, by place.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = (Loudness, String)> + '_ {
+        self.diags.iter().map(|d| {
+            let loudness = match d.weight {
+                Weight::Note => Loudness::Note,
+                Weight::Log => Loudness::Log,
+                Weight::NoFile
+                | Weight::Fatal
+                | Weight::Complaint
+                | Weight::Unusable
+                | Weight::Security
+                | Weight::Missing
+                | Weight::Include => Loudness::Complaint,
+            };
+            (loudness, d.message(&self.files))
+        })
+    }
+}
+
+/// Reads the configuration that `options` names. Every problem is a finding in [`Loaded::diags`].
+pub(crate) fn load(options: &LoadOptions, host: &dyn Host) -> Loaded {
+    let (files, mut diags) = (Files::default(), Diags::default());
+    if let Err(e) = host.read(options.path.as_ref()) {
+        let text = format!("Unable to read configuration file {}: {e:?}", options.path);
+        diags.push(Diag::bare(None, Code::NoFile, text));
+    }
+    Loaded {
+        config: Arc::default(),
+        outcome: diags.outcome(),
+        diags: diags.into_sorted(),
+        files,
+    }
+}

@@ -1,0 +1,136 @@
+//! The machine that the configuration is read on: [`Host`] over the standard library and `nix`. It changes nothing.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::net::if_::InterfaceFlags;
+use nix::unistd;
+
+use crate::config::host::{FileFacts, FileKind, Host, Interface, MAX_FILE, ReadError, User};
+
+/// A snapshot of the interfaces of the current network namespace; everything else is looked up when asked.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    interfaces: HashMap<String, Interface>,
+}
+
+impl Machine {
+    /// Reads the interfaces of the network namespace this thread is in; make a new one for every load.
+    ///
+    /// # Errors
+    /// When the kernel does not list them (`getifaddrs(3)`).
+    pub(crate) fn snapshot() -> io::Result<Self> {
+        let interfaces = nix::ifaddrs::getifaddrs()?
+            .map(|i| {
+                let loopback = i.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+                (i.interface_name, Interface { loopback })
+            })
+            .collect();
+        Ok(Self { interfaces })
+    }
+}
+
+impl Host for Machine {
+    fn read(&self, path: &Path) -> Result<Vec<u8>, ReadError> {
+        let of = |e: io::Error| match e.kind() == io::ErrorKind::NotFound {
+            true => ReadError::Missing,
+            false => ReadError::Denied,
+        };
+        // The kind is looked at before opening: opening a FIFO waits, opening a device may do anything.
+        let about = fs::metadata(path).map_err(of)?;
+        if !about.is_file() || about.mode() & 0o111 != 0 {
+            return Err(ReadError::NotPlain);
+        }
+        let file: File = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open(path)
+            .map_err(of)?;
+        if about.len() > MAX_FILE {
+            return Err(ReadError::TooLong);
+        }
+        // A file of /proc says that it is empty, and any file may grow meanwhile.
+        let mut content = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0));
+        file.take(MAX_FILE + 1).read_to_end(&mut content).map_err(of)?;
+        match content.len() as u64 > MAX_FILE {
+            true => Err(ReadError::TooLong),
+            false => Ok(content),
+        }
+    }
+
+    fn list(&self, dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).into_iter().flatten();
+        entries
+            .filter_map(|e| e.ok()?.file_name().into_string().ok())
+            .collect()
+    }
+
+    fn lstat(&self, path: &Path) -> Option<FileFacts> {
+        let about = fs::symlink_metadata(path).ok()?;
+        let t = about.file_type();
+        let kind = match () {
+            () if t.is_symlink() => FileKind::Symlink,
+            () if t.is_dir() => FileKind::Directory,
+            () if t.is_file() => FileKind::Regular,
+            () => FileKind::Other,
+        };
+        Some(FileFacts {
+            kind,
+            mode: about.mode() & 0o7777,
+            uid: about.uid(),
+            gid: about.gid(),
+        })
+    }
+
+    fn real_path(&self, path: &Path) -> Option<PathBuf> {
+        fs::canonicalize(path).ok()
+    }
+
+    fn cwd(&self) -> PathBuf {
+        std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
+    }
+
+    fn interface(&self, name: &str) -> Option<Interface> {
+        self.interfaces.get(name).copied()
+    }
+
+    fn user(&self, name: &str) -> Option<User> {
+        let u = unistd::User::from_name(name).ok()??;
+        Some(User {
+            uid: u.uid.as_raw(),
+            gid: u.gid.as_raw(),
+        })
+    }
+
+    fn group(&self, name: &str) -> Option<u32> {
+        Some(unistd::Group::from_name(name).ok()??.gid.as_raw())
+    }
+
+    fn myself(&self) -> User {
+        User {
+            uid: unistd::geteuid().as_raw(),
+            gid: unistd::getegid().as_raw(),
+        }
+    }
+
+    fn node_name(&self) -> String {
+        let name = unistd::gethostname().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn seconds(&self) -> u64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |d| d.as_secs())
+    }
+
+    fn cpus(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+}
