@@ -1,6 +1,7 @@
 //! keepalived-rs: VRRP failover, tracking and LVS health checking; a drop-in replacement for keepalived.
 #![allow(dead_code, reason = "the parts are being put together")]
 
+mod config;
 mod daemon;
 mod lvs;
 mod model;

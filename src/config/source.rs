@@ -168,7 +168,10 @@ impl Outcome {
             (Weight::Complaint, 5),
             (Weight::Fatal, 4),
         ];
-        by_weight.into_iter().find(|(w, _)| self.has(*w)).map_or(0, |(_, code)| code)
+        by_weight
+            .into_iter()
+            .find(|(w, _)| self.has(*w))
+            .map_or(0, |(_, code)| code)
     }
 
     /// Why the daemon ends: 6 no file or a refused include, 2 unusable or (with `strict`, `reload_check_config`) any
@@ -218,7 +221,8 @@ impl Diags {
 
     /// All that were kept, by place; those without a place last.
     pub(crate) fn into_sorted(mut self) -> Vec<Diag> {
-        self.list.sort_by_key(|d| (d.span.is_none(), d.span.map(|s| (s.file, s.line, s.col))));
+        self.list
+            .sort_by_key(|d| (d.span.is_none(), d.span.map(|s| (s.file, s.line, s.col))));
         if self.left_out > 0 {
             let text = format!("{} more complaints are not shown", self.left_out);
             self.list.push(Diag::bare(None, Code::TooMany, text));
@@ -240,17 +244,26 @@ mod tests {
     #[test]
     fn the_exit_code_of_a_test_follows_the_classes() {
         assert_eq!(outcome(&[]).test_exit(), 0);
-        assert_eq!(outcome(&[Weight::Note, Weight::Log, Weight::NoFile]).test_exit(), 0);
+        assert_eq!(
+            outcome(&[Weight::Note, Weight::Log, Weight::NoFile]).test_exit(),
+            0
+        );
         assert_eq!(outcome(&[Weight::Fatal]).test_exit(), 4);
         assert_eq!(outcome(&[Weight::Fatal, Weight::Complaint]).test_exit(), 5);
-        assert_eq!(outcome(&[Weight::Security, Weight::Unusable]).test_exit(), 6);
+        assert_eq!(
+            outcome(&[Weight::Security, Weight::Unusable]).test_exit(),
+            6
+        );
         assert_eq!(outcome(&[Weight::Security, Weight::Missing]).test_exit(), 2);
         assert_eq!(outcome(&[Weight::Include]).test_exit(), 6);
     }
 
     #[test]
     fn the_daemon_runs_with_whatever_could_be_understood() {
-        assert_eq!(outcome(&[Weight::Complaint, Weight::Security]).refusal(false), None);
+        assert_eq!(
+            outcome(&[Weight::Complaint, Weight::Security]).refusal(false),
+            None
+        );
         assert_eq!(outcome(&[Weight::Complaint]).refusal(true), Some(2));
         assert_eq!(outcome(&[Weight::Unusable]).refusal(false), Some(2));
         assert_eq!(outcome(&[Weight::Missing]).refusal(false), Some(2));

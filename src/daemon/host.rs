@@ -54,7 +54,9 @@ impl Host for Machine {
         }
         // A file of /proc says that it is empty, and any file may grow meanwhile.
         let mut content = Vec::with_capacity(usize::try_from(about.len()).unwrap_or(0));
-        file.take(MAX_FILE + 1).read_to_end(&mut content).map_err(of)?;
+        file.take(MAX_FILE + 1)
+            .read_to_end(&mut content)
+            .map_err(of)?;
         match content.len() as u64 > MAX_FILE {
             true => Err(ReadError::TooLong),
             false => Ok(content),

@@ -1,3 +1,4 @@
 //! Start, reload and stop: one path.
 
 pub(crate) mod bus;
+pub(crate) mod host;
