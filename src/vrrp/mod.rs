@@ -6,12 +6,16 @@
 
 pub(crate) mod task;
 
+pub(crate) mod desired;
+pub(crate) mod router;
+
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::daemon::bus::{Notice, TrackerUpdate};
+use crate::daemon::bus::{Notice, Release, TrackerUpdate, VrrpState};
 use crate::model::Config;
-use crate::model::net::{IfName, VirtualAddress};
+use crate::model::net::{Family, IfName, VirtualAddress};
 
 /// Index of a network interface, as the kernel numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +38,8 @@ pub(crate) struct InterfaceFacts {
     pub(crate) mtu: u32,
     /// Link-layer address; all zero where there is none.
     pub(crate) mac: [u8; 6],
+    /// `net.ipv6.conf.IF.forwarding`: neighbour advertisements carry the Router flag.
+    pub(crate) forwarding: bool,
     /// In the kernel's order: address and prefix length. IPv6 addresses that are tentative or failed are left out.
     pub(crate) addrs: Vec<(IpAddr, u8)>,
 }
@@ -66,8 +72,9 @@ pub(crate) enum Event {
     Wake,
     /// Start or reload.
     Apply(Arc<Config>),
-    /// Stop: resign everywhere, want nothing in the kernel any more.
-    Stop,
+    /// Stop: resign everywhere, want nothing in the kernel any more (or, with [`Release::Nothing`], leave silently and
+    /// let everything stay). The core is done once every [`Action::Converge`] is answered.
+    Stop(Release),
     /// A packet for one of our sockets.
     Heard(Frame),
     /// An interface appeared or changed.
@@ -76,7 +83,8 @@ pub(crate) enum Event {
     InterfaceGone(IfIndex),
     /// A tracker has a verdict.
     Tracker(TrackerUpdate),
-    /// What [`Action::Converge`] asked for is done (or could not be done: the rest is in force).
+    /// What [`Action::Converge`] asked for is done (or could not be done: the rest is in force). Exactly one for each
+    /// `Converge`, in their order, also when the instance is gone by then: the core counts them.
     Converged(InstanceId),
     /// Somebody else deleted this address, which the instance holds.
     AddressLost {
@@ -98,17 +106,165 @@ pub(crate) enum Action {
     },
     /// Send an Ethernet frame (gratuitous ARP, neighbour advertisement) after all kernel work asked for before.
     SendFrame { interface: IfIndex, octets: Vec<u8> },
-    /// Make the kernel hold what `desired` says for this instance; answered by [`Event::Converged`].
+    /// Make the kernel hold what [`router::Router::desired`] says for this instance (read it when carrying this out);
+    /// answered by [`Event::Converged`].
     Converge(InstanceId),
+    /// The set of sockets that must be open has changed: [`router::Router::sockets`].
+    Listen,
     /// Tell the daemon (scripts, FIFOs, mail).
     Notice(Notice),
     /// Tell the operator.
     Report(Report),
 }
 
-/// What the operator must see. `task.rs` words it; keepalived's words where people search for them.
+/// A socket that must be open: all instances of one family on one interface and multicast group share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Socket {
+    pub(crate) interface: IfIndex,
+    /// Multicast group to join and to bind to; its family is the socket's.
+    pub(crate) group: IpAddr,
+}
+
+/// What the operator must see. `task.rs` words it; keepalived's words where people search for them. The names are those
+/// of instances, or of groups where a field says `group`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Report {}
+pub(crate) enum Report {
+    /// `(NAME) Entering X STATE`; `init`: the first state after start or after an instance was added.
+    Entered {
+        instance: Arc<str>,
+        state: VrrpState,
+        init: bool,
+    },
+    /// Why an instance cannot run: one for each cause when it appears, before `Entered`.
+    Fault {
+        instance: Arc<str>,
+        cause: FaultCause,
+    },
+    /// `VRRP_Group(GROUP) Syncing instances to X state`.
+    Syncing { group: Arc<str>, state: VrrpState },
+    /// `Receive advertisement timeout`: the master is silent. Detail.
+    MasterDown { instance: Arc<str> },
+    /// The master is another one than before. Detail.
+    MasterIs { instance: Arc<str>, master: IpAddr },
+    /// Backup: a master of lower priority was not obeyed. Once for each master.
+    LowerPriorityIgnored {
+        instance: Arc<str>,
+        from: IpAddr,
+        priority: u8,
+        ours: u8,
+    },
+    /// Backup: the master resigned. Detail.
+    MasterResigned { instance: Arc<str>, from: IpAddr },
+    /// Master: another master of lower rank was heard and told. Once for each peer.
+    LowerPriorityHeard {
+        instance: Arc<str>,
+        from: IpAddr,
+        priority: u8,
+        ours: u8,
+    },
+    /// Master: a better master was heard; we give way.
+    HigherPriorityHeard {
+        instance: Arc<str>,
+        from: IpAddr,
+        priority: u8,
+        ours: u8,
+    },
+    /// An advertisement came with our own source address and priority: a loop, or a duplicate address.
+    OwnAddressHeard { instance: Arc<str>, from: IpAddr },
+    /// Another owner (priority 255) does not give way: we run at 254 until it is gone.
+    OwnershipConceded { instance: Arc<str>, from: IpAddr },
+    /// A packet was not obeyed (or, where [`PacketFault`] says so, only odd). Once for each peer and kind until the
+    /// instance changes state or a new master is accepted.
+    BadPacket {
+        instance: Arc<str>,
+        from: IpAddr,
+        fault: PacketFault,
+    },
+    /// A packet so short that it belongs to no instance.
+    Runt { interface: IfIndex, got: usize },
+    /// `(NAME) Changing effective priority from P to Q`.
+    PriorityChanged {
+        instance: Arc<str>,
+        from: u8,
+        to: u8,
+    },
+    /// An address that the master holds was deleted by somebody else.
+    AddressDeleted {
+        instance: Arc<str>,
+        addr: VirtualAddress,
+    },
+    /// `sent 0 priority`. Detail.
+    Resigned { instance: Arc<str> },
+    /// We woke up so late that another router may be master by now; the instance listens first.
+    Overslept { instance: Arc<str>, by: Duration },
+}
+
+/// Why an instance cannot run. Each holds on its own; the instance leaves FAULT when none is left.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FaultCause {
+    /// Its own interface or a tracked one (weight 0) is not up and running, or does not exist.
+    InterfaceDown(IfName),
+    /// A tracked interface (weight 0, `reverse`) is up.
+    InterfaceUp(IfName),
+    /// The interface has no address that could be the source of advertisements.
+    NoSource(Family),
+    /// A tracked script (weight 0) is bad; with `reverse`, good.
+    Script(Arc<str>),
+    /// A tracked script (weight 0) has no result yet since start. Silent: neither reported nor notified.
+    ScriptPending(Arc<str>),
+}
+
+/// What was wrong with a packet for one of our instances, in the order in which it is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PacketFault {
+    TooShort {
+        got: usize,
+        want: usize,
+    },
+    TooLong {
+        got: usize,
+        want: usize,
+    },
+    /// TTL or hop limit is not 255.
+    Ttl(u8),
+    Version {
+        got: u8,
+        want: u8,
+    },
+    /// Not one of 0, 1, 2 (version 2).
+    AuthTypeUnknown(u8),
+    AuthTypeMismatch {
+        got: u8,
+        want: u8,
+    },
+    /// Another password.
+    Password,
+    /// Version 2, seconds. Not obeyed.
+    Interval {
+        got: u8,
+        want: u8,
+    },
+    /// Type nibble is not 1.
+    Type(u8),
+    /// The length in the IPv4 header is not that of the packet.
+    TotalLength {
+        got: usize,
+        want: usize,
+    },
+    /// Version 3: another interval than ours. Obeyed (RFC 9568 §6.4.2).
+    IntervalLearned {
+        got: Duration,
+        want: Duration,
+    },
+    Checksum,
+    /// Another number of addresses than ours. keepalived: obeyed.
+    AddressCount {
+        got: u8,
+        want: u8,
+    },
+    /// One of our addresses is not listed. keepalived: obeyed.
+    AddressMissing(IpAddr),
+}
 
 /// Statistics of one instance (`keepalived.stats`), since start or the last clearing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
