@@ -9,3 +9,5 @@
 
 pub(crate) mod clock;
 pub(crate) mod fd;
+pub(crate) mod genl;
+pub(crate) mod ipvs;
