@@ -11,6 +11,5 @@ mod sys;
 mod time;
 mod track;
 mod vrrp;
-mod wire;
 
 fn main() {}

@@ -7,7 +7,11 @@
     reason = "system calls that no safe wrapper covers; each block argues its case"
 )]
 
+pub(crate) mod addr;
 pub(crate) mod clock;
 pub(crate) mod fd;
-pub(crate) mod genl;
-pub(crate) mod ipvs;
+pub(crate) mod monitor;
+pub(crate) mod netlink;
+#[cfg(test)]
+pub(crate) mod testnet;
+pub(crate) mod view;
