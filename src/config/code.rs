@@ -37,4 +37,63 @@ codes! {
     NoFile = "no-file", NoFile;
     /// A file exists but may not be read by the user who runs this.
     Unreadable = "unreadable", Fatal;
+    /// The pattern of `-f` matches more than one file. All are read, in order.
+    SeveralFiles = "several-files", Complaint;
+    /// A file, or what sequences, definitions and includes make of it, is beyond any sensible size. Reading ends there.
+    TooLarge = "too-large", Complaint;
+    /// A line holds more than 1022 characters. Only what follows the first 1023 is read. Split the line.
+    LineTooLong = "line-too-long", Complaint;
+    /// A line holds a NUL byte and is ignored. The file is probably not text.
+    NulByte = "nul-byte", Complaint;
+    /// A line ends inside double quotes.
+    UnterminatedQuote = "unterminated-quote", Complaint;
+    /// A `"` has no counterpart; its word and the rest of the statement are ignored.
+    UnmatchedQuote = "unmatched-quote", Complaint;
+    /// `~SEQ`, `~SEQx` or `~LST` cannot be understood; the line is ignored.
+    BadSequence = "bad-sequence", Complaint;
+    /// A predefined name is used with arguments that it does not take.
+    BadDefinition = "bad-definition", Complaint;
+    /// Replacing a `$NAME` would make the line longer than keepalived can read, or never end.
+    ExpansionTooLong = "expansion-too-long", Log;
+    /// An `include` names something that does not exist or cannot be read. Whether that is an error depends on
+    /// `includer`, `includem`, `includew`, `includeb`, `includea`, on `include_check` and on `-e`.
+    Include = "include", Include;
+    /// A file includes itself, directly or through others.
+    IncludeLoop = "include-loop", Complaint;
+    /// No keyword of this block has that name. The statement, and its block if it has one, is ignored.
+    UnknownKeyword = "unknown-keyword", Complaint;
+    /// A `{` follows a keyword that has no block. What it holds is read as part of the enclosing block.
+    UnexpectedOpen = "unexpected-open", Complaint;
+    /// A keyword that opens a block is not followed by `{`. What follows is read as its block.
+    MissingOpen = "missing-open", Complaint;
+    /// A `}` closes nothing. Remove it, or find the block that was closed too early.
+    ExtraClose = "extra-close", Complaint;
+    /// The file ends inside a block.
+    MissingClose = "missing-close", Complaint;
+    /// A keyword lacks its argument. keepalived stops reading here, so neither `-t` nor the daemon goes on.
+    MissingArgument = "missing-argument", Missing;
+    /// A keyword lacks its value and is ignored.
+    NoValue = "no-value", Complaint;
+    /// Words where none are expected.
+    ExtraArgument = "extra-argument", Complaint;
+    /// A block without entries.
+    EmptyBlock = "empty-block", Complaint;
+    /// A word is not a number.
+    InvalidNumber = "invalid-number", Complaint;
+    /// A number is outside its range.
+    OutOfRange = "out-of-range", Complaint;
+    /// A number has more decimal places than count; it is rounded.
+    Rounded = "rounded", Complaint;
+    /// A word is none of `on off true false yes no`.
+    InvalidBoolean = "invalid-boolean", Complaint;
+    /// A word is not an address.
+    InvalidAddress = "invalid-address", Complaint;
+    /// A word is none of those that are possible here.
+    BadValue = "bad-value", Complaint;
+    /// A keyword or word has another name nowadays.
+    Deprecated = "deprecated", Complaint;
+    /// A keyword may stand only once; the first one counts.
+    Repeated = "repeated", Complaint;
+    /// The keyword is understood, but the feature is not built yet.
+    NoEffectYet = "no-effect-yet", Note;
 }

@@ -4,8 +4,13 @@
 //! `blocks` (each keyword) ← `link` (what needs more than one statement). Source: keepalived.conf(5).
 
 pub(crate) mod code;
+pub(crate) mod expand;
 pub(crate) mod host;
+pub(crate) mod lex;
 pub(crate) mod source;
+pub(crate) mod table;
+pub(crate) mod tree;
+pub(crate) mod value;
 
 use std::sync::Arc;
 
@@ -81,7 +86,8 @@ impl Loaded {
                 | Weight::Unusable
                 | Weight::Security
                 | Weight::Missing
-                | Weight::Include => Loudness::Complaint,
+                | Weight::Include
+                | Weight::Printed => Loudness::Complaint,
             };
             (loudness, d.message(&self.files))
         })

@@ -28,6 +28,16 @@ pub(crate) struct Span {
     pub(crate) len: u32,
 }
 
+impl Span {
+    /// No place in any file.
+    pub(crate) const NOWHERE: Self = Self {
+        file: FileId(u32::MAX),
+        line: 0,
+        col: 0,
+        len: 0,
+    };
+}
+
 /// A file that was read.
 #[derive(Clone, Debug)]
 pub(crate) struct File {
@@ -64,6 +74,8 @@ impl Files {
 pub(crate) enum Weight {
     /// Worth knowing; never changes an exit status.
     Note,
+    /// Shown by `-t`, never changes an exit status: an include that could not be read and need not be.
+    Printed,
     /// Logged by the daemon, not shown by `-t`, never changes an exit status.
     Log,
     /// The main file cannot be used: `-t` 0, the daemon 6.

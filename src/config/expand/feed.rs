@@ -1,0 +1,232 @@
+//! Where lines come from: files, sequences, definitions of several lines, and what follows a brace.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::super::source::{Code, Diag, Diags, FileId, Span};
+use super::include::Checks;
+
+/// Longest line, in octets without the line feed.
+pub(crate) const MAX_LINE: usize = 1022;
+
+/// A line before anything was done with it.
+#[derive(Clone, Debug)]
+pub(super) struct Raw {
+    pub(super) text: String,
+    pub(super) span: Span,
+}
+
+impl Raw {
+    /// The place of a part of the line.
+    pub(super) fn span_of(&self, start: usize, len: usize) -> Span {
+        super::part(self.span, start, len)
+    }
+}
+
+/// A source of lines.
+pub(super) enum Feed {
+    File(OpenFile),
+    Sequence(Sequence),
+    Stored(Stored),
+    /// Once.
+    Rest(Option<Raw>),
+}
+
+impl Feed {
+    /// Where it comes from, for complaints.
+    pub(super) fn span(&self) -> Span {
+        match self {
+            Self::File(f) => f.here(1, 0),
+            Self::Sequence(s) => s.span,
+            Self::Stored(s) => s.span,
+            Self::Rest(r) => r.as_ref().map_or(Span::NOWHERE, |r| r.span),
+        }
+    }
+
+    /// Whether it surely has nothing more to say.
+    pub(super) fn is_used_up(&self) -> bool {
+        match self {
+            Self::File(_) => false,
+            Self::Sequence(s) => s.values.is_empty(),
+            Self::Stored(s) => s.next >= s.lines.len(),
+            Self::Rest(r) => r.is_none(),
+        }
+    }
+}
+
+/// A file that is being read.
+pub(super) struct OpenFile {
+    pub(super) id: FileId,
+    /// Without links, to find loops.
+    pub(super) real: PathBuf,
+    /// What relative names in it are relative to.
+    pub(super) dir: PathBuf,
+    /// What its includes are checked for.
+    pub(super) checks: Checks,
+    content: Vec<u8>,
+    at: usize,
+    line: u32,
+}
+
+impl OpenFile {
+    pub(super) fn new(
+        id: FileId,
+        real: PathBuf,
+        dir: PathBuf,
+        checks: Checks,
+        content: Vec<u8>,
+    ) -> Self {
+        Self {
+            id,
+            real,
+            dir,
+            checks,
+            content,
+            at: 0,
+            line: 0,
+        }
+    }
+
+    fn here(&self, col: u32, len: u32) -> Span {
+        Span {
+            file: self.id,
+            line: self.line,
+            col,
+            len,
+        }
+    }
+
+    /// The next line, or with `skip_empty` the next one that is not empty.
+    pub(super) fn next(&mut self, skip_empty: bool, diags: &mut Diags) -> Option<Raw> {
+        loop {
+            let rest = self.content.get(self.at..).filter(|r| !r.is_empty())?;
+            let end = rest.iter().position(|b| *b == b'\n');
+            let mut line = &rest[..end.unwrap_or(rest.len())];
+            self.at += end.map_or(rest.len(), |e| e + 1);
+            self.line = self.line.saturating_add(1);
+            while let [before @ .., b'\r'] = line {
+                line = before;
+            }
+            if skip_empty && line.is_empty() {
+                continue;
+            }
+            let mut start = 0;
+            if line.len() > MAX_LINE {
+                // keepalived: what is beyond the limit is read as a line of its own, what is before it is lost.
+                diags.push(Diag::at(
+                    self.here(1, 0),
+                    Code::LineTooLong,
+                    "line too long - its beginning is ignored",
+                ));
+                start = line.len() / (MAX_LINE + 1) * (MAX_LINE + 1);
+                line = &line[start..];
+            }
+            if line.contains(&0) {
+                diags.push(Diag::at(
+                    self.here(1, 0),
+                    Code::NulByte,
+                    "line contains a NUL byte - ignored",
+                ));
+                continue;
+            }
+            let col = u32::try_from(start + 1).unwrap_or(0);
+            let text = String::from_utf8_lossy(line).into_owned();
+            return Some(Raw {
+                text,
+                span: self.here(col, 0),
+            });
+        }
+    }
+}
+
+/// The remaining lines of a definition.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) lines: Rc<[String]>,
+    pub(super) next: usize,
+    pub(super) span: Span,
+}
+
+impl Stored {
+    pub(super) fn next(&mut self) -> Option<Raw> {
+        let text = self.lines.get(self.next)?.clone();
+        self.next += 1;
+        Some(Raw {
+            text,
+            span: self.span,
+        })
+    }
+}
+
+/// The values of a sequence that are still to come.
+#[derive(Clone, Debug)]
+pub(super) enum Values {
+    /// From `next` to `end`, both included; `None`: done.
+    Range {
+        next: Option<i64>,
+        step: i64,
+        end: i64,
+        hex: bool,
+    },
+    /// Sets of values, the next one last.
+    List(Vec<Vec<String>>),
+}
+
+impl Values {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Range { next, .. } => next.is_none(),
+            Self::List(sets) => sets.is_empty(),
+        }
+    }
+
+    fn next(&mut self) -> Option<Vec<String>> {
+        match self {
+            Self::Range {
+                next,
+                step,
+                end,
+                hex,
+            } => {
+                let n = (*next)?;
+                let after = n.checked_add(*step);
+                *next = after.filter(|a| if *step > 0 { *a <= *end } else { *a >= *end });
+                Some(vec![if *hex {
+                    format!("{n:x}")
+                } else {
+                    n.to_string()
+                }])
+            }
+            Self::List(sets) => sets.pop(),
+        }
+    }
+}
+
+/// A running `~SEQ` or `~LST`.
+#[derive(Clone, Debug)]
+pub(super) struct Sequence {
+    pub(super) names: Vec<String>,
+    pub(super) values: Values,
+    pub(super) text: String,
+    pub(super) span: Span,
+}
+
+impl Sequence {
+    /// The variables of the next round and the line to use them in.
+    pub(super) fn next(&mut self) -> Option<(Vec<(String, String)>, Raw)> {
+        let mut values = self.values.next()?.into_iter();
+        let variables = self
+            .names
+            .iter()
+            .cloned()
+            .map(|n| (n, values.next().unwrap_or_default()))
+            .collect();
+        Some((
+            variables,
+            Raw {
+                text: self.text.clone(),
+                span: self.span,
+            },
+        ))
+    }
+}
