@@ -12,6 +12,8 @@ pub(crate) mod clock;
 pub(crate) mod fd;
 pub(crate) mod monitor;
 pub(crate) mod netlink;
+pub(crate) mod privs;
+pub(crate) mod process;
 #[cfg(test)]
 pub(crate) mod testnet;
 pub(crate) mod view;
