@@ -11,5 +11,6 @@ mod sys;
 mod time;
 mod track;
 mod vrrp;
+mod wire;
 
 fn main() {}

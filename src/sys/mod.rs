@@ -10,6 +10,8 @@
 pub(crate) mod addr;
 pub(crate) mod clock;
 pub(crate) mod fd;
+pub(crate) mod genl;
+pub(crate) mod ipvs;
 pub(crate) mod monitor;
 pub(crate) mod netlink;
 pub(crate) mod privs;

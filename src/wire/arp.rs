@@ -1,0 +1,120 @@
+//! Gratuitous ARP over Ethernet. Source: RFC 826, RFC 5227 §3; the fields as keepalived fills them.
+
+use std::net::Ipv4Addr;
+
+/// Octets of the whole frame, unpadded.
+pub(crate) const FRAME: usize = 42;
+
+/// Ethernet type, hardware type Ethernet, protocol IPv4, address lengths, operation.
+/// keepalived: a request, though it announces.
+const FIXED: [u8; 10] = [0x08, 0x06, 0, 1, 0x08, 0x00, 6, 4, 0, 1];
+const BROADCAST: [u8; 6] = [0xff; 6];
+
+/// "`addr` is at `mac`", to everybody on the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gratuitous {
+    pub(crate) mac: [u8; 6],
+    pub(crate) addr: Ipv4Addr,
+}
+
+/// The frame is not such a gratuitous ARP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotGratuitous;
+
+impl Gratuitous {
+    /// Takes an Ethernet frame; padding after the 42 octets is allowed.
+    ///
+    /// # Errors
+    /// [`NotGratuitous`] unless every fixed field is what [`Gratuitous::emit`] writes and both addresses are the same.
+    pub(crate) fn parse(frame: &[u8]) -> Result<Self, NotGratuitous> {
+        let octets: &[u8; FRAME] = frame.first_chunk().ok_or(NotGratuitous)?;
+        let mac = octets[22..28].try_into().map_err(|_| NotGratuitous)?;
+        let addr: [u8; 4] = octets[28..32].try_into().map_err(|_| NotGratuitous)?;
+        let this = Self {
+            mac,
+            addr: addr.into(),
+        };
+        (this.emit() == *octets)
+            .then_some(this)
+            .ok_or(NotGratuitous)
+    }
+
+    /// The whole frame. keepalived: the target hardware address is the broadcast address.
+    pub(crate) fn emit(&self) -> [u8; FRAME] {
+        let mut frame = [0; FRAME];
+        let mut rest = &mut frame[..];
+        for part in [
+            &BROADCAST[..],
+            &self.mac,
+            &FIXED,
+            &self.mac,
+            &self.addr.octets(),
+            &BROADCAST,
+            &self.addr.octets(),
+        ] {
+            let (head, tail) = rest.split_at_mut(part.len());
+            head.copy_from_slice(part);
+            rest = tail;
+        }
+        frame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::packets;
+
+    #[test]
+    fn frames_equal_those_of_keepalived() {
+        let ours = [2, 0, 0, 0, 0, 1];
+        for (name, mac, addr) in [
+            ("v2-none-garp", ours, [10, 0, 0, 100]),
+            ("v2-3vips-garp", ours, [10, 0, 0, 100]),
+            ("v2-3vips-garp2", ours, [10, 0, 0, 101]),
+            ("v2-3vips-garp3", ours, [10, 0, 0, 9]),
+            (
+                "v3-ipv4-vmac-garp",
+                [0, 0, 0x5e, 0, 1, 0x33],
+                [10, 0, 0, 100],
+            ),
+        ] {
+            let garp = Gratuitous {
+                mac,
+                addr: addr.into(),
+            };
+            let frame = packets::frame(name);
+            assert_eq!(garp.emit()[..], frame[..], "{name}");
+            assert_eq!(Gratuitous::parse(&frame), Ok(garp), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_cut_and_flip_is_refused_or_another_frame() {
+        let frame = packets::frame("v2-none-garp");
+        for cut in 0..frame.len() {
+            assert_eq!(Gratuitous::parse(&frame[..cut]), Err(NotGratuitous));
+        }
+        for bit in 0..frame.len() * 8 {
+            // Both copies of either address must agree, so one flipped bit never goes unnoticed.
+            assert_eq!(
+                Gratuitous::parse(&packets::flip(&frame, bit)),
+                Err(NotGratuitous),
+                "bit {bit}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_taken(octets in prop::collection::vec(any::<u8>(), 0..80), mac: [u8; 6], addr: [u8; 4]) {
+            let _ = Gratuitous::parse(&octets);
+            let garp = Gratuitous { mac, addr: addr.into() };
+            let mut padded = garp.emit().to_vec();
+            padded.extend(octets);
+            prop_assert_eq!(Gratuitous::parse(&padded), Ok(garp));
+        }
+    }
+}
