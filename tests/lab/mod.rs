@@ -105,6 +105,16 @@ pub(crate) struct Node {
 impl Lan {
     /// `addrs`: one machine each, with this address and prefix on `interface`.
     pub(crate) fn new(interface: &str, addrs: &[&str]) -> Self {
+        Self::make(interface, addrs, addrs.len())
+    }
+
+    /// As [`Lan::new`], with one more machine at the end, to whose frames the capture does not listen: it may flood.
+    pub(crate) fn with_stranger(interface: &str, addrs: &[&str], stranger: &str) -> Self {
+        let all: Vec<&str> = addrs.iter().copied().chain([stranger]).collect();
+        Self::make(interface, &all, addrs.len())
+    }
+
+    fn make(interface: &str, addrs: &[&str], heard: usize) -> Self {
         let dir = TempDir::new();
         let hub = Namespace::new();
         hub.ip("link add br0 type bridge mcast_snooping 0 forward_delay 0");
@@ -134,7 +144,7 @@ impl Lan {
                 index,
             });
         }
-        let ports: Vec<String> = (0..addrs.len()).map(|i| format!("p{i}")).collect();
+        let ports: Vec<String> = (0..heard).map(|i| format!("p{i}")).collect();
         let capture = Capture::start(&hub, &ports);
         Self {
             nodes,

@@ -21,7 +21,7 @@ mod story {
     use crate::lab::daemon::{Daemon, now};
     use crate::lab::frame::Seen;
     use crate::lab::{Lan, Node};
-    use crate::{VIP, Which, assert_on_time, conf, down_interval, lan, skew_time};
+    use crate::routers::{DRIFT, VIP, Which, assert_on_time, conf, down_interval, lan, skew_time};
 
     /// Starts both; the better one is master when this returns.
     fn settled(lan: &Lan, a: Which, b: Which, a_before: &str, a_more: &str) -> (Daemon, Daemon) {
@@ -181,7 +181,7 @@ mod story {
         let first = takes_back(&lan, plugged);
         // Out of FAULT it is a backup that waits its whole timer, however good its priority.
         assert!(
-            first.at - plugged >= (down_interval(150) - crate::DRIFT).as_nanos() as u64,
+            first.at - plugged >= (down_interval(150) - DRIFT).as_nanos() as u64,
             "{}",
             lan.story()
         );
@@ -301,7 +301,7 @@ mod story {
         // what is left of the timer is waited for.
         let took = Duration::from_nanos(first.at - heard.at);
         assert!(
-            took + crate::DRIFT >= down_interval(150),
+            took + DRIFT >= down_interval(150),
             "after {took:?}\n{}",
             lan.story()
         );

@@ -1,0 +1,184 @@
+//! What others do to a router: delete its address, pull its interface, kill it, reload it.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::lab::daemon::now;
+use crate::lab::{Lan, millis, root};
+use crate::routers::Which::{Ours, Stock};
+use crate::routers::{VIP, assert_on_time, conf, down_interval, lan, skew_time};
+
+#[test]
+fn a_deleted_address_costs_a_resignation_and_comes_back() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let master = Ours.start(lan.node(0), &conf(150, "", ""));
+    let _backup = Stock.start(lan.node(1), &conf(100, "", ""));
+    lan.node(0).wait_has(VIP, true);
+    let deleted = now();
+    lan.node(0).ip(&format!("addr del {VIP}/24 dev eth0"));
+    let resigned = lan.advert("the master resigns", 0, deleted, |a| a.priority == 0);
+    let again = lan.advert("it is master again", 0, resigned.at, |a| a.priority == 150);
+    // keepalived: the timer after a lost address is the skew alone, so a good router is back before its backup.
+    assert_on_time(&lan, "return", resigned.at, again.at, skew_time(150));
+    lan.node(0).wait_has(VIP, true);
+    assert!(
+        lan.events()
+            .iter()
+            .all(|s| s.node == 0 || s.advert().is_none()),
+        "{}",
+        lan.story()
+    );
+    master.wait_log_times("(V) Entering BACKUP STATE", 2);
+    master.wait_log_times("(V) Entering MASTER STATE", 2);
+}
+
+#[test]
+fn an_interface_that_is_set_down_and_up_is_a_fault_and_a_return() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let master = Ours.start(lan.node(0), &conf(150, "", ""));
+    let _backup = Ours.start(lan.node(1), &conf(100, "", ""));
+    lan.node(0).wait_has(VIP, true);
+    lan.node(0).ip("link set eth0 down");
+    master.wait_log("(V) Entering FAULT STATE");
+    lan.node(0).wait_has(VIP, false);
+    lan.node(1).wait_has(VIP, true);
+    let up = now();
+    lan.node(0).ip("link set eth0 up");
+    lan.advert("it is master again", 0, up, |a| a.priority == 150);
+    lan.node(0).wait_has(VIP, true);
+    lan.node(1).wait_has(VIP, false);
+}
+
+#[test]
+fn an_interface_without_an_address_of_its_own_is_a_fault_until_it_gets_one() {
+    if !root() {
+        return;
+    }
+    let lan = Lan::new("eth0", &["", "10.66.0.2/24"]);
+    let router = Ours.start(lan.node(0), &conf(150, "", ""));
+    router.wait_log("entering FAULT state (no IPv4 address for interface)");
+    let given = now();
+    lan.node(0).ip("addr add 10.66.0.1/24 dev eth0");
+    let first = lan.advert("it becomes master", 0, given, |a| a.priority == 150);
+    assert_on_time(
+        &lan,
+        "first advertisement",
+        given,
+        first.at,
+        down_interval(150),
+    );
+}
+
+#[test]
+fn an_address_left_by_a_killed_master_is_removed_by_its_successor() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let mut master = Ours.start(lan.node(0), &conf(150, "", ""));
+    let _backup = Ours.start(lan.node(1), &conf(100, "", ""));
+    lan.node(0).wait_has(VIP, true);
+    let killed = master.kill();
+    assert!(
+        lan.node(0).has(VIP),
+        "a killed daemon cannot have tidied up"
+    );
+    lan.advert("the backup takes over", 1, killed, |a| a.priority == 100);
+    lan.node(1).wait_has(VIP, true);
+    // nopreempt: it stays a backup, so nothing but tidying up can remove the address.
+    let again = Ours.start(lan.node(0), &conf(150, "", "nopreempt"));
+    again.wait_log("(V) Entering BACKUP STATE");
+    lan.node(0).wait_has(VIP, false);
+    assert!(lan.node(1).has(VIP));
+}
+
+#[test]
+fn an_address_left_by_a_killed_master_does_not_hinder_its_return() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let mut master = Ours.start(lan.node(0), &conf(150, "", ""));
+    lan.node(0).wait_has(VIP, true);
+    master.kill();
+    let started = now();
+    let mut again = Ours.start(lan.node(0), &conf(150, "", ""));
+    lan.advert("it is master again", 0, started, |a| a.priority == 150);
+    lan.node(0).wait_has(VIP, true);
+    assert_eq!(
+        lan.node(0).ip("-4 addr show dev eth0").matches(VIP).count(),
+        1
+    );
+    assert_eq!(again.stop().code(), Some(0), "{}", again.log());
+    lan.node(0).wait_has(VIP, false);
+}
+
+#[test]
+fn a_reload_that_changes_something_else_is_no_transition() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let master = Ours.start(lan.node(0), &conf(150, "", ""));
+    let backup = Ours.start(lan.node(1), &conf(100, "", ""));
+    lan.advert("the better router is master", 0, 0, |a| a.priority == 150);
+    lan.node(0).wait_has(VIP, true);
+    let script = lan.node(0).file("ok.sh", "#!/bin/sh\nexit 0\n", 0o755);
+    let block = format!(
+        "# a remark\nvrrp_script unused {{\n script {}\n}}",
+        script.display()
+    );
+    for (n, daemon) in [(0, &master), (1, &backup)] {
+        let priority = [150, 100][n];
+        lan.node(n).configure(
+            &conf(priority, &block, "garp_master_refresh 0")
+                .replace("router_id lab", "router_id x"),
+        );
+        daemon.signal(Signal::SIGHUP);
+        daemon.wait_log("Reload");
+    }
+    let reloaded = now();
+    lan.wait("five advertisements", Duration::from_secs(10), |seen| {
+        (seen
+            .iter()
+            .filter(|s| s.node == 0 && s.at > reloaded && s.advert().is_some())
+            .count()
+            >= 5)
+            .then_some(())
+    });
+    let seen = lan.events();
+    let at: Vec<u64> = seen
+        .iter()
+        .filter(|s| s.priority() == Some(150))
+        .map(|s| s.at)
+        .collect();
+    let longest = at.windows(2).map(|p| p[1] - p[0]).max().unwrap_or_default();
+    assert!(
+        longest < 1_400_000_000,
+        "{} ms without an advertisement\n{}",
+        millis(longest),
+        lan.story()
+    );
+    assert!(
+        seen.iter()
+            .all(|s| s.advert().is_none() || s.priority() == Some(150)),
+        "{}",
+        lan.story()
+    );
+    for daemon in [&master, &backup] {
+        let log = daemon.log();
+        let after = &log[log.find("Reload").unwrap_or_default()..];
+        assert!(!after.contains("Entering "), "a transition: {log}");
+        assert!(
+            !after.contains("removing VIPs"),
+            "the address flapped: {log}"
+        );
+    }
+}
