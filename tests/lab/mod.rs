@@ -334,7 +334,7 @@ impl Node {
         out
     }
 
-    fn logs(&self) -> Vec<PathBuf> {
+    pub(crate) fn logs(&self) -> Vec<PathBuf> {
         (0..)
             .map(|n| self.dir.join(format!("log{n}")))
             .take_while(|p| p.exists())

@@ -89,7 +89,9 @@ impl Namespace {
                 let v4 = || Some(IpAddr::from(addr.as_sockaddr_in()?.ip()));
                 let v6 = || Some(IpAddr::from(addr.as_sockaddr_in6()?.ip()));
                 let ip = v4().or_else(v6)?;
-                Some((i.interface_name, ip))
+                // A labelled address comes under its label, "eth0:1".
+                let interface = i.interface_name.split(':').next()?.to_owned();
+                Some((interface, ip))
             })
             .collect()
         })

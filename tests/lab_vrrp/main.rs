@@ -6,6 +6,7 @@ mod lab;
 mod election;
 mod hardship;
 mod scripts;
+mod tutorials;
 mod wire;
 
 #[path = "../lab/routers.rs"]
