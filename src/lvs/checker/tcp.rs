@@ -1,7 +1,13 @@
 //! `TCP_CHECK`: a connection that is accepted is health.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpSocket;
+
+use super::{Down, Local, Probe, Step};
 use crate::model::net::IfName;
 
 /// Options of `TCP_CHECK`.
@@ -17,4 +23,147 @@ pub(crate) struct TcpCheck {
     pub(crate) bind_if: Option<IfName>,
     /// `fwmark` on the connection (`SO_MARK`), 0 = none.
     pub(crate) fwmark: u32,
+}
+
+impl Probe for TcpCheck {
+    async fn probe(&self) -> Result<(), Down> {
+        let socket = TcpSocket::from_std_stream(self.socket().map_err(Down::Local)?);
+        let outcome = socket.connect(self.target).await;
+        outcome.map(drop).map_err(|e| refusal(errno(&e)))
+    }
+}
+
+impl TcpCheck {
+    /// A socket that is bound as the options say, not yet connected.
+    fn socket(&self) -> Result<TcpStream, Local> {
+        let local = |step| {
+            move |e: io::Error| Local {
+                step,
+                errno: errno(&e),
+            }
+        };
+        let domain = Domain::for_address(self.target);
+        let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
+            .map_err(local(Step::Socket))?;
+        if let Some(device) = &self.bind_if {
+            socket
+                .bind_device(Some(device.as_str().as_bytes()))
+                .map_err(local(Step::Device))?;
+        }
+        if self.fwmark != 0 {
+            socket.set_mark(self.fwmark).map_err(local(Step::Mark))?;
+        }
+        if self.bind_addr.is_some() || self.bind_port != 0 {
+            let any = match self.target {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            let from = SocketAddr::new(self.bind_addr.unwrap_or(any), self.bind_port);
+            // Its last connection from a fixed port may still be in TIME_WAIT.
+            socket
+                .set_reuse_address(self.bind_port != 0)
+                .and_then(|()| socket.bind(&from.into()))
+                .map_err(local(Step::Bind))?;
+        }
+        Ok(socket.into())
+    }
+}
+
+fn errno(e: &io::Error) -> Errno {
+    e.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// Which failures of `connect(2)` are a verdict; all others are trouble of this machine.
+fn refusal(errno: Errno) -> Down {
+    const VERDICTS: [Errno; 8] = [
+        Errno::ENETUNREACH,
+        Errno::EHOSTUNREACH,
+        Errno::ECONNREFUSED,
+        Errno::EHOSTDOWN,
+        Errno::ENETDOWN,
+        Errno::ECONNRESET,
+        Errno::ECONNABORTED,
+        Errno::ETIMEDOUT,
+    ];
+    if VERDICTS.contains(&errno) {
+        Down::Connect(errno)
+    } else {
+        Down::Local(Local {
+            step: Step::Connect,
+            errno,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(target: SocketAddr) -> TcpCheck {
+        TcpCheck {
+            target,
+            bind_addr: None,
+            bind_port: 0,
+            bind_if: None,
+            fwmark: 0,
+        }
+    }
+
+    fn listener() -> (std::net::TcpListener, SocketAddr) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+        let addr = listener.local_addr().expect("it is bound");
+        (listener, addr)
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_accepted_is_health() {
+        let (listener, addr) = listener();
+        assert_eq!(check(addr).probe().await, Ok(()));
+        let (mut peer, from) = listener.accept().expect("the probe was here");
+        let mut sent = Vec::new();
+        std::io::Read::read_to_end(&mut peer, &mut sent).expect("closed in good order");
+        assert!(sent.is_empty(), "nothing is ever sent");
+        assert_eq!(from.ip(), addr.ip());
+    }
+
+    #[tokio::test]
+    async fn a_port_without_listener_is_down() {
+        let (listener, addr) = listener();
+        drop(listener);
+        assert_eq!(
+            check(addr).probe().await,
+            Err(Down::Connect(Errno::ECONNREFUSED))
+        );
+    }
+
+    #[tokio::test]
+    async fn the_source_is_what_the_options_say() {
+        let (listener, addr) = listener();
+        let mut from = check(addr);
+        from.bind_addr = Some([127, 0, 0, 7].into());
+        assert_eq!(from.probe().await, Ok(()));
+        let (_, peer) = listener.accept().expect("the probe was here");
+        assert_eq!(peer.ip(), IpAddr::from([127, 0, 0, 7]));
+    }
+
+    #[tokio::test]
+    async fn trouble_of_this_machine_is_no_verdict() {
+        let (_listener, addr) = listener();
+        let mut foreign = check(addr);
+        foreign.bind_addr = Some([192, 0, 2, 1].into());
+        let trouble = |step, errno| Err(Down::Local(Local { step, errno }));
+        assert_eq!(
+            foreign.probe().await,
+            trouble(Step::Bind, Errno::EADDRNOTAVAIL)
+        );
+        let mut nowhere = check(addr);
+        nowhere.bind_if = IfName::new("ka-none");
+        let result = nowhere.probe().await;
+        // Without privileges the kernel does not even look for the interface.
+        assert!(
+            result == trouble(Step::Device, Errno::ENODEV)
+                || result == trouble(Step::Device, Errno::EPERM),
+            "{result:?}"
+        );
+    }
 }

@@ -1,0 +1,250 @@
+//! All virtual servers together: carries configurations out, and says which check is to be made when.
+//!
+//! Pure; one event in, actions out. A check that waits costs two entries in a set, no task and no timer of its own.
+//! Source: keepalived.conf(5) `delay_loop`, `warmup`, `connect_timeout`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::checker::Down;
+use super::desired::{Wanted, desired};
+use super::schedule::{Deadlines, Spread};
+use super::service::{CheckIds, Service};
+use super::{Action, Attempt, CheckId, Event, Report, Rs, Said};
+use crate::model::Config;
+use crate::model::diff::{Change, diff};
+use crate::model::lvs::{ServiceKey, VirtualServer};
+use crate::time::Mono;
+
+/// From start to the first check, before the random part.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Where a checker belongs.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    vs: ServiceKey,
+    server: usize,
+    check: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Director {
+    config: Arc<Config>,
+    services: HashMap<ServiceKey, Service>,
+    places: HashMap<CheckId, Place>,
+    ids: CheckIds,
+    spread: Spread,
+    /// Attempts to be made.
+    due: Deadlines,
+    /// Attempts that are being made, with the instant at which they are given up.
+    running: Deadlines,
+    /// How many attempts may run at once.
+    budget: usize,
+}
+
+impl Director {
+    /// `seed`: decides when first checks come. `budget`: attempts at once, at least 1; each may hold a socket.
+    pub(crate) fn new(seed: u64, budget: usize) -> Self {
+        Self {
+            config: Arc::default(),
+            services: HashMap::new(),
+            places: HashMap::new(),
+            ids: CheckIds::default(),
+            spread: Spread::new(seed),
+            due: Deadlines::default(),
+            running: Deadlines::default(),
+            budget: budget.max(1),
+        }
+    }
+
+    /// When the next [`Event::Wake`] is needed.
+    pub(crate) fn deadline(&self) -> Mono {
+        let next = if self.running.len() < self.budget {
+            self.due.first()
+        } else {
+            Mono::NEVER
+        };
+        self.running.first().min(next)
+    }
+
+    /// What the kernel should hold for this virtual server; nothing if it is not configured (any more).
+    pub(crate) fn desired(&self, key: &ServiceKey) -> Vec<Wanted> {
+        self.services.get(key).map(desired).unwrap_or_default()
+    }
+
+    /// `now` never goes back; an early [`Event::Wake`] does nothing.
+    pub(crate) fn on_event(&mut self, now: Mono, event: Event) -> Vec<Action> {
+        let mut out = Vec::new();
+        match event {
+            Event::Wake => {}
+            Event::Apply(config) => self.apply(now, config, &mut out),
+            Event::Stop => self.stop(&mut out),
+            Event::Probed { id, result } => {
+                if self.running.remove(id) {
+                    self.result(now, id, result, &mut out);
+                }
+            }
+        }
+        while let Some(id) = self.running.pop_due(now) {
+            out.push(Action::Cancel(id));
+            self.result(now, id, Err(Down::Timeout), &mut out);
+        }
+        while self.running.len() < self.budget {
+            let Some(id) = self.due.pop_due(now) else {
+                break;
+            };
+            self.probe(now, id, &mut out);
+        }
+        out
+    }
+
+    fn probe(&mut self, now: Mono, id: CheckId, out: &mut Vec<Action>) {
+        let Some(&Place { vs, server, check }) = self.places.get(&id) else {
+            return;
+        };
+        let Some(service) = self.services.get(&vs) else {
+            return;
+        };
+        let attempt = Attempt {
+            id,
+            vs: Arc::clone(service.cfg()),
+            server,
+            check,
+        };
+        if let Some(checker) = attempt.checker() {
+            self.running.set(id, now + checker.connect_timeout);
+            out.push(Action::Probe(attempt));
+        }
+    }
+
+    fn result(&mut self, now: Mono, id: CheckId, result: Result<(), Down>, out: &mut Vec<Action>) {
+        let Some(&Place { vs, server, check }) = self.places.get(&id) else {
+            return;
+        };
+        if let Some(service) = self.services.get_mut(&vs) {
+            let next = service.on_result(server, check, result, out);
+            self.due.set(id, now + next);
+        }
+    }
+
+    fn apply(&mut self, now: Mono, config: Arc<Config>, out: &mut Vec<Action>) {
+        let old = std::mem::replace(&mut self.config, Arc::clone(&config));
+        let mut fresh = Vec::new();
+        for change in diff::<_, VirtualServer>(&old.virtual_servers, &config.virtual_servers) {
+            match change {
+                Change::Removed(vs) => {
+                    if let Some(service) = self.services.remove(&vs.key) {
+                        service.remove(out);
+                        self.place(vs.key, ids(&service), &mut fresh, out);
+                    }
+                }
+                // The configuration refuses a second virtual server of the same key; here the first one counts.
+                Change::Added(vs) if self.services.contains_key(&vs.key) => {}
+                Change::Added(vs) => {
+                    let service = Service::start(Arc::clone(vs), &mut self.ids, out);
+                    self.services.insert(vs.key, service);
+                    self.place(vs.key, HashSet::new(), &mut fresh, out);
+                }
+                Change::Changed(_, vs) => {
+                    if let Some(service) = self.services.get_mut(&vs.key) {
+                        let before = ids(service);
+                        service.reload(Arc::clone(vs), &mut self.ids, out);
+                        self.place(vs.key, before, &mut fresh, out);
+                        self.hasten(now, &vs.key);
+                    }
+                }
+            }
+        }
+        for id in fresh {
+            self.begin(now, id, out);
+        }
+    }
+
+    /// Brings `places` in line with a service after a change; `before`: the checkers that it had. New ones are added
+    /// to `fresh`, those that are gone are forgotten.
+    fn place(
+        &mut self,
+        vs: ServiceKey,
+        mut before: HashSet<CheckId>,
+        fresh: &mut Vec<CheckId>,
+        out: &mut Vec<Action>,
+    ) {
+        if let Some(service) = self.services.get(&vs) {
+            for (id, server, check) in service.checks() {
+                self.places.insert(id, Place { vs, server, check });
+                if !before.remove(&id) {
+                    fresh.push(id);
+                }
+            }
+        }
+        for id in before {
+            self.places.remove(&id);
+            self.due.remove(id);
+            if self.running.remove(id) {
+                out.push(Action::Cancel(id));
+            }
+        }
+    }
+
+    /// Schedules the first attempt of a checker.
+    fn begin(&mut self, now: Mono, id: CheckId, out: &mut Vec<Action>) {
+        let Some(&Place { vs, server, check }) = self.places.get(&id) else {
+            return;
+        };
+        let Some(rs) = self
+            .services
+            .get(&vs)
+            .and_then(|s| s.cfg().real_servers.get(server))
+        else {
+            return;
+        };
+        if let Some(checker) = rs.checkers.get(check) {
+            let name = Rs { vs, addr: rs.addr };
+            let check = Box::new(checker.check.clone());
+            out.push(Action::Report(Report::Check {
+                rs: name,
+                check,
+                said: Said::Activating,
+            }));
+            let part = self.spread.up_to(checker.warmup);
+            self.due.set(id, now + SETTLE + part);
+        }
+    }
+
+    /// A shorter `delay_loop` holds at once: no check waits longer than its new interval.
+    fn hasten(&mut self, now: Mono, vs: &ServiceKey) {
+        let Some(service) = self.services.get(vs) else {
+            return;
+        };
+        for (id, server, check) in service.checks() {
+            let rs = service.cfg().real_servers.get(server);
+            let Some(checker) = rs.and_then(|rs| rs.checkers.get(check)) else {
+                continue;
+            };
+            let latest = now + checker.delay_loop.max(SETTLE + checker.warmup);
+            if self.due.get(id).is_some_and(|at| at > latest) {
+                self.due.set(id, latest);
+            }
+        }
+    }
+
+    fn stop(&mut self, out: &mut Vec<Action>) {
+        let config = std::mem::take(&mut self.config);
+        for vs in &config.virtual_servers {
+            if let Some(service) = self.services.remove(&vs.key) {
+                service.stop(out);
+                let gone = ids(&service);
+                self.place(vs.key, gone, &mut Vec::new(), out);
+            }
+        }
+    }
+}
+
+fn ids(service: &Service) -> HashSet<CheckId> {
+    service.checks().map(|(id, ..)| id).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Many virtual servers in simulated time.
+
+use super::*;
+use crate::lvs::checker::Down;
+use crate::lvs::service::tests::{rs, vs};
+use crate::time::MICROSECOND;
+use nix::errno::Errno;
+
+fn config(virtual_servers: Vec<VirtualServer>) -> Arc<Config> {
+    Arc::new(Config {
+        virtual_servers: virtual_servers.into_iter().map(Arc::new).collect(),
+        ..Config::default()
+    })
+}
+
+fn at(port: u16, servers: &[u8]) -> VirtualServer {
+    let mut vs = vs(servers.iter().map(|&n| rs(n)).collect());
+    let ServiceKey::Address { port: p, .. } = &mut vs.key;
+    *p = port;
+    vs
+}
+
+fn probes(actions: &[Action]) -> Vec<CheckId> {
+    let found = actions.iter().filter_map(|a| match a {
+        Action::Probe(attempt) => Some(attempt.id),
+        Action::Cancel(_) | Action::Converge(_) | Action::Notice(_) | Action::Report(_) => None,
+    });
+    found.collect()
+}
+
+fn converges(actions: &[Action]) -> usize {
+    let asked = |a: &&Action| matches!(a, Action::Converge(_));
+    actions.iter().filter(asked).count()
+}
+
+const GOOD: Result<(), Down> = Ok(());
+const BAD: Result<(), Down> = Err(Down::Connect(Errno::ECONNREFUSED));
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn first_checks_come_after_a_second_and_within_the_warmup() {
+    let mut d = Director::new(1, 1000);
+    let mut cfg = at(80, &(1..=200).collect::<Vec<_>>());
+    for rs in &mut cfg.real_servers {
+        rs.checkers[0].warmup = SECOND * 4;
+    }
+    d.on_event(Mono::ZERO, Event::Apply(config(vec![cfg])));
+    let (mut first, mut last) = (Mono::NEVER, Mono::ZERO);
+    let mut seen = 0;
+    while seen < 200 {
+        let now = d.deadline();
+        assert_eq!(probes(&d.on_event(now - MICROSECOND, Event::Wake)), []);
+        for id in probes(&d.on_event(now, Event::Wake)) {
+            (first, last, seen) = (first.min(now), last.max(now), seen + 1);
+            let result = GOOD;
+            d.on_event(now, Event::Probed { id, result });
+        }
+    }
+    assert!(first >= Mono::ZERO + SECOND && first < Mono::ZERO + SECOND * 2);
+    assert!(last <= Mono::ZERO + SECOND * 5 && last > Mono::ZERO + SECOND * 4);
+}
+
+#[test]
+fn the_next_check_counts_from_the_end_of_the_last_one() {
+    let mut d = Director::new(1, 10);
+    d.on_event(Mono::ZERO, Event::Apply(config(vec![at(80, &[11])])));
+    let start = Mono::ZERO + SECOND;
+    assert_eq!(d.deadline(), start);
+    let id = probes(&d.on_event(start, Event::Wake))[0];
+    let end = start + Duration::from_millis(300);
+    d.on_event(end, Event::Probed { id, result: GOOD });
+    assert_eq!(d.deadline(), end + SECOND * 6);
+}
+
+#[test]
+fn an_attempt_is_given_up_exactly_at_its_timeout() {
+    let mut d = Director::new(1, 10);
+    d.on_event(Mono::ZERO, Event::Apply(config(vec![at(80, &[11])])));
+    let start = Mono::ZERO + SECOND;
+    let id = probes(&d.on_event(start, Event::Wake))[0];
+    let end = start + SECOND * 5;
+    assert_eq!(d.deadline(), end);
+    assert_eq!(d.on_event(end - MICROSECOND, Event::Wake), []);
+    let actions = d.on_event(end, Event::Wake);
+    assert!(actions.contains(&Action::Cancel(id)));
+    assert_eq!(converges(&actions), 1);
+    let late = d.on_event(end, Event::Probed { id, result: GOOD });
+    assert_eq!(late, [], "nobody waits for it any more");
+}
+
+#[test]
+fn no_more_attempts_run_than_the_budget_allows() {
+    let mut d = Director::new(1, 3);
+    let cfg = at(80, &(1..=10).collect::<Vec<_>>());
+    d.on_event(Mono::ZERO, Event::Apply(config(vec![cfg])));
+    let start = Mono::ZERO + SECOND;
+    let mut running = probes(&d.on_event(start, Event::Wake));
+    assert_eq!(running.len(), 3);
+    assert_eq!(
+        d.deadline(),
+        start + SECOND * 5,
+        "sleeps although checks are due"
+    );
+    let mut seen = 3;
+    while let Some(id) = running.pop() {
+        let next = probes(&d.on_event(start, Event::Probed { id, result: GOOD }));
+        assert!(next.len() <= 1);
+        seen += next.len();
+        running.extend(next);
+    }
+    assert_eq!(seen, 10);
+}
+
+#[test]
+fn a_reload_touches_only_what_changed() {
+    let mut d = Director::new(1, 1000);
+    let many = |changed: u32| {
+        let mut all: Vec<_> = (1..=50).map(|p| at(p, &[11, 12, 13])).collect();
+        all[20].real_servers[1].weight = changed;
+        config(all)
+    };
+    let actions = d.on_event(Mono::ZERO, Event::Apply(many(1)));
+    assert_eq!(converges(&actions), 50);
+    let start = Mono::ZERO + SECOND;
+    let running = probes(&d.on_event(start, Event::Wake));
+    assert_eq!(running.len(), 150);
+    for id in running {
+        let result = if id == CheckId(1) { BAD } else { GOOD };
+        d.on_event(start, Event::Probed { id, result });
+    }
+    let due = d.deadline();
+    assert_eq!(d.on_event(start, Event::Apply(many(1))), []);
+    let actions = d.on_event(start, Event::Apply(many(5)));
+    assert_eq!(actions.len(), 2, "one line, one convergence: {actions:?}");
+    assert_eq!(d.deadline(), due, "no check is moved");
+    let first = ServiceKey::Address {
+        addr: [10, 9, 9, 9].into(),
+        port: 1,
+        transport: crate::model::lvs::Transport::Tcp,
+    };
+    assert_eq!(d.desired(&first)[0].dests.len(), 2, "the verdict is kept");
+}
+
+#[test]
+fn a_server_that_leaves_while_it_is_checked_is_forgotten() {
+    let mut d = Director::new(1, 1000);
+    d.on_event(Mono::ZERO, Event::Apply(config(vec![at(80, &[11, 12])])));
+    let start = Mono::ZERO + SECOND;
+    let running = probes(&d.on_event(start, Event::Wake));
+    let actions = d.on_event(start, Event::Apply(config(vec![at(80, &[12])])));
+    assert!(actions.contains(&Action::Cancel(running[0])));
+    for id in running {
+        d.on_event(start, Event::Probed { id, result: GOOD });
+    }
+    assert_eq!(d.due.len(), 1);
+    d.on_event(start, Event::Apply(config(vec![])));
+    assert_eq!((d.deadline(), d.places.len()), (Mono::NEVER, 0));
+}
+
+#[test]
+fn a_shorter_interval_holds_at_once() {
+    let mut d = Director::new(1, 10);
+    let mut slow = at(80, &[11]);
+    slow.real_servers[0].checkers[0].delay_loop = SECOND * 600;
+    d.on_event(Mono::ZERO, Event::Apply(config(vec![slow])));
+    let start = Mono::ZERO + SECOND;
+    let id = probes(&d.on_event(start, Event::Wake))[0];
+    d.on_event(start, Event::Probed { id, result: GOOD });
+    assert_eq!(d.deadline(), start + SECOND * 600);
+    d.on_event(start, Event::Apply(config(vec![at(80, &[11])])));
+    assert_eq!(d.deadline(), start + SECOND * 6);
+}
+
+#[test]
+fn stop_wants_nothing_in_the_kernel_and_runs_nothing() {
+    let mut d = Director::new(1, 10);
+    let cfg = config(vec![at(80, &[11]), at(81, &[12])]);
+    d.on_event(Mono::ZERO, Event::Apply(Arc::clone(&cfg)));
+    let running = probes(&d.on_event(Mono::ZERO + SECOND, Event::Wake));
+    let actions = d.on_event(Mono::ZERO + SECOND, Event::Stop);
+    assert_eq!(converges(&actions), 2);
+    for id in running {
+        assert!(actions.contains(&Action::Cancel(id)));
+    }
+    for vs in &cfg.virtual_servers {
+        assert_eq!(d.desired(&vs.key), []);
+    }
+    assert_eq!(d.deadline(), Mono::NEVER);
+}

@@ -1,0 +1,187 @@
+//! From the results of single attempts to a verdict: how many failures are forgiven, and when to look again.
+//!
+//! Pure. Knows one checker and nothing about the server it belongs to. Source: keepalived.conf(5) `retry`,
+//! `delay_loop`, `delay_before_retry`, `alpha`.
+
+use std::time::Duration;
+
+use crate::model::lvs::Checker;
+
+/// What is believed about one checker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    up: bool,
+    /// There has been a result.
+    ran: bool,
+    /// Failures in a row, while up.
+    tries: u32,
+}
+
+/// What a result has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// As it was.
+    None,
+    /// Up was assumed, and is now known.
+    ConfirmedUp,
+    /// Down was assumed (`alpha`), and is now known.
+    ConfirmedDown,
+    Up,
+    /// After this many retries; `None` where none was due.
+    Down {
+        retries: Option<u32>,
+    },
+}
+
+impl Verdict {
+    /// Nothing is known yet: up is assumed, with `alpha` down.
+    pub(crate) fn new(cfg: &Checker) -> Self {
+        Self {
+            up: !cfg.alpha,
+            ran: false,
+            tries: 0,
+        }
+    }
+
+    /// Nothing is known yet, and the server serves already.
+    pub(crate) fn assumed_up() -> Self {
+        Self {
+            up: true,
+            ran: false,
+            tries: 0,
+        }
+    }
+
+    pub(crate) fn is_up(self) -> bool {
+        self.up
+    }
+
+    /// Whether there has been a result.
+    pub(crate) fn has_run(self) -> bool {
+        self.ran
+    }
+
+    /// One attempt was a success. The next one follows after the returned span, counted from the end of this one.
+    pub(crate) fn on_success(&mut self, cfg: &Checker) -> (Change, Duration) {
+        let change = match (self.up, self.ran) {
+            (true, true) => Change::None,
+            (true, false) => Change::ConfirmedUp,
+            (false, _) => Change::Up,
+        };
+        *self = Self {
+            up: true,
+            ran: true,
+            tries: 0,
+        };
+        (change, cfg.delay_loop)
+    }
+
+    /// One attempt was a failure. The very first result is believed at once, later ones after `retry` retries.
+    pub(crate) fn on_failure(&mut self, cfg: &Checker) -> (Change, Duration) {
+        let forgiven = self.up && self.ran && self.tries < cfg.retry;
+        let change = match (self.up, self.ran) {
+            (true, _) if forgiven => Change::None,
+            (true, ran) => Change::Down {
+                retries: (ran && cfg.retry > 0).then_some(cfg.retry),
+            },
+            (false, true) => Change::None,
+            (false, false) => Change::ConfirmedDown,
+        };
+        *self = Self {
+            up: forgiven,
+            ran: true,
+            tries: if forgiven { self.tries + 1 } else { 0 },
+        };
+        let next = if forgiven {
+            cfg.delay_before_retry
+        } else {
+            cfg.delay_loop
+        };
+        (change, next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::lvs::service::tests::checker;
+
+    const LOOP: Duration = Duration::from_secs(6);
+    const RETRY: Duration = Duration::from_secs(3);
+
+    fn cfg(retry: u32, alpha: bool) -> Checker {
+        Checker {
+            retry,
+            alpha,
+            delay_loop: LOOP,
+            delay_before_retry: RETRY,
+            ..checker(80)
+        }
+    }
+
+    #[test]
+    fn the_first_failure_is_believed_without_retries() {
+        let cfg = cfg(3, false);
+        let mut v = Verdict::new(&cfg);
+        let down = Change::Down { retries: None };
+        assert_eq!(v.on_failure(&cfg), (down, LOOP));
+        assert_eq!(v.on_failure(&cfg), (Change::None, LOOP));
+        assert_eq!(v.on_success(&cfg), (Change::Up, LOOP));
+    }
+
+    #[test]
+    fn later_failures_are_forgiven_until_the_retries_are_used_up() {
+        let cfg = cfg(2, false);
+        let mut v = Verdict::new(&cfg);
+        assert_eq!(v.on_success(&cfg), (Change::ConfirmedUp, LOOP));
+        assert_eq!(v.on_failure(&cfg), (Change::None, RETRY));
+        assert_eq!(v.on_failure(&cfg), (Change::None, RETRY));
+        let down = Change::Down { retries: Some(2) };
+        assert_eq!(v.on_failure(&cfg), (down, LOOP));
+    }
+
+    #[test]
+    fn a_success_starts_the_count_anew() {
+        let cfg = cfg(1, false);
+        let mut v = Verdict::new(&cfg);
+        v.on_success(&cfg);
+        for _ in 0..5 {
+            assert_eq!(v.on_failure(&cfg), (Change::None, RETRY));
+            assert_eq!(v.on_success(&cfg), (Change::None, LOOP));
+        }
+    }
+
+    #[test]
+    fn alpha_is_down_until_the_first_success() {
+        let cfg = cfg(3, true);
+        let mut v = Verdict::new(&cfg);
+        assert!(!v.is_up());
+        assert_eq!(v.on_failure(&cfg), (Change::ConfirmedDown, LOOP));
+        assert_eq!(v.on_failure(&cfg), (Change::None, LOOP));
+        assert_eq!(v.on_success(&cfg), (Change::Up, LOOP));
+    }
+
+    proptest! {
+        #[test]
+        fn up_means_fewer_failures_in_a_row_than_are_final(
+            retry in 0_u32..4,
+            results in proptest::collection::vec(any::<bool>(), 1..40),
+        ) {
+            let cfg = cfg(retry, false);
+            let mut v = Verdict::new(&cfg);
+            let mut in_a_row = 0;
+            let mut up = true;
+            for (n, good) in results.into_iter().enumerate() {
+                let was = v.is_up();
+                let (change, next) = if good { v.on_success(&cfg) } else { v.on_failure(&cfg) };
+                in_a_row = if good { 0 } else { in_a_row + 1 };
+                up = good || (up && n > 0 && in_a_row <= retry);
+                prop_assert_eq!(v.is_up(), up);
+                prop_assert_eq!(matches!(change, Change::Up | Change::Down { .. }), was != up);
+                prop_assert_eq!(next, if up && !good { RETRY } else { LOOP });
+            }
+        }
+    }
+}
