@@ -249,8 +249,9 @@ impl Instance {
             skip_check_adv_addr,
             notify,
         } = new;
-        let restart = *version != self.version;
+        // keepalived: even another version does not make a master give way.
         let adjust = *name != self.name
+            || *version != self.version
             || *priority != self.priority
             || *advert_int != self.advert_int
             || *initial_state != self.initial_state
@@ -269,7 +270,7 @@ impl Instance {
             || *higher_prio_send_advert != self.higher_prio_send_advert
             || *skip_check_adv_addr != self.skip_check_adv_addr
             || *notify != self.notify;
-        Reload::of(restart, adjust)
+        Reload::of(false, adjust)
     }
 
     /// Address owner: priority 255 (RFC 9568 §6.1).

@@ -1,0 +1,168 @@
+//! What trackers make of an instance: its effective priority, and whether it may run at all.
+//!
+//! Both are functions of the model and of what is known about interfaces and scripts; nothing is counted up or down, so
+//! nothing can stick. Source: keepalived's weights; RFC 9568 §6.1 for the range.
+
+use crate::model::track::{InterfaceTrack, ScriptTrack, Weight};
+use crate::model::vrrp::{Instance, Priority, SyncGroup};
+
+use super::FaultCause;
+use super::world::World;
+
+/// What an instance and its group watch together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Watch {
+    pub(super) interfaces: Vec<InterfaceTrack>,
+    pub(super) scripts: Vec<ScriptTrack>,
+}
+
+impl Watch {
+    /// Where both watch the same thing the group's line counts, unless the instance's has weight 0.
+    pub(super) fn new(instance: &Instance, group: Option<&SyncGroup>) -> Self {
+        let (interfaces, scripts) = group.map_or((&[][..], &[][..]), |g| {
+            (&g.track_interfaces, &g.track_scripts)
+        });
+        Self {
+            interfaces: merge(
+                &instance.track_interfaces,
+                interfaces,
+                |a, b| a.interface == b.interface,
+                |t| t.weight,
+            ),
+            scripts: merge(
+                &instance.track_scripts,
+                scripts,
+                |a, b| a.script == b.script,
+                |t| t.weight,
+            ),
+        }
+    }
+}
+
+fn merge<T: Clone>(
+    own: &[T],
+    group: &[T],
+    same: impl Fn(&T, &T) -> bool,
+    weight: impl Fn(&T) -> Weight,
+) -> Vec<T> {
+    let wins = |o: &T| weight(o) == Weight::Fault;
+    let kept = own
+        .iter()
+        .filter(|o| wins(o) || !group.iter().any(|g| same(o, g)));
+    let added = group
+        .iter()
+        .filter(|g| !own.iter().any(|o| wins(o) && same(o, g)));
+    kept.chain(added).cloned().collect()
+}
+
+/// What is known about a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ScriptState {
+    /// No result since start: who depends on it waits.
+    Pending,
+    /// No result, and nobody waits: it came with a reload.
+    Unknown,
+    Good,
+    Bad,
+}
+
+/// What trackers make of an instance now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// 1..=254, or 255 for an owner.
+    pub(super) priority: u8,
+    /// Why it cannot run; sorted, each once. Empty: it can.
+    pub(super) causes: Vec<FaultCause>,
+}
+
+/// How a tracked thing is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Good,
+    Bad,
+    /// No result: it adds nothing.
+    Unknown,
+}
+
+/// `conceded`: an owner that runs at 254 because another one does not give way.
+pub(super) fn standing(model: &Instance, watch: &Watch, conceded: bool, world: &World) -> Standing {
+    let mut causes = Vec::new();
+    let mut sum = 0_i32;
+    if !model.dont_track_primary && !world.running(&model.interface) {
+        causes.push(FaultCause::InterfaceDown(model.interface.clone()));
+    }
+    if model.source.is_none() && world.source(&model.interface, model.family).is_none() {
+        causes.push(FaultCause::NoSource(model.family));
+    }
+    for track in &watch.interfaces {
+        let health = if world.running(&track.interface) {
+            Health::Good
+        } else {
+            Health::Bad
+        };
+        match effect(track.weight, track.reverse, health) {
+            Effect::Add(n) => sum += i32::from(n),
+            Effect::Fault if track.reverse => {
+                causes.push(FaultCause::InterfaceUp(track.interface.clone()))
+            }
+            Effect::Fault => causes.push(FaultCause::InterfaceDown(track.interface.clone())),
+        }
+    }
+    for track in &watch.scripts {
+        let state = world.script(&track.script);
+        if track.weight == Weight::Fault && state == ScriptState::Pending {
+            causes.push(FaultCause::ScriptPending(track.script.clone()));
+            continue;
+        }
+        let health = match state {
+            ScriptState::Good => Health::Good,
+            ScriptState::Bad => Health::Bad,
+            ScriptState::Pending | ScriptState::Unknown => Health::Unknown,
+        };
+        match effect(track.weight, track.reverse, health) {
+            Effect::Add(n) => sum += i32::from(n),
+            Effect::Fault => causes.push(FaultCause::Script(track.script.clone())),
+        }
+    }
+    causes.sort_unstable();
+    causes.dedup();
+    Standing {
+        priority: effective(model.priority, sum, conceded),
+        causes,
+    }
+}
+
+/// What a tracked thing does to who tracks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Add(i16),
+    Fault,
+}
+
+fn effect(weight: Weight, reverse: bool, health: Health) -> Effect {
+    match (weight, health) {
+        (_, Health::Unknown) => Effect::Add(0),
+        (Weight::Fault, Health::Good) if reverse => Effect::Fault,
+        (Weight::Fault, Health::Bad) if !reverse => Effect::Fault,
+        (Weight::Fault, Health::Good | Health::Bad) => Effect::Add(0),
+        (Weight::Adjust(n), Health::Good) if n > 0 => Effect::Add(if reverse { -n } else { n }),
+        (Weight::Adjust(n), Health::Bad) if n < 0 => Effect::Add(if reverse { -n } else { n }),
+        (Weight::Adjust(_), Health::Good | Health::Bad) => Effect::Add(0),
+    }
+}
+
+/// The only place where a priority is clamped. Weights do not touch an owner.
+fn effective(base: Priority, sum: i32, conceded: bool) -> u8 {
+    match (base, conceded) {
+        (Priority::OWNER, false) => Priority::OWNER.get(),
+        (Priority::OWNER, true) => BELOW_OWNER,
+        (base, _) => u8::try_from((i32::from(base.get()) + sum).clamp(1, BELOW_OWNER.into()))
+            .unwrap_or(BELOW_OWNER),
+    }
+}
+
+/// The highest priority of a router that does not own the addresses.
+pub(super) const BELOW_OWNER: u8 = 254;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! Start and reload: from what runs to what the new configuration wants, without disturbing what stays.
+//!
+//! An instance stays itself while its key does; its name, priority, version, addresses and timers may change under it.
+//! Source: keepalived's reload.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::daemon::bus::{Notice, VrrpState};
+use crate::model::Config;
+use crate::model::diff::{Change, diff};
+use crate::model::vrrp::{Instance as Model, SyncGroup};
+use crate::time::Mono;
+
+use super::instance::{Instance, State};
+use super::priority::Watch;
+use super::router::Router;
+use super::sync::Unit;
+use super::{Action, InstanceId};
+
+/// An instance that lives on.
+#[derive(Clone, Copy, Debug)]
+struct Survivor {
+    id: InstanceId,
+    /// Its addresses are other ones than before.
+    readdressed: bool,
+}
+
+impl Router {
+    pub(super) fn apply(&mut self, now: Mono, config: Arc<Config>, out: &mut Vec<Action>) {
+        let old = self.config.replace(config.clone());
+        let start = old.is_none();
+        let old = old.unwrap_or_default();
+        self.world.apply(&config, start);
+        for unit in &mut self.units {
+            out.extend(unit.outbox.drain(..).map(Action::Notice));
+        }
+        let mut survivors: Vec<Survivor> = self
+            .by_key
+            .values()
+            .map(|id| Survivor {
+                id: *id,
+                readdressed: false,
+            })
+            .collect();
+        for change in diff::<_, Model>(&old.instances, &config.instances) {
+            match change {
+                Change::Removed(model) => {
+                    if let Some(id) = self.by_key.remove(&model.key()) {
+                        survivors.retain(|s| s.id != id);
+                        self.remove(id, out);
+                    }
+                }
+                Change::Added(model) => {
+                    let id = self.instances.next();
+                    self.instances.add(Instance::new(id, model.clone()));
+                    self.by_key.insert(model.key(), id);
+                }
+                Change::Changed(was, model) => {
+                    let Some(&id) = self.by_key.get(&model.key()) else {
+                        continue;
+                    };
+                    if let Some(instance) = self.instances.get_mut(id) {
+                        instance.adjust(model.clone());
+                    }
+                    let readdressed =
+                        was.addresses != model.addresses || was.excluded != model.excluded;
+                    survivors
+                        .iter_mut()
+                        .filter(|s| s.id == id)
+                        .for_each(|s| s.readdressed = readdressed);
+                }
+            }
+        }
+        self.form_units(&config);
+        self.index();
+        for instance in self.instances.iter_mut() {
+            instance.attach(&self.world);
+        }
+        self.listen(out);
+        for id in self.by_key.values().copied().collect::<Vec<_>>() {
+            self.stand(id, out);
+        }
+        for survivor in survivors {
+            self.resume(now, survivor, out);
+        }
+        for unit in 0..self.units.len() {
+            self.reconsider(now, unit, out);
+        }
+    }
+
+    /// keepalived: one advertisement of priority 0; a notification unless it was in FAULT.
+    fn remove(&mut self, id: InstanceId, out: &mut Vec<Action>) {
+        let Some(mut instance) = self.instances.remove(id) else {
+            return;
+        };
+        if let State::Master(_) = instance.state {
+            instance.resign(1, out);
+        }
+        let told = instance.named() != VrrpState::Fault;
+        instance.become_idle(out);
+        if told {
+            out.push(Action::Notice(Notice::Instance {
+                instance: instance.model.clone(),
+                state: VrrpState::Fault,
+                priority: instance.priority(),
+            }));
+        }
+    }
+
+    /// A master speaks up with its new data; a backup waits anew.
+    fn resume(&mut self, now: Mono, survivor: Survivor, out: &mut Vec<Action>) {
+        if let Some(instance) = self.instances.get_mut(survivor.id) {
+            instance.resume(now, &self.world, out);
+            if survivor.readdressed {
+                instance.addresses_changed(out);
+            }
+        }
+        self.touch(survivor.id);
+    }
+
+    /// One unit for each group, then one for each instance without.
+    fn form_units(&mut self, config: &Config) {
+        let by_name: BTreeMap<&str, &Arc<Model>> =
+            config.instances.iter().map(|i| (&*i.name, i)).collect();
+        let mut units: Vec<Unit> = Vec::with_capacity(config.groups.len() + config.instances.len());
+        let mut grouped = Vec::new();
+        for group in &config.groups {
+            let members: Vec<InstanceId> = group
+                .members
+                .iter()
+                .filter_map(|name| self.by_key.get(&by_name.get(&**name)?.key()).copied())
+                .filter(|id| !grouped.contains(id))
+                .collect();
+            grouped.extend(&members);
+            if !members.is_empty() {
+                units.push(Unit::new(Some(group.clone()), members));
+            }
+        }
+        grouped.sort_unstable();
+        let alone = config
+            .instances
+            .iter()
+            .filter_map(|model| self.by_key.get(&model.key()))
+            .filter(|id| grouped.binary_search(id).is_err());
+        units.extend(alone.map(|id| Unit::new(None, vec![*id])));
+        self.units = units;
+        self.groups
+            .retain(|name, _| config.groups.iter().any(|g| g.name == *name));
+        self.join();
+    }
+
+    /// Tells every instance its unit and what it watches.
+    fn join(&mut self) {
+        for (at, unit) in self.units.iter().enumerate() {
+            let group: Option<&SyncGroup> = unit.group.as_deref();
+            for id in &unit.members {
+                if let Some(instance) = self.instances.get_mut(*id) {
+                    instance.unit = at;
+                    instance.watch = Watch::new(&instance.model, group);
+                }
+            }
+        }
+    }
+
+    /// Who must look again at what.
+    fn index(&mut self) {
+        self.watchers.clear();
+        self.dependents.clear();
+        for i in self.instances.iter() {
+            let tracked = i.watch.interfaces.iter().map(|t| &t.interface);
+            for name in tracked.chain([&i.model.interface]) {
+                self.watchers.entry(name.clone()).or_default().push(i.id);
+            }
+            for track in &i.watch.scripts {
+                self.dependents
+                    .entry(track.script.clone())
+                    .or_default()
+                    .push(i.id);
+            }
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Units: instances that change state together. A sync group is one; an instance without a group is one of its own.
+//!
+//! Every transition of an instance goes through here, so that the members of a group never disagree. Source:
+//! keepalived's `vrrp_sync_group`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::daemon::bus::{Notice, VrrpState};
+use crate::model::vrrp::{InitialState, SyncGroup};
+use crate::time::Mono;
+
+use super::instance::{Instance, Silence, State, Turn, Wait};
+use super::router::Router;
+use super::{Action, FaultCause, InstanceId, Report};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Unit {
+    pub(super) group: Option<Arc<SyncGroup>>,
+    /// In the group's order; never empty.
+    pub(super) members: Vec<InstanceId>,
+    /// Notices that wait until the kernel holds what they speak of.
+    pub(super) outbox: Vec<Notice>,
+}
+
+impl Unit {
+    pub(super) fn new(group: Option<Arc<SyncGroup>>, members: Vec<InstanceId>) -> Self {
+        Self {
+            group,
+            members,
+            outbox: Vec::new(),
+        }
+    }
+}
+
+/// Who goes first, and how often it resigns on leaving MASTER.
+#[derive(Clone, Copy, Debug)]
+struct Leader {
+    id: InstanceId,
+    resignations: u8,
+}
+
+/// In which order a group and its members are announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    GroupFirst,
+    GroupLast,
+}
+
+impl Router {
+    /// Does what an event at one member means for all.
+    pub(super) fn turn(&mut self, now: Mono, id: InstanceId, turn: Turn, out: &mut Vec<Action>) {
+        let Some(unit) = self.instances.get(id).map(|i| i.unit) else {
+            return;
+        };
+        let leader = Leader {
+            id,
+            resignations: 0,
+        };
+        match turn {
+            Turn::Stay => self.touch(id),
+            Turn::Timeout => self.timeout(now, unit, id, out),
+            Turn::Yield { interval } => {
+                self.to_backup(now, unit, leader, Wait::Full, Some(interval), out)
+            }
+            Turn::Overslept => self.to_backup(now, unit, leader, Wait::Full, None, out),
+            Turn::Reannounce => {
+                self.touch(id);
+                for other in self.others(unit, id) {
+                    let world = &self.world;
+                    if let Some(instance) = self.instances.get_mut(other) {
+                        instance.reannounce(now, world, out);
+                    }
+                    self.touch(other);
+                }
+            }
+        }
+    }
+
+    /// The timer of a backup expired. keepalived: a group takes over only when every member's master is silent.
+    fn timeout(&mut self, now: Mono, unit: usize, id: InstanceId, out: &mut Vec<Action>) {
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.wish(now);
+        }
+        self.touch(id);
+        let members = self.members(unit);
+        let all = members
+            .iter()
+            .all(|m| self.instances.get(*m).is_some_and(Instance::wishes));
+        if all {
+            self.to_master(now, unit, id, out);
+        }
+    }
+
+    /// Brings a unit to where its members may be: after start, a reload, a change of what is tracked.
+    pub(super) fn reconsider(&mut self, now: Mono, unit: usize, out: &mut Vec<Action>) {
+        let members = self.members(unit);
+        let instances: Vec<&Instance> = members
+            .iter()
+            .filter_map(|m| self.instances.get(*m))
+            .collect();
+        let Some(first) = instances.first() else {
+            return;
+        };
+        let is = |state: VrrpState| move |i: &&&Instance| i.named() == state;
+        let (idle, masters, backups) = (
+            instances.iter().filter(is(VrrpState::Stop)).count(),
+            instances.iter().filter(is(VrrpState::Master)).count(),
+            instances.iter().filter(is(VrrpState::Backup)).count(),
+        );
+        let faulty = instances.iter().find(|i| !i.standing.causes.is_empty());
+        let leader = faulty.unwrap_or(first).id;
+        if faulty.is_some() {
+            self.to_fault(unit, leader, out);
+        } else if idle == instances.len() {
+            self.start(now, unit, out);
+        } else if masters > 0 && masters + idle == instances.len() {
+            // New members of a running group join it.
+            self.to_master(now, unit, leader, out);
+        } else if backups < instances.len() {
+            let leader = Leader {
+                id: leader,
+                resignations: 0,
+            };
+            self.to_backup(now, unit, leader, Wait::Full, None, out);
+        }
+    }
+
+    /// keepalived: only owners start as master, a group of them only if all want to.
+    fn start(&mut self, now: Mono, unit: usize, out: &mut Vec<Action>) {
+        let members = self.members(unit);
+        let wants =
+            |i: &Instance| i.model.is_owner() && i.model.initial_state == InitialState::Master;
+        if members
+            .iter()
+            .all(|m| self.instances.get(*m).is_some_and(wants))
+        {
+            return self.to_master(now, unit, members[0], out);
+        }
+        self.syncing(unit, VrrpState::Backup, out);
+        for id in &members {
+            if let Some(instance) = self.instances.get_mut(*id) {
+                let wait = if wants(instance) {
+                    Wait::Owner
+                } else {
+                    Wait::Full
+                };
+                instance.become_backup(now, wait, None, out);
+            }
+            self.touch(*id);
+        }
+        self.announce(unit, members, VrrpState::Backup, Order::GroupFirst, out);
+    }
+
+    fn to_master(&mut self, now: Mono, unit: usize, leader: InstanceId, out: &mut Vec<Action>) {
+        self.syncing(unit, VrrpState::Master, out);
+        let members = self.led_by(unit, leader);
+        for id in &members {
+            if let Some(instance) = self
+                .instances
+                .get_mut(*id)
+                .filter(|i| i.named() != VrrpState::Master)
+            {
+                instance.become_master(now, out);
+            }
+            self.touch(*id);
+        }
+        self.announce(unit, members, VrrpState::Master, Order::GroupLast, out);
+    }
+
+    /// `interval`: that of the leader's new master.
+    fn to_backup(
+        &mut self,
+        now: Mono,
+        unit: usize,
+        leader: Leader,
+        wait: Wait,
+        interval: Option<Duration>,
+        out: &mut Vec<Action>,
+    ) {
+        let members = self.led_by(unit, leader.id);
+        let order = self.order(&members);
+        self.syncing(unit, VrrpState::Backup, out);
+        for id in &members {
+            if let Some(instance) = self
+                .instances
+                .get_mut(*id)
+                .filter(|i| i.named() != VrrpState::Backup)
+            {
+                if let (State::Master(_), true) = (instance.state, *id == leader.id) {
+                    instance.resign(leader.resignations, out);
+                }
+                let interval = interval.filter(|_| *id == leader.id);
+                instance.become_backup(now, wait, interval, out);
+            }
+            self.touch(*id);
+        }
+        self.announce(unit, members, VrrpState::Backup, order, out);
+    }
+
+    /// Somebody else deleted an address of a master. keepalived: it resigns, and comes back after the skew time.
+    pub(super) fn give_up(&mut self, now: Mono, id: InstanceId, out: &mut Vec<Action>) {
+        if let Some(unit) = self.instances.get(id).map(|i| i.unit) {
+            let leader = Leader {
+                id,
+                resignations: 1,
+            };
+            self.to_backup(now, unit, leader, Wait::Skew, None, out);
+        }
+    }
+
+    /// keepalived: a faulty master resigns twice, the others of its group once. While only first results of scripts
+    /// are missing nobody is told.
+    fn to_fault(&mut self, unit: usize, leader: InstanceId, out: &mut Vec<Action>) {
+        let members = self.led_by(unit, leader);
+        let causes = || {
+            members
+                .iter()
+                .filter_map(|m| self.instances.get(*m))
+                .flat_map(|i| &i.standing.causes)
+        };
+        let pending = causes().all(|c| matches!(c, FaultCause::ScriptPending(_)));
+        let fresh = members
+            .iter()
+            .all(|m| self.instances.get(*m).is_none_or(|i| i.announced.is_none()));
+        let silent = pending && fresh;
+        let order = self.order(&members);
+        let moves = members.iter().any(|m| {
+            self.instances
+                .get(*m)
+                .is_some_and(|i| i.named() != VrrpState::Fault)
+        });
+        if moves && !silent {
+            self.syncing(unit, VrrpState::Fault, out);
+        }
+        for id in &members {
+            if let Some(instance) = self
+                .instances
+                .get_mut(*id)
+                .filter(|i| i.named() != VrrpState::Fault)
+            {
+                if let State::Master(_) = instance.state {
+                    instance.resign(
+                        if instance.standing.causes.is_empty() {
+                            1
+                        } else {
+                            2
+                        },
+                        out,
+                    );
+                }
+                instance.become_faulty(if silent { Silence::Yes } else { Silence::No }, out);
+            }
+            self.touch(*id);
+        }
+        if !silent {
+            self.announce(unit, members, VrrpState::Fault, order, out);
+        }
+    }
+
+    /// What was never announced begins with the group.
+    fn order(&self, members: &[InstanceId]) -> Order {
+        let fresh = members
+            .iter()
+            .all(|m| self.instances.get(*m).is_none_or(|i| i.announced.is_none()));
+        if fresh {
+            Order::GroupFirst
+        } else {
+            Order::GroupLast
+        }
+    }
+
+    fn syncing(&self, unit: usize, state: VrrpState, out: &mut Vec<Action>) {
+        if let Some(group) = self.units.get(unit).and_then(|u| u.group.as_ref()) {
+            out.push(Action::Report(Report::Syncing {
+                group: group.name.clone(),
+                state,
+            }));
+        }
+    }
+
+    /// Queues the notices for all who were not announced in this state yet.
+    fn announce(
+        &mut self,
+        unit: usize,
+        members: Vec<InstanceId>,
+        state: VrrpState,
+        order: Order,
+        out: &mut Vec<Action>,
+    ) {
+        let mut notices = Vec::with_capacity(members.len() + 1);
+        for id in members {
+            if let Some(instance) = self
+                .instances
+                .get_mut(id)
+                .filter(|i| i.announced != Some(state))
+            {
+                instance.announced = Some(state);
+                notices.push(Notice::Instance {
+                    instance: instance.model.clone(),
+                    state,
+                    priority: instance.priority(),
+                });
+            }
+        }
+        if let Some(unit) = self.units.get_mut(unit) {
+            if let Some(group) = &unit.group
+                && self.groups.insert(group.name.clone(), state) != Some(state)
+            {
+                let at = match order {
+                    Order::GroupFirst => 0,
+                    Order::GroupLast => notices.len(),
+                };
+                let group = group.clone();
+                notices.insert(at, Notice::Group { group, state });
+            }
+            unit.outbox.append(&mut notices);
+        }
+        self.flush(unit, out);
+    }
+
+    /// Hands out what waits in a unit's outbox, unless the kernel is still busy with one of its members.
+    pub(super) fn flush(&mut self, unit: usize, out: &mut Vec<Action>) {
+        let instances = &self.instances;
+        if let Some(unit) = self.units.get_mut(unit) {
+            let busy = |id: &InstanceId| instances.get(*id).is_some_and(|i| i.converging > 0);
+            if !unit.members.iter().any(busy) {
+                out.extend(unit.outbox.drain(..).map(Action::Notice));
+            }
+        }
+    }
+
+    fn members(&self, unit: usize) -> Vec<InstanceId> {
+        self.units
+            .get(unit)
+            .map_or_else(Vec::new, |u| u.members.clone())
+    }
+
+    /// All but one.
+    fn others(&self, unit: usize, id: InstanceId) -> Vec<InstanceId> {
+        let mut members = self.members(unit);
+        members.retain(|m| *m != id);
+        members
+    }
+
+    /// The leader, then the others in the group's order.
+    fn led_by(&self, unit: usize, leader: InstanceId) -> Vec<InstanceId> {
+        let mut members = self.members(unit);
+        members.sort_by_key(|m| *m != leader);
+        members
+    }
+}

@@ -1,0 +1,87 @@
+//! The earliest of many deadlines. Each instance owns its own; here they are only put in order.
+//!
+//! A heap with one live entry for each instance. A deadline that moves back (every advertisement a backup hears) costs
+//! nothing: its entry is moved when it comes up. One that moves forward gets a second entry; the first is dropped when
+//! it comes up.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::time::Mono;
+
+use super::InstanceId;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    heap: BinaryHeap<Reverse<(Mono, InstanceId)>>,
+    /// When the live entry of an instance comes up, by its number; [`Mono::NEVER`]: it has none.
+    live: Vec<Mono>,
+}
+
+impl Timers {
+    /// `id` has `deadline` from now on.
+    pub(super) fn set(&mut self, id: InstanceId, deadline: Mono) {
+        let live = self.live_mut(id);
+        if deadline < *live {
+            *live = deadline;
+            self.heap.push(Reverse((deadline, id)));
+        }
+    }
+
+    /// Puts the earliest deadline in front; `deadline` tells what an instance waits for now.
+    pub(super) fn settle(&mut self, deadline: impl Fn(InstanceId) -> Mono) {
+        while let Some(&Reverse((at, id))) = self.heap.peek() {
+            if *self.live_mut(id) != at {
+                self.heap.pop();
+                continue;
+            }
+            let actual = deadline(id);
+            if actual == at {
+                break;
+            }
+            self.heap.pop();
+            *self.live_mut(id) = actual;
+            if actual != Mono::NEVER {
+                self.heap.push(Reverse((actual, id)));
+            }
+        }
+    }
+
+    /// The earliest deadline, if it was settled.
+    pub(super) fn first(&self) -> Option<(Mono, InstanceId)> {
+        self.heap.peek().map(|Reverse(first)| *first)
+    }
+
+    fn live_mut(&mut self, id: InstanceId) -> &mut Mono {
+        let at = usize::try_from(id.0).unwrap_or(usize::MAX);
+        if at >= self.live.len() {
+            self.live.resize(at + 1, Mono::NEVER);
+        }
+        &mut self.live[at]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_front_is_always_the_earliest(moves in prop::collection::vec((0..8_u32, 0..1000_u64), 1..200)) {
+            let mut timers = Timers::default();
+            let mut deadlines = [Mono::NEVER; 8];
+            for (id, at) in moves {
+                let at = if at == 0 { Mono::NEVER } else { Mono::from_micros(at) };
+                deadlines[id as usize] = at;
+                timers.set(InstanceId(id), at);
+                timers.settle(|id| deadlines[id.0 as usize]);
+                let first = deadlines.iter().copied().min().filter(|d| *d != Mono::NEVER);
+                prop_assert_eq!(timers.first().map(|(at, _)| at), first);
+                prop_assert!(timers.heap.len() <= 200);
+            }
+        }
+    }
+}
