@@ -815,6 +815,3 @@ pub(super) fn skew(version: Version, priority: u8, interval: Duration) -> Durati
     let micros = of.as_micros() * u128::from(256 - u16::from(priority)) / 256;
     Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,9 +5,20 @@
 //! Sources: RFC 3768, RFC 9568; departures that keepalived makes are marked `// keepalived:`.
 
 pub(crate) mod task;
+mod timers;
+mod told;
+mod world;
 
+mod advert;
+mod auth;
 pub(crate) mod desired;
+mod garp;
+mod instance;
+mod priority;
+mod receive;
+mod reload;
 pub(crate) mod router;
+mod sync;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -180,8 +191,8 @@ pub(crate) enum Report {
         from: IpAddr,
         fault: PacketFault,
     },
-    /// A packet so short that it belongs to no instance.
-    Runt { interface: IfIndex, got: usize },
+    /// A packet so short, or so odd, that it belongs to no instance. Once for each interface.
+    Runt { interface: IfIndex },
     /// `(NAME) Changing effective priority from P to Q`.
     PriorityChanged {
         instance: Arc<str>,

@@ -163,6 +163,3 @@ fn effective(base: Priority, sum: i32, conceded: bool) -> u8 {
 
 /// The highest priority of a router that does not own the addresses.
 pub(super) const BELOW_OWNER: u8 = 254;
-
-#[cfg(test)]
-mod tests;

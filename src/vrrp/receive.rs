@@ -288,6 +288,3 @@ fn count(fault: PacketFault, counters: &mut Counters) {
     };
     *counter += 1;
 }
-
-#[cfg(test)]
-mod tests;

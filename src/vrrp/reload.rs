@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::daemon::bus::{Notice, VrrpState};
 use crate::model::Config;
-use crate::model::diff::{Change, diff};
+use crate::model::diff::{Change, Keyed, Reload, diff};
 use crate::model::vrrp::{Instance as Model, SyncGroup};
 use crate::time::Mono;
 
@@ -45,16 +45,11 @@ impl Router {
             .collect();
         for change in diff::<_, Model>(&old.instances, &config.instances) {
             match change {
-                Change::Removed(model) => {
-                    if let Some(id) = self.by_key.remove(&model.key()) {
-                        survivors.retain(|s| s.id != id);
-                        self.remove(id, out);
-                    }
-                }
-                Change::Added(model) => {
-                    let id = self.instances.next();
-                    self.instances.add(Instance::new(id, model.clone()));
-                    self.by_key.insert(model.key(), id);
+                Change::Removed(model) => self.remove(model, &mut survivors, out),
+                Change::Added(model) => self.add(model),
+                Change::Changed(was, model) if was.reload_class(model) == Reload::Restart => {
+                    self.remove(was, &mut survivors, out);
+                    self.add(model);
                 }
                 Change::Changed(was, model) => {
                     let Some(&id) = self.by_key.get(&model.key()) else {
@@ -89,11 +84,22 @@ impl Router {
         }
     }
 
+    fn add(&mut self, model: &Arc<Model>) {
+        let id = self.instances.next();
+        self.instances.add(Instance::new(id, model.clone()));
+        self.by_key.insert(model.key(), id);
+    }
+
     /// keepalived: one advertisement of priority 0; a notification unless it was in FAULT.
-    fn remove(&mut self, id: InstanceId, out: &mut Vec<Action>) {
-        let Some(mut instance) = self.instances.remove(id) else {
+    fn remove(&mut self, model: &Model, survivors: &mut Vec<Survivor>, out: &mut Vec<Action>) {
+        let Some(mut instance) = self
+            .by_key
+            .remove(&model.key())
+            .and_then(|id| self.instances.remove(id))
+        else {
             return;
         };
+        survivors.retain(|s| s.id != instance.id);
         if let State::Master(_) = instance.state {
             instance.resign(1, out);
         }

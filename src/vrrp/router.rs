@@ -1,68 +1,381 @@
-//! All instances of this machine as one function of events: it finds the instance, keeps the deadlines, applies reloads.
+//! All instances of this machine as one function of events: it finds the instance, keeps the deadlines, tells the rest
+//! of the house.
 //!
-//! It never waits, reads no clock and touches no kernel. Source: RFC 3768, RFC 9568, keepalived's behaviour.
+//! It never waits, reads no clock and touches no kernel. Transitions are in `sync`, start and reload in `reload`.
+//! Source: RFC 3768, RFC 9568, keepalived's behaviour.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::desired::Desired;
-use super::{Action, Event, IfIndex, InstanceId, InterfaceFacts, Socket};
-use crate::daemon::bus::InstanceSnapshot;
+use crate::daemon::bus::{InstanceSnapshot, Notice, Release, TrackerUpdate, VrrpState};
+use crate::model::Config;
+use crate::model::diff::Keyed;
+use crate::model::net::{IfName, VirtualAddress};
+use crate::model::vrrp::InstanceKey;
 use crate::time::Mono;
+
+use super::desired::{self, Desired};
+use super::instance::{Instance, State};
+use super::priority;
+use super::receive::Arrival;
+use super::sync::Unit;
+use super::timers::Timers;
+use super::world::World;
+use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Report, Socket};
 
 /// The VRRP core. One per process.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
-    interfaces: BTreeMap<IfIndex, Arc<InterfaceFacts>>,
+    /// What runs now; `None` before the first [`Event::Apply`].
+    pub(super) config: Option<Arc<Config>>,
+    pub(super) world: World,
+    pub(super) instances: Slab,
+    pub(super) by_key: BTreeMap<InstanceKey, InstanceId>,
+    pub(super) units: Vec<Unit>,
+    /// What the daemon was told last about each group.
+    pub(super) groups: BTreeMap<Arc<str>, VrrpState>,
+    /// Who must look again when an interface or a script changes.
+    pub(super) watchers: BTreeMap<IfName, Vec<InstanceId>>,
+    pub(super) dependents: BTreeMap<Arc<str>, Vec<InstanceId>>,
+    pub(super) timers: Timers,
+    /// Whose packet is it? Interface, multicast group, virtual router.
+    listeners: BTreeMap<(IfIndex, IpAddr, u8), InstanceId>,
+    /// Interfaces on which a runt was reported.
+    runts: BTreeSet<IfIndex>,
+    /// After [`Event::Stop`]: what the daemon is told once the kernel holds nothing of ours.
+    farewell: Option<Vec<Notice>>,
+}
+
+/// Instances by their number. A number is never used twice, so that a late answer cannot meet the wrong one.
+#[derive(Debug, Default)]
+pub(super) struct Slab(Vec<Option<Box<Instance>>>);
+
+impl Slab {
+    pub(super) fn get(&self, id: InstanceId) -> Option<&Instance> {
+        self.0.get(usize::try_from(id.0).ok()?)?.as_deref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: InstanceId) -> Option<&mut Instance> {
+        self.0.get_mut(usize::try_from(id.0).ok()?)?.as_deref_mut()
+    }
+
+    /// The number of the instance that is added next.
+    pub(super) fn next(&self) -> InstanceId {
+        InstanceId(u32::try_from(self.0.len()).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn add(&mut self, instance: Instance) {
+        self.0.push(Some(Box::new(instance)));
+    }
+
+    pub(super) fn remove(&mut self, id: InstanceId) -> Option<Box<Instance>> {
+        self.0.get_mut(usize::try_from(id.0).ok()?)?.take()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Instance> {
+        self.0.iter().flatten().map(|i| &**i)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Instance> {
+        self.0.iter_mut().flatten().map(|i| &mut **i)
+    }
 }
 
 impl Router {
-    /// A router that runs nothing until [`Event::Apply`]. Interface facts may come before or after.
+    /// A router that runs nothing until [`Event::Apply`]. Interfaces that exist should be made known before, or their
+    /// instances begin in FAULT.
     pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Takes one event and says what to do about it, in order. `now` never goes back; a [`Event::Wake`] before
     /// [`Router::deadline`] does nothing.
-    pub(crate) fn on_event(&mut self, _now: Mono, event: Event) -> Vec<Action> {
+    pub(crate) fn on_event(&mut self, now: Mono, event: Event) -> Vec<Action> {
+        let mut out = Vec::new();
         match event {
-            Event::Interface(facts) => {
-                self.interfaces.insert(facts.index, facts);
-            }
-            Event::InterfaceGone(index) => {
-                self.interfaces.remove(&index);
-            }
-            Event::Wake
+            Event::Converged(id) => self.converged(now, id, &mut out),
+            Event::Interface(_)
+            | Event::InterfaceGone(_)
+            | Event::Wake
             | Event::Apply(_)
             | Event::Stop(_)
             | Event::Heard(_)
             | Event::Tracker(_)
-            | Event::Converged(_)
-            | Event::AddressLost { .. } => {}
+            | Event::AddressLost { .. }
+                if self.farewell.is_some() => {}
+            Event::Wake => self.wake(now, &mut out),
+            Event::Heard(frame) => self.hear(now, &frame, &mut out),
+            Event::Interface(facts) => self.learn(now, facts, &mut out),
+            Event::InterfaceGone(index) => {
+                if let Some(name) = self.world.forget(index) {
+                    self.interfaces_changed(now, &[name], &mut out);
+                }
+            }
+            Event::Tracker(TrackerUpdate::Script { name, good }) => {
+                if self.world.judge(&name, good) {
+                    let dependents = self.dependents.get(&name).cloned().unwrap_or_default();
+                    self.look_again(now, &dependents, &mut out);
+                }
+            }
+            Event::Apply(config) => {
+                self.runts.clear();
+                self.apply(now, config, &mut out);
+            }
+            Event::AddressLost { instance, addr } => {
+                self.address_lost(now, instance, addr, &mut out)
+            }
+            Event::Stop(release) => self.stop(release, &mut out),
         }
-        Vec::new()
+        let instances = &self.instances;
+        self.timers
+            .settle(|id| instances.get(id).map_or(Mono::NEVER, Instance::deadline));
+        out
     }
 
     /// When the next [`Event::Wake`] is due; [`Mono::NEVER`] if nothing is waited for. O(1).
     pub(crate) fn deadline(&self) -> Mono {
-        Mono::NEVER
+        match (&self.farewell, self.timers.first()) {
+            (None, Some((at, _))) => at,
+            (None, None) | (Some(_), _) => Mono::NEVER,
+        }
     }
 
     /// What the kernel should hold for `instance`; nothing for one that is gone.
-    pub(crate) fn desired(&self, _instance: InstanceId) -> Desired {
-        Desired::default()
+    pub(crate) fn desired(&self, instance: InstanceId) -> Desired {
+        self.instances
+            .get(instance)
+            .map(desired::of)
+            .unwrap_or_default()
     }
 
     /// What must be listened to, sorted, each once. Changes are announced by [`Action::Listen`].
     pub(crate) fn sockets(&self) -> Vec<Socket> {
-        Vec::new()
+        let mut sockets: Vec<Socket> = self
+            .listeners
+            .keys()
+            .map(|&(interface, group, _)| Socket { interface, group })
+            .collect();
+        sockets.dedup();
+        sockets
     }
 
     /// Every instance as it stands, in file order.
     pub(crate) fn snapshot(&self) -> Vec<InstanceSnapshot> {
-        Vec::new()
+        let Some(config) = &self.config else {
+            return Vec::new();
+        };
+        config
+            .instances
+            .iter()
+            .filter_map(|model| self.instances.get(*self.by_key.get(&model.key())?))
+            .map(|i| InstanceSnapshot {
+                instance: i.model.clone(),
+                state: i.named(),
+                effective_priority: i.priority(),
+                counters: i.counters,
+            })
+            .collect()
     }
 
     /// Sets all counters to zero.
-    pub(crate) fn clear_stats(&mut self) {}
+    pub(crate) fn clear_stats(&mut self) {
+        for instance in self.instances.iter_mut() {
+            instance.counters = super::Counters::default();
+        }
+    }
+
+    fn wake(&mut self, now: Mono, out: &mut Vec<Action>) {
+        while let Some((_, id)) = self.timers.first().filter(|(at, _)| *at <= now) {
+            let world = &self.world;
+            if let Some(instance) = self.instances.get_mut(id) {
+                let turn = instance.wake(now, world, out);
+                self.turn(now, id, turn, out);
+            }
+            let instances = &self.instances;
+            self.timers
+                .settle(|id| instances.get(id).map_or(Mono::NEVER, Instance::deadline));
+        }
+    }
+
+    fn hear(&mut self, now: Mono, frame: &Frame, out: &mut Vec<Action>) {
+        let Some(arrival) = Arrival::of(&frame.packet) else {
+            if self.runts.insert(frame.ingress) {
+                out.push(Action::Report(Report::Runt {
+                    interface: frame.ingress,
+                }));
+            }
+            return;
+        };
+        let key = (frame.ingress, arrival.dst, arrival.header.vrid);
+        let Some(&id) = self.listeners.get(&key) else {
+            return;
+        };
+        if let Some(instance) = self.instances.get_mut(id) {
+            let turn = instance.hear(now, &arrival, &self.world, out);
+            self.turn(now, id, turn, out);
+        }
+    }
+
+    fn learn(&mut self, now: Mono, facts: Arc<InterfaceFacts>, out: &mut Vec<Action>) {
+        let names = self.world.learn(facts);
+        self.interfaces_changed(now, &names, out);
+    }
+
+    fn interfaces_changed(&mut self, now: Mono, names: &[IfName], out: &mut Vec<Action>) {
+        let mut ids: Vec<InstanceId> = names
+            .iter()
+            .filter_map(|name| self.watchers.get(name))
+            .flatten()
+            .copied()
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut moved = false;
+        for id in &ids {
+            if let Some(instance) = self.instances.get_mut(*id) {
+                moved |= instance.attach(&self.world);
+            }
+        }
+        if moved {
+            self.listen(out);
+        }
+        self.look_again(now, &ids, out);
+    }
+
+    /// Recomputes what trackers make of these instances, and what follows.
+    fn look_again(&mut self, now: Mono, ids: &[InstanceId], out: &mut Vec<Action>) {
+        let mut units = Vec::with_capacity(ids.len());
+        for id in ids {
+            self.stand(*id, out);
+            units.extend(self.instances.get(*id).map(|i| i.unit));
+        }
+        units.sort_unstable();
+        units.dedup();
+        for unit in units {
+            self.reconsider(now, unit, out);
+        }
+    }
+
+    pub(super) fn stand(&mut self, id: InstanceId, out: &mut Vec<Action>) {
+        if let Some(i) = self.instances.get_mut(id) {
+            let standing =
+                priority::standing(&i.model, &i.watch, i.conceded_to.is_some(), &self.world);
+            i.stand(standing, out);
+        }
+        self.touch(id);
+    }
+
+    /// Whose packets are whose, from scratch; asks for other sockets if that needs some.
+    pub(super) fn listen(&mut self, out: &mut Vec<Action>) {
+        let before = self.sockets();
+        self.listeners = self
+            .instances
+            .iter()
+            .filter_map(|i| {
+                Some((
+                    (i.interface?, i.model.mcast_group, i.model.vrid.0.get()),
+                    i.id,
+                ))
+            })
+            .collect();
+        if self.sockets() != before {
+            out.push(Action::Listen);
+        }
+    }
+
+    /// To be called whenever an instance may have another deadline.
+    pub(super) fn touch(&mut self, id: InstanceId) {
+        if let Some(instance) = self.instances.get(id) {
+            self.timers.set(id, instance.deadline());
+        }
+    }
+
+    fn converged(&mut self, now: Mono, id: InstanceId, out: &mut Vec<Action>) {
+        let Some(instance) = self.instances.get_mut(id) else {
+            return;
+        };
+        instance.converged(now, &self.world, out);
+        let unit = instance.unit;
+        self.touch(id);
+        self.flush(unit, out);
+        self.say_farewell(out);
+    }
+
+    /// keepalived: an address marked `no_track` is not missed.
+    fn address_lost(
+        &mut self,
+        now: Mono,
+        id: InstanceId,
+        addr: VirtualAddress,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(instance) = self.instances.get(id) else {
+            return;
+        };
+        let State::Master(_) = instance.state else {
+            return;
+        };
+        let model = &instance.model;
+        if addr.track
+            && model
+                .addresses
+                .iter()
+                .chain(&model.excluded)
+                .any(|a| *a == addr)
+        {
+            out.push(Action::Report(Report::AddressDeleted {
+                instance: model.name.clone(),
+                addr,
+            }));
+            self.give_up(now, id, out);
+        }
+    }
+
+    fn stop(&mut self, release: Release, out: &mut Vec<Action>) {
+        // Every resignation leaves before any kernel work is asked for.
+        if release == Release::All {
+            for instance in self.instances.iter_mut() {
+                if let State::Master(_) = instance.state {
+                    instance.resign(1, out);
+                }
+            }
+        }
+        let mut farewell: Vec<Notice> = self
+            .units
+            .iter_mut()
+            .flat_map(|u| u.outbox.drain(..))
+            .collect();
+        for id in self.units.iter().flat_map(|u| &u.members) {
+            let Some(instance) = self.instances.get_mut(*id) else {
+                continue;
+            };
+            farewell.push(Notice::Instance {
+                instance: instance.model.clone(),
+                state: VrrpState::Stop,
+                priority: instance.priority(),
+            });
+            if release == Release::All {
+                instance.become_idle(out);
+            }
+        }
+        let groups = self.units.iter().filter_map(|u| u.group.clone());
+        farewell.extend(groups.map(|group| Notice::Group {
+            group,
+            state: VrrpState::Stop,
+        }));
+        self.farewell = Some(farewell);
+        self.say_farewell(out);
+    }
+
+    fn say_farewell(&mut self, out: &mut Vec<Action>) {
+        if let Some(farewell) = &mut self.farewell
+            && self.instances.iter().all(|i| i.converging == 0)
+        {
+            out.extend(farewell.drain(..).map(Action::Notice));
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,9 +62,9 @@ impl Router {
             Turn::Stay => self.touch(id),
             Turn::Timeout => self.timeout(now, unit, id, out),
             Turn::Yield { interval } => {
-                self.to_backup(now, unit, leader, Wait::Full, Some(interval), out)
+                self.enter_backup(now, unit, leader, Wait::Full, Some(interval), out)
             }
-            Turn::Overslept => self.to_backup(now, unit, leader, Wait::Full, None, out),
+            Turn::Overslept => self.enter_backup(now, unit, leader, Wait::Full, None, out),
             Turn::Reannounce => {
                 self.touch(id);
                 for other in self.others(unit, id) {
@@ -89,7 +89,7 @@ impl Router {
             .iter()
             .all(|m| self.instances.get(*m).is_some_and(Instance::wishes));
         if all {
-            self.to_master(now, unit, id, out);
+            self.enter_master(now, unit, id, out);
         }
     }
 
@@ -112,18 +112,18 @@ impl Router {
         let faulty = instances.iter().find(|i| !i.standing.causes.is_empty());
         let leader = faulty.unwrap_or(first).id;
         if faulty.is_some() {
-            self.to_fault(unit, leader, out);
+            self.enter_fault(unit, leader, out);
         } else if idle == instances.len() {
             self.start(now, unit, out);
         } else if masters > 0 && masters + idle == instances.len() {
             // New members of a running group join it.
-            self.to_master(now, unit, leader, out);
+            self.enter_master(now, unit, leader, out);
         } else if backups < instances.len() {
             let leader = Leader {
                 id: leader,
                 resignations: 0,
             };
-            self.to_backup(now, unit, leader, Wait::Full, None, out);
+            self.enter_backup(now, unit, leader, Wait::Full, None, out);
         }
     }
 
@@ -136,7 +136,7 @@ impl Router {
             .iter()
             .all(|m| self.instances.get(*m).is_some_and(wants))
         {
-            return self.to_master(now, unit, members[0], out);
+            return self.enter_master(now, unit, members[0], out);
         }
         self.syncing(unit, VrrpState::Backup, out);
         for id in &members {
@@ -153,7 +153,7 @@ impl Router {
         self.announce(unit, members, VrrpState::Backup, Order::GroupFirst, out);
     }
 
-    fn to_master(&mut self, now: Mono, unit: usize, leader: InstanceId, out: &mut Vec<Action>) {
+    fn enter_master(&mut self, now: Mono, unit: usize, leader: InstanceId, out: &mut Vec<Action>) {
         self.syncing(unit, VrrpState::Master, out);
         let members = self.led_by(unit, leader);
         for id in &members {
@@ -170,7 +170,7 @@ impl Router {
     }
 
     /// `interval`: that of the leader's new master.
-    fn to_backup(
+    fn enter_backup(
         &mut self,
         now: Mono,
         unit: usize,
@@ -206,13 +206,13 @@ impl Router {
                 id,
                 resignations: 1,
             };
-            self.to_backup(now, unit, leader, Wait::Skew, None, out);
+            self.enter_backup(now, unit, leader, Wait::Skew, None, out);
         }
     }
 
     /// keepalived: a faulty master resigns twice, the others of its group once. While only first results of scripts
     /// are missing nobody is told.
-    fn to_fault(&mut self, unit: usize, leader: InstanceId, out: &mut Vec<Action>) {
+    fn enter_fault(&mut self, unit: usize, leader: InstanceId, out: &mut Vec<Action>) {
         let members = self.led_by(unit, leader);
         let causes = || {
             members
