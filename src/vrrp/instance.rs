@@ -2,7 +2,6 @@
 //!
 //! It decides for itself only; what its sync group makes of that is in `sync`. Sources: RFC 3768 §6.4, RFC 9568 §6.4.
 
-use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +11,14 @@ use crate::model::vrrp::{Instance as Model, Version};
 use crate::time::{Centis, Mono};
 
 use super::advert::Template;
-use super::garp::{self, Plan};
-use super::priority::{BELOW_OWNER, Standing, Watch};
-use super::receive::{self, Arrival, Heard, Known};
+use super::backup::Backup;
+use super::garp;
+use super::master::Master;
+use super::priority::{Standing, Watch};
+use super::receive::{self, Arrival, Known};
 use super::told::{Matter, Told};
 use super::world::World;
 use super::{Action, Counters, FaultCause, IfIndex, InstanceId, Report};
-
-/// A lower-priority master is answered at most this often, so that a flood of its packets is not answered by a flood.
-const ANSWER_SPACING: Duration = Duration::from_millis(10);
-/// A wake-up that is late by less is the machine's normal jitter.
-const JITTER: Duration = Duration::from_millis(1);
 
 /// See the module.
 #[derive(Debug)]
@@ -37,15 +33,15 @@ pub(super) struct Instance {
     /// `None`: the interface does not exist.
     pub(super) interface: Option<IfIndex>,
     /// `None`: there is no source address.
-    template: Option<Template>,
+    pub(super) template: Option<Template>,
     /// Identification of the last IPv4 packet.
     ip_id: u16,
     /// The other owner that did not give way: we run at 254.
     pub(super) conceded_to: Option<IpAddr>,
     /// The last master that was obeyed.
-    master: Option<IpAddr>,
+    pub(super) master: Option<IpAddr>,
     known: Known,
-    told: Told,
+    pub(super) told: Told,
     pub(super) counters: Counters,
     /// [`Action::Converge`]s that are not answered yet.
     pub(super) converging: u32,
@@ -62,75 +58,6 @@ pub(super) enum State {
     Fault,
     Backup(Backup),
     Master(Master),
-}
-
-/// RFC 9568 Backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Backup {
-    /// When the master counts as dead.
-    pub(super) down_at: Mono,
-    /// Between the master's advertisements: ours until one is heard (RFC 9568 `Active_Adver_Interval`).
-    interval: Duration,
-    preempt: Preempt,
-    /// Sync group: the timer expired; it waits for the other members.
-    pub(super) wish: bool,
-    /// The timer expired late and was given a little more.
-    roused: bool,
-}
-
-/// `preempt_delay`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Preempt {
-    /// No lower-priority master was heard.
-    Idle,
-    /// One was; it is obeyed until then, and not any more afterwards.
-    At(Mono),
-}
-
-/// RFC 9568 Active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Master {
-    advert_at: Mono,
-    /// The last advertisement left.
-    sent_at: Mono,
-    /// The last answer to a lower-priority master left.
-    answered_at: Option<Mono>,
-    pub(super) garp: Plan,
-    /// Rounds to announce once the kernel has the addresses.
-    announce: Announce,
-    conflict: Option<Conflict>,
-}
-
-/// What follows when the kernel holds what it should.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Announce {
-    Nothing,
-    /// The whole programme from the first burst on.
-    Start,
-}
-
-/// Two owners; ours is the higher address, so the other one should give way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Conflict {
-    /// Advertisements still to send before patience begins to run out.
-    adverts_left: u8,
-    /// The other one's interval, or ours if longer.
-    interval: Duration,
-    /// When patience ends; [`Mono::NEVER`] while adverts are left.
-    until: Mono,
-    /// The last packet of the other owner.
-    heard_at: Mono,
-}
-
-/// How long a new backup waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wait {
-    /// `Master_Down_Interval`.
-    Full,
-    /// `Skew_Time`.
-    Skew,
-    /// An owner that may not start as master on its own.
-    Owner,
 }
 
 /// What the unit must do after an event at one of its members.
@@ -172,14 +99,15 @@ impl Instance {
         }
     }
 
-    /// Looks up interface and source again. True if the interface is another one than before.
+    /// Looks up interface and source again. True if the interface is another one than before. When the source is gone
+    /// the old one stays for the resignation.
     pub(super) fn attach(&mut self, world: &World) -> bool {
         let model = &self.model;
         let interface = world.facts(&model.interface).map(|facts| facts.index);
         let source = model
             .source
             .or_else(|| world.source(&model.interface, model.family));
-        if source != self.source() {
+        if source.is_some() && source != self.source() {
             self.template = source.and_then(|src| Template::new(model, src));
         }
         let moved = interface != self.interface;
@@ -203,7 +131,7 @@ impl Instance {
     }
 
     /// Source of its advertisements.
-    fn source(&self) -> Option<IpAddr> {
+    pub(super) fn source(&self) -> Option<IpAddr> {
         self.template.as_ref().map(|t| t.src)
     }
 
@@ -232,7 +160,7 @@ impl Instance {
     }
 
     /// The running timer follows the changed skew.
-    fn reskew(&mut self, from: u8) {
+    pub(super) fn reskew(&mut self, from: u8) {
         let (version, to) = (self.model.version, self.standing.priority);
         if let State::Backup(b) = &mut self.state {
             let (before, after) = (
@@ -253,16 +181,16 @@ impl Instance {
     }
 
     /// Our own interval. Never zero, whatever the model says.
-    fn advert_int(&self) -> Duration {
+    pub(super) fn advert_int(&self) -> Duration {
         self.model.advert_int.max(Centis(1).into())
     }
 
-    fn skew(&self, interval: Duration) -> Duration {
+    pub(super) fn skew(&self, interval: Duration) -> Duration {
         skew(self.model.version, self.priority(), interval)
     }
 
     /// RFC 9568 `Active_Down_Interval`.
-    fn down(&self, interval: Duration) -> Duration {
+    pub(super) fn down(&self, interval: Duration) -> Duration {
         interval * self.model.down_timer_adverts + self.skew(interval)
     }
 
@@ -296,69 +224,11 @@ impl Instance {
         }
     }
 
-    /// Whoever wakes up late may have the master's packets still unread in its socket: it listens first.
-    fn master_is_silent(&mut self, now: Mono, b: Backup, out: &mut Vec<Action>) -> Turn {
-        let late = now.since(b.down_at);
-        let (skew, down) = (self.skew(b.interval), self.down(b.interval));
-        if late > skew.max(JITTER) && !b.roused {
-            let more = if late > down { down } else { skew };
-            if late > down {
-                self.report_overslept(late, out);
-            }
-            self.state = State::Backup(Backup {
-                down_at: now + more,
-                roused: true,
-                ..b
-            });
-            return Turn::Stay;
-        }
-        out.push(Action::Report(Report::MasterDown {
-            instance: self.model.name.clone(),
-        }));
-        Turn::Timeout
-    }
-
-    fn advert_is_due(&mut self, now: Mono, m: Master, out: &mut Vec<Action>) -> Turn {
-        let interval = self.advert_int();
-        let others_patience = interval * self.model.down_timer_adverts
-            + skew(self.model.version, BELOW_OWNER, interval);
-        if now.since(m.sent_at) > others_patience {
-            self.report_overslept(now.since(m.advert_at), out);
-            return Turn::Overslept;
-        }
-        self.advertise(now, out);
-        if let State::Master(new) = &mut self.state {
-            // Counted from the deadline, not from now: the interval does not drift.
-            let on_time = m.advert_at + interval;
-            if on_time > now {
-                new.advert_at = on_time;
-            }
-        }
-        Turn::Stay
-    }
-
-    fn report_overslept(&self, by: Duration, out: &mut Vec<Action>) {
+    pub(super) fn report_overslept(&self, by: Duration, out: &mut Vec<Action>) {
         out.push(Action::Report(Report::Overslept {
             instance: self.model.name.clone(),
             by,
         }));
-    }
-
-    /// Sync group: our master is silent; wait for the others. The timer runs again, should they not follow.
-    pub(super) fn wish(&mut self, now: Mono) {
-        let down = |b: &Backup| self.down(b.interval);
-        if let State::Backup(b) = self.state {
-            self.state = State::Backup(Backup {
-                down_at: now + down(&b),
-                wish: true,
-                ..b
-            });
-        }
-    }
-
-    /// Its master is silent.
-    pub(super) fn wishes(&self) -> bool {
-        matches!(self.state, State::Backup(b) if b.wish)
     }
 
     /// A packet for this instance came in. In FAULT it is ignored, uncounted.
@@ -397,207 +267,7 @@ impl Instance {
         }
     }
 
-    fn hear_as_backup(
-        &mut self,
-        now: Mono,
-        mut b: Backup,
-        heard: Heard,
-        out: &mut Vec<Action>,
-    ) -> Turn {
-        let ours = self.priority();
-        if heard.priority == 0 {
-            (b.down_at, b.wish) = (now + self.skew(b.interval), false);
-            self.state = State::Backup(b);
-            out.push(Action::Report(Report::MasterResigned {
-                instance: self.model.name.clone(),
-                from: heard.src,
-            }));
-            return Turn::Stay;
-        }
-        let lower = heard.priority < ours;
-        match b.preempt {
-            Preempt::At(_) if !lower => b.preempt = Preempt::Idle,
-            Preempt::Idle if lower => b.preempt = Preempt::At(now + self.model.preempt_delay),
-            Preempt::Idle | Preempt::At(_) => {}
-        }
-        let delayed = matches!(b.preempt, Preempt::At(at) if now < at);
-        if lower && self.model.preempt && !delayed {
-            self.state = State::Backup(b);
-            self.tell(Matter::LowerIgnored, heard.src, heard.priority, out);
-            return Turn::Stay;
-        }
-        b.interval = heard.interval;
-        (b.down_at, b.wish, b.roused) = (now + self.down(b.interval), false, false);
-        self.state = State::Backup(b);
-        self.obey(heard.src, out);
-        Turn::Stay
-    }
-
-    /// Remembers the master; another one than before is news.
-    fn obey(&mut self, master: IpAddr, out: &mut Vec<Action>) {
-        if self.master == Some(master) {
-            return;
-        }
-        self.master = Some(master);
-        self.told = Told::default();
-        out.push(Action::Report(Report::MasterIs {
-            instance: self.model.name.clone(),
-            master,
-        }));
-    }
-
-    fn hear_as_master(
-        &mut self,
-        now: Mono,
-        m: Master,
-        heard: Heard,
-        world: &World,
-        out: &mut Vec<Action>,
-    ) -> Turn {
-        let Some(own_address) = self.source() else {
-            return Turn::Stay;
-        };
-        if heard.priority == 0 {
-            self.answer(now, m, out);
-            return Turn::Stay;
-        }
-        let rank = |m: &Self| {
-            heard
-                .priority
-                .cmp(&m.priority())
-                .then(heard.src.cmp(&own_address))
-        };
-        if rank(self) == Ordering::Less
-            && heard.priority == 255
-            && self.patience_ended(now, m, heard)
-        {
-            self.concede(Some(heard.src));
-            out.push(Action::Report(Report::OwnershipConceded {
-                instance: self.model.name.clone(),
-                from: heard.src,
-            }));
-        }
-        match rank(self) {
-            Ordering::Equal => {
-                self.tell(Matter::OwnAddress, heard.src, heard.priority, out);
-                Turn::Stay
-            }
-            Ordering::Less => self.hear_lower(now, heard, world, out),
-            Ordering::Greater => {
-                if self.model.higher_prio_send_advert {
-                    self.advertise(now, out);
-                }
-                out.push(Action::Report(Report::HigherPriorityHeard {
-                    instance: self.model.name.clone(),
-                    from: heard.src,
-                    priority: heard.priority,
-                    ours: self.priority(),
-                }));
-                self.master = Some(heard.src);
-                Turn::Yield {
-                    interval: heard.interval,
-                }
-            }
-        }
-    }
-
-    fn hear_lower(
-        &mut self,
-        now: Mono,
-        heard: Heard,
-        world: &World,
-        out: &mut Vec<Action>,
-    ) -> Turn {
-        self.tell(Matter::LowerHeard, heard.src, heard.priority, out);
-        let State::Master(m) = self.state else {
-            return Turn::Stay;
-        };
-        if !m.may_answer(now) {
-            return Turn::Stay;
-        }
-        if self.model.lower_prio_no_advert {
-            self.state = State::Master(Master {
-                answered_at: Some(now),
-                ..m
-            });
-        } else {
-            self.answer(now, m, out);
-        }
-        self.reannounce(now, world, out);
-        Turn::Reannounce
-    }
-
-    /// A lower-priority master may have drawn traffic to itself, from us or from another member of our group.
-    pub(super) fn reannounce(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
-        if let State::Master(m) = &mut self.state {
-            let rounds = m.garp.lower_prio(now, &self.model.garp);
-            garp::announce(&self.model, rounds, world, out);
-        }
-    }
-
-    fn answer(&mut self, now: Mono, m: Master, out: &mut Vec<Action>) {
-        if m.may_answer(now) {
-            self.state = State::Master(Master {
-                answered_at: Some(now),
-                ..m
-            });
-            self.advertise(now, out);
-        }
-    }
-
-    /// Another owner was heard. keepalived: after two more of our advertisements and 1.2 intervals it should be gone.
-    fn patience_ended(&mut self, now: Mono, m: Master, heard: Heard) -> bool {
-        let interval = heard.interval.max(self.advert_int());
-        let recent = m
-            .conflict
-            .filter(|c| now.since(c.heard_at) <= self.down(interval));
-        let conflict = recent.unwrap_or(Conflict {
-            adverts_left: 2,
-            interval,
-            until: Mono::NEVER,
-            heard_at: now,
-        });
-        let conflict = Some(Conflict {
-            heard_at: now,
-            ..conflict
-        });
-        self.state = State::Master(Master { conflict, ..m });
-        recent.is_some_and(|c| c.until <= now)
-    }
-
-    /// `None`: we are the owner again.
-    fn concede(&mut self, to: Option<IpAddr>) {
-        if !self.model.is_owner() || self.conceded_to == to {
-            return;
-        }
-        self.conceded_to = to;
-        let from = self.standing.priority;
-        self.standing.priority = if to.is_some() {
-            BELOW_OWNER
-        } else {
-            self.model.priority.get()
-        };
-        self.reskew(from);
-    }
-
-    /// Sends an advertisement now; the next one is due an interval later.
-    pub(super) fn advertise(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let interval = self.advert_int();
-        self.send(self.priority(), out);
-        if let State::Master(m) = &mut self.state {
-            (m.sent_at, m.advert_at) = (now, now + interval);
-            if let Some(c) = &mut m.conflict
-                && c.adverts_left > 0
-            {
-                c.adverts_left -= 1;
-                if c.adverts_left == 0 {
-                    c.until = now + c.interval * 6 / 5;
-                }
-            }
-        }
-    }
-
-    fn send(&mut self, priority: u8, out: &mut Vec<Action>) {
+    pub(super) fn send(&mut self, priority: u8, out: &mut Vec<Action>) {
         let (Some(interface), Some(template)) = (self.interface, &self.template) else {
             return;
         };
@@ -624,50 +294,6 @@ impl Instance {
         }
     }
 
-    /// The advertisement leaves first; then the kernel gets the addresses; when it has them, they are announced.
-    pub(super) fn become_master(&mut self, now: Mono, out: &mut Vec<Action>) {
-        let init = self.state == State::Idle;
-        self.concede(None);
-        self.counters.became_master += 1;
-        self.told = Told::default();
-        self.master = None;
-        self.state = State::Master(Master {
-            advert_at: now,
-            sent_at: now,
-            answered_at: None,
-            garp: Plan::NONE,
-            announce: Announce::Start,
-            conflict: None,
-        });
-        self.advertise(now, out);
-        self.report_entered(VrrpState::Master, init, out);
-        self.converge(out);
-    }
-
-    /// `interval`: the new master's, if it is known.
-    pub(super) fn become_backup(
-        &mut self,
-        now: Mono,
-        wait: Wait,
-        interval: Option<Duration>,
-        out: &mut Vec<Action>,
-    ) {
-        let interval = interval.unwrap_or(self.advert_int());
-        let wait = match wait {
-            Wait::Full => self.down(interval),
-            Wait::Skew => self.skew(interval),
-            Wait::Owner => interval + skew(self.model.version, 255, interval),
-        };
-        let backup = Backup {
-            down_at: now + wait,
-            interval,
-            preempt: Preempt::Idle,
-            wish: false,
-            roused: false,
-        };
-        self.leave(State::Backup(backup), out);
-    }
-
     /// `silent`: no line about it.
     pub(super) fn become_faulty(&mut self, silent: Silence, out: &mut Vec<Action>) {
         let before = self.state;
@@ -689,14 +315,14 @@ impl Instance {
     }
 
     /// From any state to one that holds nothing in the kernel.
-    fn leave(&mut self, next: State, out: &mut Vec<Action>) {
+    pub(super) fn leave(&mut self, next: State, out: &mut Vec<Action>) {
         let before = std::mem::replace(&mut self.state, next);
         let init = before == State::Idle || self.announced.is_none();
         self.report_entered(self.named(), init, out);
         self.settle(before, out);
     }
 
-    fn settle(&mut self, before: State, out: &mut Vec<Action>) {
+    pub(super) fn settle(&mut self, before: State, out: &mut Vec<Action>) {
         self.told = Told::default();
         match before {
             State::Master(_) => {
@@ -709,30 +335,9 @@ impl Instance {
         }
     }
 
-    /// The addresses are not what they were: put them in force, then announce them.
-    pub(super) fn addresses_changed(&mut self, out: &mut Vec<Action>) {
-        if let State::Master(m) = &mut self.state {
-            m.announce = Announce::Start;
-            self.converge(out);
-        }
-    }
-
-    fn converge(&mut self, out: &mut Vec<Action>) {
+    pub(super) fn converge(&mut self, out: &mut Vec<Action>) {
         self.converging += 1;
         out.push(Action::Converge(self.id));
-    }
-
-    /// One [`Action::Converge`] is answered.
-    pub(super) fn converged(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
-        self.converging = self.converging.saturating_sub(1);
-        if let State::Master(m) = &mut self.state
-            && self.converging == 0
-            && m.announce == Announce::Start
-        {
-            m.announce = Announce::Nothing;
-            let rounds = m.garp.start(now, &self.model.garp);
-            garp::announce(&self.model, rounds, world, out);
-        }
     }
 
     /// After a reload that this instance survived.
@@ -760,7 +365,7 @@ impl Instance {
         }
     }
 
-    fn report_entered(&self, state: VrrpState, init: bool, out: &mut Vec<Action>) {
+    pub(super) fn report_entered(&self, state: VrrpState, init: bool, out: &mut Vec<Action>) {
         out.push(Action::Report(Report::Entered {
             instance: self.model.name.clone(),
             state,
@@ -769,7 +374,13 @@ impl Instance {
     }
 
     /// Reports once for each peer.
-    fn tell(&mut self, matter: Matter, from: IpAddr, priority: u8, out: &mut Vec<Action>) {
+    pub(super) fn tell(
+        &mut self,
+        matter: Matter,
+        from: IpAddr,
+        priority: u8,
+        out: &mut Vec<Action>,
+    ) {
         if self.told.is_news(matter, from) {
             let ours = self.priority();
             out.push(Action::Report(matter.report(
@@ -797,13 +408,6 @@ impl Instance {
 pub(super) enum Silence {
     Yes,
     No,
-}
-
-impl Master {
-    fn may_answer(&self, now: Mono) -> bool {
-        self.answered_at
-            .is_none_or(|at| now.since(at) >= ANSWER_SPACING)
-    }
 }
 
 /// `Skew_Time`: RFC 3768 §6.1, RFC 9568 §6.1. Whole microseconds.

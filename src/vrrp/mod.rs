@@ -11,9 +11,11 @@ mod world;
 
 mod advert;
 mod auth;
+mod backup;
 pub(crate) mod desired;
 mod garp;
 mod instance;
+mod master;
 mod priority;
 mod receive;
 mod reload;

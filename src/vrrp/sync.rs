@@ -10,7 +10,8 @@ use crate::daemon::bus::{Notice, VrrpState};
 use crate::model::vrrp::{InitialState, SyncGroup};
 use crate::time::Mono;
 
-use super::instance::{Instance, Silence, State, Turn, Wait};
+use super::backup::Wait;
+use super::instance::{Instance, Silence, State, Turn};
 use super::router::Router;
 use super::{Action, FaultCause, InstanceId, Report};
 

@@ -1,0 +1,162 @@
+//! An instance as backup: when its master counts as dead, whom it obeys. Sources: RFC 3768 §6.4.2, RFC 9568 §6.4.2.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::time::Mono;
+
+use super::instance::{Instance, State, Turn, skew};
+use super::receive::Heard;
+use super::told::{Matter, Told};
+use super::{Action, Report};
+
+/// A wake-up that is late by less is the machine's normal jitter.
+const JITTER: Duration = Duration::from_millis(1);
+
+/// RFC 9568 Backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Backup {
+    /// When the master counts as dead.
+    pub(super) down_at: Mono,
+    /// Between the master's advertisements: ours until one is heard (RFC 9568 `Active_Adver_Interval`).
+    pub(super) interval: Duration,
+    preempt: Preempt,
+    /// Sync group: the timer expired; it waits for the other members.
+    wish: bool,
+    /// The timer expired late and was given a little more.
+    roused: bool,
+}
+
+/// `preempt_delay`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Preempt {
+    /// No lower-priority master was heard.
+    Idle,
+    /// One was; it is obeyed until then, and not any more afterwards.
+    At(Mono),
+}
+
+/// How long a new backup waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// `Master_Down_Interval`.
+    Full,
+    /// `Skew_Time`.
+    Skew,
+    /// An owner that may not start as master on its own.
+    Owner,
+}
+
+impl Instance {
+    /// Whoever wakes up late may have the master's packets still unread in its socket: it listens first.
+    pub(super) fn master_is_silent(&mut self, now: Mono, b: Backup, out: &mut Vec<Action>) -> Turn {
+        let late = now.since(b.down_at);
+        let (skew, down) = (self.skew(b.interval), self.down(b.interval));
+        if late > skew.max(JITTER) && !b.roused {
+            let more = if late > down { down } else { skew };
+            if late > down {
+                self.report_overslept(late, out);
+            }
+            self.state = State::Backup(Backup {
+                down_at: now + more,
+                roused: true,
+                ..b
+            });
+            return Turn::Stay;
+        }
+        out.push(Action::Report(Report::MasterDown {
+            instance: self.model.name.clone(),
+        }));
+        Turn::Timeout
+    }
+
+    /// Sync group: our master is silent; wait for the others. The timer runs again, should they not follow.
+    pub(super) fn wish(&mut self, now: Mono) {
+        let down = |b: &Backup| self.down(b.interval);
+        if let State::Backup(b) = self.state {
+            self.state = State::Backup(Backup {
+                down_at: now + down(&b),
+                wish: true,
+                ..b
+            });
+        }
+    }
+
+    /// Its master is silent.
+    pub(super) fn wishes(&self) -> bool {
+        matches!(self.state, State::Backup(b) if b.wish)
+    }
+
+    pub(super) fn hear_as_backup(
+        &mut self,
+        now: Mono,
+        mut b: Backup,
+        heard: Heard,
+        out: &mut Vec<Action>,
+    ) -> Turn {
+        let ours = self.priority();
+        if heard.priority == 0 {
+            (b.down_at, b.wish) = (now + self.skew(b.interval), false);
+            self.state = State::Backup(b);
+            out.push(Action::Report(Report::MasterResigned {
+                instance: self.model.name.clone(),
+                from: heard.src,
+            }));
+            return Turn::Stay;
+        }
+        let lower = heard.priority < ours;
+        match b.preempt {
+            Preempt::At(_) if !lower => b.preempt = Preempt::Idle,
+            Preempt::Idle if lower => b.preempt = Preempt::At(now + self.model.preempt_delay),
+            Preempt::Idle | Preempt::At(_) => {}
+        }
+        let delayed = matches!(b.preempt, Preempt::At(at) if now < at);
+        if lower && self.model.preempt && !delayed {
+            self.state = State::Backup(b);
+            self.tell(Matter::LowerIgnored, heard.src, heard.priority, out);
+            return Turn::Stay;
+        }
+        b.interval = heard.interval;
+        (b.down_at, b.wish, b.roused) = (now + self.down(b.interval), false, false);
+        self.state = State::Backup(b);
+        self.obey(heard.src, out);
+        Turn::Stay
+    }
+
+    /// Remembers the master; another one than before is news.
+    fn obey(&mut self, master: IpAddr, out: &mut Vec<Action>) {
+        if self.master == Some(master) {
+            return;
+        }
+        self.master = Some(master);
+        self.told = Told::default();
+        out.push(Action::Report(Report::MasterIs {
+            instance: self.model.name.clone(),
+            master,
+        }));
+    }
+
+    /// `interval`: the new master's, if it is known.
+    pub(super) fn become_backup(
+        &mut self,
+        now: Mono,
+        wait: Wait,
+        interval: Option<Duration>,
+        out: &mut Vec<Action>,
+    ) {
+        let interval = interval.unwrap_or(self.advert_int());
+        let wait = match wait {
+            Wait::Full => self.down(interval),
+            Wait::Skew => self.skew(interval),
+            Wait::Owner => interval + skew(self.model.version, 255, interval),
+        };
+        let backup = Backup {
+            down_at: now + wait,
+            interval,
+            preempt: Preempt::Idle,
+            wish: false,
+            roused: false,
+        };
+        self.leave(State::Backup(backup), out);
+    }
+}
