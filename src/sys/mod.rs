@@ -12,10 +12,13 @@ pub(crate) mod clock;
 pub(crate) mod fd;
 pub(crate) mod genl;
 pub(crate) mod ipvs;
+pub(crate) mod log;
 pub(crate) mod monitor;
 pub(crate) mod netlink;
+pub(crate) mod netns;
 pub(crate) mod privs;
 pub(crate) mod process;
+pub(crate) mod startup;
 #[cfg(test)]
 pub(crate) mod testnet;
 pub(crate) mod view;

@@ -1,0 +1,345 @@
+//! The log: `tracing` events → one bounded queue → one thread → console and syslog.
+//!
+//! A logging call never waits, neither for a terminal nor for syslogd: what finds no room in the queue is counted and
+//! reported later. Nothing is written before [`Log::start`] or [`Log::flush`], so a fork between [`Log::install`] and
+//! [`Log::start`] takes the lines along. Source: syslog(3), RFC 3164, keepalived(8) `-l -D -S -G`.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Lines that wait to be written: every instance of a large configuration says a few things at once.
+const QUEUE: usize = 16_384;
+/// Where syslogd listens.
+const SYSLOG: &str = "/dev/log";
+/// How long one line may take to be handed to syslogd.
+const SYSLOG_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What to log, and where to.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// `-n -l`: standard error, with the time.
+    pub(crate) console: bool,
+    /// syslog with this facility (`LOG_DAEMON` …), none with `-G`.
+    pub(crate) facility: Option<i32>,
+    /// The least important level of our own messages: INFO, DEBUG with `-D`, TRACE with `-DD`.
+    pub(crate) level: Level,
+    /// Appended to the identities: `_NAMESPACE`.
+    pub(crate) suffix: String,
+}
+
+/// Who speaks: each has an identity in syslog, as keepalived's processes have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Speaker {
+    Daemon,
+    Vrrp,
+    Checkers,
+}
+
+impl Speaker {
+    /// By the module that the message comes from.
+    fn of(target: &str) -> Self {
+        let ours = target.strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::"));
+        let mut parts = ours.unwrap_or_default().split("::");
+        match (parts.next(), parts.next()) {
+            (Some("lvs"), _) | (Some("sys"), Some("ipvs" | "genl")) => Self::Checkers,
+            (Some("vrrp" | "track" | "notify" | "reconcile" | "sys"), _) => Self::Vrrp,
+            _ => Self::Daemon,
+        }
+    }
+
+    fn ident(self) -> &'static str {
+        match self {
+            Self::Daemon => "Keepalived",
+            Self::Vrrp => "Keepalived_vrrp",
+            Self::Checkers => "Keepalived_healthcheckers",
+        }
+    }
+}
+
+/// One message.
+#[derive(Debug)]
+struct Line {
+    at: SystemTime,
+    level: Level,
+    speaker: Speaker,
+    text: String,
+}
+
+enum Item {
+    Line(Line),
+    /// Answer when everything before is written.
+    Flush(SyncSender<()>),
+}
+
+/// The owner's end of the log.
+pub(crate) struct Log {
+    queue: SyncSender<Item>,
+    /// Until the thread has it.
+    waiting: Option<(Receiver<Item>, Writer)>,
+}
+
+impl Log {
+    /// Makes this the process's log. `log` records of libraries come in too, errors only (with `-D` warnings too: the
+    /// netlink crates warn of every attribute that is younger than they are).
+    pub(crate) fn install(settings: Settings) -> Self {
+        let (queue, lines) = sync_channel(QUEUE);
+        let lost = Arc::new(AtomicU64::new(0));
+        let layer = Queue {
+            queue: queue.clone(),
+            lost: Arc::clone(&lost),
+            level: settings.level,
+        };
+        // Fails when a test of the same process was here before; its log is as good.
+        _ = tracing_subscriber::registry().with(layer).try_init();
+        let writer = Writer {
+            settings,
+            socket: None,
+            lost,
+        };
+        Self {
+            queue,
+            waiting: Some((lines, writer)),
+        }
+    }
+
+    /// Starts writing, on a thread of its own.
+    ///
+    /// # Errors
+    /// When the thread cannot be made; the lines stay and [`Log::flush`] writes them.
+    pub(crate) fn start(&mut self) -> io::Result<()> {
+        let Some((lines, writer)) = self.waiting.take() else {
+            return Ok(());
+        };
+        let builder = std::thread::Builder::new().name("keepalived_log".into());
+        builder.spawn(move || writer.run(&lines)).map(drop)
+    }
+
+    /// Writes everything that was said so far, waiting no longer than `patience`.
+    pub(crate) fn flush(&mut self, patience: Duration) {
+        if let Some((lines, writer)) = &mut self.waiting {
+            while let Ok(item) = lines.try_recv() {
+                writer.take(item);
+            }
+            return;
+        }
+        let deadline = Instant::now() + patience;
+        let (done, written) = sync_channel(1);
+        let mut item = Item::Flush(done);
+        while let Err(TrySendError::Full(back)) = self.queue.try_send(item) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            item = back;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // Too late or written: there is nothing more to do in either case.
+        _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
+/// The tracing layer: words an event and queues it.
+struct Queue {
+    queue: SyncSender<Item>,
+    lost: Arc<AtomicU64>,
+    level: Level,
+}
+
+impl<S: Subscriber> Layer<S> for Queue {
+    fn enabled(&self, meta: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        let ours = meta.target().starts_with(env!("CARGO_CRATE_NAME"));
+        let library = match self.level >= Level::DEBUG {
+            true => Level::WARN,
+            false => Level::ERROR,
+        };
+        *meta.level() <= if ours { self.level } else { library }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.level.into())
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut text = Text::default();
+        event.record(&mut text);
+        let line = Line {
+            at: SystemTime::now(),
+            level: *event.metadata().level(),
+            speaker: Speaker::of(event.metadata().target()),
+            text: text.message + &text.fields,
+        };
+        if self.queue.try_send(Item::Line(line)).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// An event in words: the message, then ` key=value` for each field.
+#[derive(Default)]
+struct Text {
+    message: String,
+    fields: String,
+}
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a String cannot fail; a value whose formatting fails is left out.
+        _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            name if name.starts_with("log.") => Ok(()),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+}
+
+/// The end of the queue.
+struct Writer {
+    settings: Settings,
+    /// To syslogd, while it answers.
+    socket: Option<UnixDatagram>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Writer {
+    fn run(mut self, lines: &Receiver<Item>) {
+        while let Ok(item) = lines.recv() {
+            self.take(item);
+            if let Err(TryRecvError::Empty) = lines.try_recv().map(|item| self.take(item)) {
+                self.report_lost();
+            }
+        }
+    }
+
+    fn take(&mut self, item: Item) {
+        match item {
+            Item::Line(line) => self.write(&line),
+            Item::Flush(done) => {
+                self.report_lost();
+                _ = done.send(()); // whoever asked may have lost patience
+            }
+        }
+    }
+
+    fn report_lost(&mut self) {
+        let lost = self.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            self.write(&Line {
+                at: SystemTime::now(),
+                level: Level::WARN,
+                speaker: Speaker::Daemon,
+                text: format!(
+                    "Log lines were lost, they came faster than they could be written count={lost}"
+                ),
+            });
+        }
+    }
+
+    fn write(&mut self, line: &Line) {
+        // A line stays a line, whatever a name or a script put into it.
+        let text = line.text.replace(|c: char| c.is_control(), " ");
+        let now = Local::of(line.at);
+        if self.settings.console {
+            // Standard error may be closed or full; there is no better place to say so.
+            _ = writeln!(io::stderr(), "{now}: {text}");
+        }
+        if let Some(facility) = self.settings.facility {
+            let ident = line.speaker.ident();
+            let priority = facility | severity(line.level);
+            let stamp = now.without_year();
+            let (suffix, pid) = (&self.settings.suffix, std::process::id());
+            self.send(&format!(
+                "<{priority}>{stamp} {ident}{suffix}[{pid}]: {text}"
+            ));
+        }
+    }
+
+    /// Once more with a new socket when the old one fails: syslogd may have been started anew.
+    fn send(&mut self, datagram: &str) {
+        for _ in 0..2 {
+            if self.socket.is_none() {
+                self.socket = connect().ok();
+            }
+            match &self.socket {
+                Some(s) if s.send(datagram.as_bytes()).is_ok() => return,
+                Some(_) | None => self.socket = None,
+            }
+        }
+    }
+}
+
+fn connect() -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect(SYSLOG)?;
+    socket.set_write_timeout(Some(SYSLOG_PATIENCE))?;
+    Ok(socket)
+}
+
+/// keepalived logs its details as LOG_INFO too; filters in rsyslog.conf that drop debug must not drop them.
+fn severity(level: Level) -> i32 {
+    match level {
+        Level::ERROR => libc::LOG_ERR,
+        Level::WARN => libc::LOG_WARNING,
+        Level::INFO | Level::DEBUG => libc::LOG_INFO,
+        Level::TRACE => libc::LOG_DEBUG,
+    }
+}
+
+/// A moment in the local time zone. Prints like ctime(3).
+pub(crate) struct Local(libc::tm);
+
+impl Local {
+    /// `at` in the zone of `TZ` or /etc/localtime.
+    pub(crate) fn of(at: SystemTime) -> Self {
+        let secs = at.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let secs = libc::time_t::try_from(secs).unwrap_or(libc::time_t::MAX);
+        // SAFETY: all zero is a valid `tm`: numbers and a null pointer.
+        let mut tm: libc::tm = unsafe { std::mem::zeroed() };
+        // SAFETY: both pointers are valid for the call; `localtime_r` keeps neither.
+        unsafe { libc::localtime_r(&raw const secs, &raw mut tm) };
+        Self(tm)
+    }
+
+    /// `Nov 21 14:02:53`, the stamp of RFC 3164 §4.1.2.
+    pub(crate) fn without_year(&self) -> String {
+        const MONTHS: [&str; 12] = [
+            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+        ];
+        let t = &self.0;
+        let month = usize::try_from(t.tm_mon).ok().and_then(|m| MONTHS.get(m));
+        let (month, day) = (month.unwrap_or(&"???"), t.tm_mday);
+        format!(
+            "{month} {day:2} {:02}:{:02}:{:02}",
+            t.tm_hour, t.tm_min, t.tm_sec
+        )
+    }
+}
+
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+        let day = usize::try_from(self.0.tm_wday)
+            .ok()
+            .and_then(|d| DAYS.get(d));
+        let year = self.0.tm_year + 1900;
+        write!(
+            f,
+            "{} {} {year}",
+            day.unwrap_or(&"???"),
+            self.without_year()
+        )
+    }
+}
