@@ -1,4 +1,34 @@
-//! Start, reload and stop: one path.
+//! The process: start, reload and stop are one path; signals, notifications, pid files.
+//!
+//! Nothing here ever makes the VRRP task wait. Source: keepalived(8).
 
 pub(crate) mod bus;
+pub(crate) mod check;
 pub(crate) mod host;
+mod pidfile;
+mod reload;
+mod run;
+pub(crate) mod signals;
+mod supervise;
+mod systemd;
+mod tasks;
+pub(crate) mod version;
+
+use crate::cli::Options;
+use crate::config::LoadOptions;
+pub(crate) use run::run;
+
+/// keepalived's file mode creation mask.
+const UMASK: u32 = 0o177;
+/// Exit code where keepalived leaves without an error: another daemon runs, no pid file, no such namespace.
+const GONE: u8 = 0;
+
+/// What the command line says about the configuration.
+fn load_options(options: &Options) -> LoadOptions {
+    let default = LoadOptions::default();
+    LoadOptions {
+        path: options.config_file.clone().unwrap_or(default.path),
+        config_id: options.config_id.clone(),
+        strict_includes: options.strict_includes,
+    }
+}

@@ -1,0 +1,411 @@
+//! The life of the daemon: start, the loop, the stop.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::Receiver;
+use tokio::task::LocalSet;
+use tokio::time::Instant;
+use tracing::Level;
+
+use super::bus::{Notice, Release};
+use super::pidfile::{PidFile, PidFileError};
+use super::reload::{self, Parts, Reload};
+use super::signals::{Request, Requests};
+use super::supervise::{self, End};
+use super::systemd::{self, Systemd};
+use super::tasks::{Ended, Releases, Tasks};
+use super::{GONE, UMASK, load_options, version};
+use crate::cli::{Facility, Options};
+use crate::config::LoadOptions;
+use crate::model::Config;
+use crate::notify::Notifier;
+use crate::sys::log::{Log, Settings};
+use crate::sys::{clock, netns, startup};
+
+/// Exit code when a task or the daemon itself failed.
+const FAILED: u8 = 70;
+/// Exit code when a permission is missing.
+const DENIED: u8 = 4;
+/// How long notifications may take after the stop.
+const NOTIFY_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the last log lines may take.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
+/// Where pid files live.
+const RUN_DIR: &str = "/run";
+
+/// Runs the daemon until it is stopped; `words` is its command line. Returns the exit code: in daemon mode in both
+/// processes, first in the one that was started.
+pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
+    if let Err(e) = startup::hold_signals() {
+        tracing::error!(reason = %e, "Unable to hold signals"); // and may lose one that comes too early
+    }
+    startup::set_umask(options.umask.unwrap_or(UMASK));
+    let systemd = Systemd::new(startup::take_env(systemd::VARIABLE));
+    let mut log = Log::install(log_settings(options));
+    supervise::log_panics();
+    greet(options, words);
+    let code = match prepare(options) {
+        Ok(Prepared::Launcher(launched)) => return launched.outcome().unwrap_or(FAILED),
+        Ok(Prepared::Daemon {
+            config,
+            source,
+            mut report,
+        }) => {
+            if let Err(e) = log.start() {
+                tracing::error!(reason = %e, "Unable to start the log thread");
+            }
+            let code = serve(options, config, source, systemd, &mut report);
+            report.into_iter().for_each(|r| r.send(code)); // it was never ready
+            code
+        }
+        Err(code) => code,
+    };
+    tracing::info!("Stopped {}", version::STANDS_FOR);
+    log.flush(LOG_PATIENCE);
+    code
+}
+
+fn log_settings(options: &Options) -> Settings {
+    let facility = match options.facility {
+        Facility::Daemon => libc::LOG_DAEMON,
+        Facility::User => libc::LOG_USER,
+        Facility::Local(n) => libc::LOG_LOCAL0 + (i32::from(n) << 3),
+    };
+    Settings {
+        console: options.foreground && options.log_console,
+        facility: (!options.no_syslog).then_some(facility),
+        level: match options.log_detail {
+            0 => Level::INFO,
+            1 => Level::DEBUG,
+            _ => Level::TRACE,
+        },
+        suffix: options.namespace.iter().map(|n| format!("_{n}")).collect(),
+    }
+}
+
+fn greet(options: &Options, words: &[String]) {
+    tracing::info!("Starting {}", version::STANDS_FOR);
+    tracing::info!("Running on {}", version::kernel());
+    let words: Vec<_> = words.iter().map(|w| format!("'{w}'")).collect();
+    tracing::info!("Command line: {}", words.join(" "));
+    for long in &options.without_effect {
+        tracing::warn!("Option --{long} is accepted but has no effect yet");
+    }
+}
+
+/// Who goes on after the fork, if there was one.
+enum Prepared {
+    Launcher(startup::Launched),
+    Daemon {
+        config: Arc<Config>,
+        /// Where later reloads read.
+        source: LoadOptions,
+        /// To the launcher, until the start is complete.
+        report: Option<startup::Report>,
+    },
+}
+
+/// Everything before the first thread. `Err`: the exit code.
+fn prepare(options: &Options) -> Result<Prepared, u8> {
+    if options.core_dump
+        && let Err(e) = startup::allow_core_files()
+    {
+        tracing::warn!(reason = %e, "Unable to allow core files");
+    }
+    if let Some(name) = &options.namespace
+        && let Err(e) = netns::enter(name)
+    {
+        let reason = std::error::Error::source(&e).map(ToString::to_string);
+        tracing::error!(reason, "{e}");
+        tracing::error!("Unable to set network namespace {name} - exiting");
+        return Err(GONE);
+    }
+    let mut source = load_options(options);
+    let config = reload::read(&source, parts(options))?;
+    if options.foreground {
+        return Ok(Prepared::Daemon {
+            config,
+            source,
+            report: None,
+        });
+    }
+    // The daemon works in `/`.
+    if let Ok(path) = std::path::absolute(&source.path) {
+        source.path = path.to_string_lossy().into_owned();
+    }
+    match startup::daemonise() {
+        Ok(startup::Side::Launcher(launched)) => Ok(Prepared::Launcher(launched)),
+        Ok(startup::Side::Daemon(report)) => Ok(Prepared::Daemon {
+            config,
+            source,
+            report: Some(report),
+        }),
+        Err(e) => {
+            tracing::error!(reason = %e, "Unable to become a daemon");
+            Err(FAILED)
+        }
+    }
+}
+
+fn parts(options: &Options) -> Parts {
+    Parts {
+        vrrp: !options.no_vrrp,
+        checkers: !options.no_checkers,
+    }
+}
+
+/// The pid files of this process: one always, one for each part that has work.
+struct PidFiles {
+    paths: [PathBuf; 3],
+    main: PidFile,
+    vrrp: Option<PidFile>,
+    checkers: Option<PidFile>,
+}
+
+impl PidFiles {
+    fn claim(options: &Options, config: &Config) -> Result<Self, PidFileError> {
+        let dir = Path::new(match options.namespace {
+            Some(_) => netns::RUN_DIR,
+            None => RUN_DIR,
+        });
+        let given = [
+            &options.pid_file,
+            &options.vrrp_pid_file,
+            &options.checkers_pid_file,
+        ];
+        let names = ["keepalived.pid", "vrrp.pid", "checkers.pid"];
+        let path = |n: usize| given[n].clone().unwrap_or_else(|| dir.join(names[n]));
+        let paths = [path(0), path(1), path(2)];
+        let mut files = Self {
+            main: PidFile::claim(&paths[0])?,
+            paths,
+            vrrp: None,
+            checkers: None,
+        };
+        files.extend(config).map(|()| files)
+    }
+
+    /// Those of the parts that have work now. A part that once had work keeps its file.
+    fn extend(&mut self, config: &Config) -> Result<(), PidFileError> {
+        let pid = std::process::id();
+        let [_, vrrp, checkers] = &self.paths;
+        if self.checkers.is_none() && !config.virtual_servers.is_empty() {
+            self.checkers = Some(PidFile::claim(checkers)?);
+            tracing::info!("Starting Healthcheck child process, pid={pid}");
+        }
+        if self.vrrp.is_none() && !config.instances.is_empty() {
+            self.vrrp = Some(PidFile::claim(vrrp)?);
+            tracing::info!("Starting VRRP child process, pid={pid}");
+        }
+        if self.vrrp.is_none() && self.checkers.is_none() {
+            tracing::warn!("Warning - keepalived has no configuration to run");
+        }
+        Ok(())
+    }
+}
+
+/// Serves until the stop. Returns the exit code.
+fn serve(
+    options: &Options,
+    config: Arc<Config>,
+    source: LoadOptions,
+    systemd: Systemd,
+    report: &mut Option<startup::Report>,
+) -> u8 {
+    let pid_files = match PidFiles::claim(options, &config) {
+        Ok(files) => files,
+        Err(e @ PidFileError::Locked(_)) => {
+            tracing::warn!("{e}");
+            tracing::error!("daemon is already running");
+            return GONE;
+        }
+        Err(e @ PidFileError::Write { .. }) => {
+            let reason = std::error::Error::source(&e).map(ToString::to_string);
+            tracing::error!(reason, "{e}");
+            return GONE;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            tracing::error!(reason = %e, "Unable to make the runtime");
+            return FAILED;
+        }
+    };
+    let life = async {
+        let daemon = Daemon::start(options, source, pid_files, systemd);
+        match daemon {
+            Ok(daemon) => daemon.live(config, report).await,
+            Err(e) => {
+                tracing::error!(reason = %e, "Unable to start");
+                FAILED
+            }
+        }
+    };
+    // A panic in here drops the ends of the channels, upon which each task withdraws what it owns.
+    let run = std::panic::AssertUnwindSafe(|| LocalSet::new().block_on(&runtime, life));
+    let code = std::panic::catch_unwind(run).unwrap_or(FAILED);
+    runtime.shutdown_background(); // a file that is still being read keeps nobody
+    code
+}
+
+/// The daemon's own loop and what it holds.
+struct Daemon {
+    requests: Requests,
+    tasks: Tasks,
+    notices: Receiver<Notice>,
+    notifier: Notifier,
+    reload: Reload,
+    source: LoadOptions,
+    parts: Parts,
+    releases: Releases,
+    systemd: Systemd,
+    pid_files: PidFiles,
+}
+
+impl Daemon {
+    /// Starts the tasks and begins to take signals.
+    fn start(
+        options: &Options,
+        source: LoadOptions,
+        pid_files: PidFiles,
+        systemd: Systemd,
+    ) -> io::Result<Self> {
+        let (tasks, notices) = Tasks::start()?;
+        let requests = Requests::listen(options.ignore_sigint)?;
+        startup::release_signals()?;
+        let release = |keep| if keep { Release::Nothing } else { Release::All };
+        Ok(Self {
+            requests,
+            tasks,
+            notices,
+            notifier: Notifier::new(),
+            reload: Reload::default(),
+            source,
+            parts: parts(options),
+            releases: Releases {
+                vrrp: release(options.keep_vrrp),
+                ipvs: release(options.keep_ipvs),
+            },
+            systemd,
+            pid_files,
+        })
+    }
+
+    /// Everything from the first configuration to the end. Returns the exit code.
+    async fn live(mut self, config: Arc<Config>, report: &mut Option<startup::Report>) -> u8 {
+        if let Err(ended) = self.tasks.apply(&config).await {
+            return self.fail(ended).await;
+        }
+        drop(config);
+        tracing::info!("Startup complete");
+        self.systemd.ready("Running");
+        if let Some(report) = report.take() {
+            report.send(0);
+        }
+        match self.attend().await {
+            Ok(()) => self.stop(0).await,
+            Err(ended) => self.fail(ended).await,
+        }
+    }
+
+    /// Attends to whatever comes, until the stop is asked for.
+    async fn attend(&mut self) -> Result<(), Ended> {
+        loop {
+            tokio::select! {
+                biased; // a stop must not wait behind a burst of notices
+                request = self.requests.next() => match request {
+                    Request::Stop => return Ok(()),
+                    Request::Reload => self.begin_reload(),
+                    Request::Data | Request::Stats | Request::StatsClear | Request::Json => {
+                        tracing::warn!(?request, "No effect yet");
+                    }
+                },
+                ended = self.tasks.ended() => return Err(ended),
+                config = self.reload.outcome() => self.end_reload(config).await?,
+                Some(notice) = self.notices.recv() => self.notifier.accept(notice),
+                () = self.notifier.progress() => {}
+            }
+        }
+    }
+
+    fn begin_reload(&mut self) {
+        if self.reload.request(&self.source, self.parts) {
+            tracing::info!("Reloading ...");
+            self.systemd.reloading(clock::now().as_micros());
+        }
+    }
+
+    async fn end_reload(&mut self, config: Option<Arc<Config>>) -> Result<(), Ended> {
+        match config {
+            Some(config) => {
+                if let Err(e) = self.pid_files.extend(&config) {
+                    tracing::warn!("{e}");
+                }
+                self.tasks.apply(&config).await?;
+                tracing::info!("Reload complete");
+                self.systemd.ready("Running");
+            }
+            None => {
+                tracing::error!("Reload refused, the old configuration stays in force");
+                self.systemd.ready("Running, the last reload was refused");
+            }
+        }
+        if self.reload.take_again() {
+            tracing::debug!("Processing queued reload");
+            self.begin_reload();
+        }
+        Ok(())
+    }
+
+    /// A task is gone: says so and stops the others. Returns the exit code.
+    async fn fail(self, Ended { name, end }: Ended) -> u8 {
+        let code = match end {
+            End::Failed(e) => {
+                tracing::error!(task = name, reason = %e, "A task cannot work, stopping");
+                if e.kind() == io::ErrorKind::PermissionDenied {
+                    DENIED
+                } else {
+                    FAILED
+                }
+            }
+            End::Finished | End::Panicked => {
+                tracing::error!(task = name, "A task died, stopping");
+                FAILED
+            }
+        };
+        self.stop(code).await
+    }
+
+    /// Stops the tasks and lets the last scripts run. Returns `code`, or why the stop itself went wrong.
+    async fn stop(mut self, code: u8) -> u8 {
+        tracing::info!("Stopping");
+        // The first poll sends the commands, VRRP's first.
+        let mut stopped = std::pin::pin!(self.tasks.stop(self.releases));
+        let mut good = None;
+        while good.is_none() {
+            tokio::select! {
+                biased;
+                done = &mut stopped => good = Some(done),
+                Some(notice) = self.notices.recv() => self.notifier.accept(notice),
+                () = self.notifier.progress() => {}
+            }
+        }
+        self.systemd.stopping();
+        while let Ok(notice) = self.notices.try_recv() {
+            self.notifier.accept(notice);
+        }
+        self.notifier.drain(Instant::now() + NOTIFY_PATIENCE).await;
+        match (code, good) {
+            (0, Some(true)) => 0,
+            (0, _) => FAILED,
+            (code, _) => code,
+        }
+    }
+}

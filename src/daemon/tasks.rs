@@ -1,0 +1,189 @@
+//! The three tasks and the daemon's ends of their channels: what one wants of all of them at once.
+//!
+//! A task without work is started all the same and holds nothing: start, reload and stop are then one path, whatever
+//! the configuration and `-P`, `-C` leave of it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::bus::{self, InstanceSnapshot, LvsCommand, Notice, Release, TrackCommand, VrrpCommand};
+use super::supervise::{self, End, Running};
+use crate::model::Config;
+use crate::{lvs, track, vrrp};
+
+/// How long a stop may take until the process ends anyway: keepalived's `child_wait_time`.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the answer to a question for the dump files may take.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What of the kernel is left as it is on stop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Releases {
+    pub(crate) vrrp: Release,
+    pub(crate) ipvs: Release,
+}
+
+/// A task ended although nobody had asked it to.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) name: &'static str,
+    pub(crate) end: End,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    vrrp: (mpsc::Sender<VrrpCommand>, Running),
+    track: (mpsc::Sender<TrackCommand>, Running),
+    lvs: (mpsc::Sender<LvsCommand>, Running),
+}
+
+impl Tasks {
+    /// Starts them, without configuration, on the `LocalSet` this is called in; the VRRP task on a thread of its own,
+    /// so that nothing else in the process can delay an advertisement.
+    ///
+    /// # Errors
+    /// When the thread cannot be made.
+    pub(crate) fn start() -> io::Result<(Self, mpsc::Receiver<Notice>)> {
+        let (to_vrrp, vrrp_commands) = mpsc::channel(bus::COMMANDS);
+        let (to_track, track_commands) = mpsc::channel(bus::COMMANDS);
+        let (to_lvs, lvs_commands) = mpsc::channel(bus::COMMANDS);
+        let (tracker_updates, trackers) = mpsc::channel(bus::TRACKER_UPDATES);
+        let (vrrp_updates, from_vrrp) = mpsc::channel(bus::VRRP_UPDATES);
+        let (to_daemon, notices) = mpsc::channel(bus::NOTICES);
+        let for_vrrp = vrrp::task::Inbox {
+            commands: vrrp_commands,
+            trackers,
+            updates: vrrp_updates,
+            notices: to_daemon.clone(),
+        };
+        let for_track = track::task::Inbox {
+            commands: track_commands,
+            updates: tracker_updates,
+        };
+        let for_lvs = lvs::task::Inbox {
+            commands: lvs_commands,
+            vrrp: from_vrrp,
+            notices: to_daemon,
+        };
+        let vrrp = supervise::on_thread("keepalived_vrrp", || vrrp::task::run(for_vrrp))?;
+        let track = supervise::locally("track", track::task::run(for_track));
+        let lvs = supervise::locally("lvs", lvs::task::run(for_lvs));
+        let tasks = Self {
+            vrrp: (to_vrrp, vrrp),
+            track: (to_track, track),
+            lvs: (to_lvs, lvs),
+        };
+        Ok((tasks, notices))
+    }
+
+    /// Start or reload: waits until the configuration is in force everywhere, or a task is gone.
+    pub(crate) async fn apply(&mut self, config: &Arc<Config>) -> Result<(), Ended> {
+        let (vrrp_done, in_vrrp) = oneshot::channel();
+        let (track_done, in_track) = oneshot::channel();
+        let (lvs_done, in_lvs) = oneshot::channel();
+        // An error means that the task is gone; its end tells more.
+        let config = || Arc::clone(config);
+        _ = self
+            .vrrp
+            .0
+            .send(VrrpCommand::Apply {
+                config: config(),
+                done: vrrp_done,
+            })
+            .await;
+        _ = self
+            .lvs
+            .0
+            .send(LvsCommand::Apply {
+                config: config(),
+                done: lvs_done,
+            })
+            .await;
+        // Verdicts are of use only to a VRRP task that knows the scripts.
+        let vrrp = in_vrrp.await;
+        _ = self
+            .track
+            .0
+            .send(TrackCommand::Apply {
+                config: config(),
+                done: track_done,
+            })
+            .await;
+        match (vrrp, in_track.await, in_lvs.await) {
+            (Ok(()), Ok(()), Ok(())) => Ok(()),
+            (_, _, _) => Err(self.ended().await),
+        }
+    }
+
+    /// Waits until one of them ends. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> Ended {
+        let (name, end) = tokio::select! {
+            end = self.vrrp.1.ended() => (self.vrrp.1.name, end),
+            end = self.track.1.ended() => (self.track.1.name, end),
+            end = self.lvs.1.ended() => (self.lvs.1.name, end),
+        };
+        Ended { name, end }
+    }
+
+    /// Resigns, withdraws, ends everything, VRRP first. Returns when all tasks have ended, or patience has; says
+    /// whether the end was a good one.
+    pub(crate) async fn stop(mut self, releases: Releases) -> bool {
+        let (vrrp_done, _) = oneshot::channel();
+        let (track_done, _) = oneshot::channel();
+        let (lvs_done, _) = oneshot::channel();
+        let release = releases.vrrp;
+        // An error means that the task is gone already; the end of the task is what is waited for.
+        _ = self.vrrp.0.try_send(VrrpCommand::Stop {
+            release,
+            done: vrrp_done,
+        });
+        let release = releases.ipvs;
+        _ = self.lvs.0.try_send(LvsCommand::Stop {
+            release,
+            done: lvs_done,
+        });
+        _ = self
+            .track
+            .0
+            .try_send(TrackCommand::Stop { done: track_done });
+        let mut good = true;
+        for running in [&mut self.vrrp.1, &mut self.lvs.1, &mut self.track.1] {
+            match timeout(STOP_PATIENCE, running.ended()).await {
+                Ok(End::Finished) => {}
+                Ok(End::Failed(_) | End::Panicked) => good = false,
+                Err(_) => {
+                    tracing::error!(
+                        "{} process failed to die - forcing termination",
+                        running.name
+                    );
+                    running.abandon();
+                    good = false;
+                }
+            }
+        }
+        good
+    }
+
+    /// The state of every instance, in configuration order. Empty when the VRRP task does not answer in time.
+    pub(crate) async fn snapshot(&self) -> Vec<InstanceSnapshot> {
+        let (reply, answer) = oneshot::channel();
+        _ = self.vrrp.0.try_send(VrrpCommand::Snapshot(reply)); // no answer then
+        match timeout(SNAPSHOT_PATIENCE, answer).await {
+            Ok(Ok(instances)) => instances,
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("The VRRP task does not say how it is");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Zeroes the counters.
+    pub(crate) async fn clear_stats(&self) {
+        _ = self.vrrp.0.send(VrrpCommand::ClearStats).await; // a task that is gone counts no more
+    }
+}
