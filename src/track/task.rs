@@ -1,33 +1,284 @@
-//! The track task: what the pure cores cannot do. It has the channels.
+//! The track task: runs what the core asks for and carries verdicts to the VRRP task.
 //!
 //! It never waits for the VRRP task: what the channel does not take is kept, the latest verdict per script, and offered
-//! again.
+//! again. It never waits for a script: a run is a future among others.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::future::{pending, ready};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tracing::{error, info, warn};
 
+use super::command;
+use super::script::{Action, Event, Failure, Outcome, Report, RunId, Scripts};
+use super::verdict::Health;
 use crate::daemon::bus::{TrackCommand, TrackerUpdate};
+use crate::model::Config;
+use crate::model::track::Script;
+use crate::sys::clock::{self, Alarm};
+use crate::sys::process::{Child, Ended, ProcessError, Signal};
+
+/// What running scripts get at stop to end by themselves after SIGTERM; then they are killed.
+const STOP_GRACE: Duration = Duration::from_millis(500);
+/// Exit status that stands for a script that is there and cannot be run, as in shells.
+const NOT_EXECUTABLE: i32 = 126;
+/// Exit status that stands for a script that is not there, as in shells.
+const NOT_FOUND: i32 = 127;
 
 /// The ends of the channels that the task owns.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Receiver<TrackCommand>,
-    /// To the VRRP task: first verdicts and changes.
+    /// To the VRRP task: first verdicts and changes; after a reload all verdicts in force, once more.
     pub(crate) updates: mpsc::Sender<TrackerUpdate>,
 }
 
 /// Runs until [`TrackCommand::Stop`], or until nobody can send one any more.
 ///
-/// Scripts are started on the thread that polls this, and get SIGTERM when that thread ends.
+/// Scripts are started on the thread that polls this, and get SIGTERM when that thread ends. At a reload the VRRP task
+/// must have the new configuration before this one gets it: a first verdict on a changed script can follow at once.
 pub(crate) async fn run(mut inbox: Inbox) {
-    while let Some(command) = inbox.commands.recv().await {
-        match command {
-            TrackCommand::Apply { config: _, done } => {
-                let _ = done.send(()); // a daemon that no longer asks
+    let mut alarm = match Alarm::new() {
+        Ok(alarm) => alarm,
+        Err(e) => {
+            error!(err = %e, "no timer for scripts: none is run");
+            return;
+        }
+    };
+    let mut scripts = Scripts::default();
+    let mut edge = Edge::new(inbox.updates);
+    let stopped = loop {
+        tokio::select! {
+            biased;
+            command = inbox.commands.recv() => match command {
+                Some(TrackCommand::Apply { config, done }) => {
+                    let actions = scripts.apply(clock::now(), &tracked(&config));
+                    edge.execute(actions);
+                    let _ = done.send(()); // The daemon may have stopped waiting.
+                }
+                Some(TrackCommand::Stop { done }) => break Some(done),
+                None => break None,
+            },
+            // Before the deadlines: a script that ended while this process slept has not timed out.
+            Some(end) = edge.ends.next() => edge.on_end(&mut scripts, end),
+            () = edge.outbox.deliver() => {}
+            () = alarm.sleep_until(scripts.deadline()) => {
+                edge.execute(scripts.on_event(clock::now(), Event::Wake));
+                // One start at a time: the other tasks of this thread come in between.
+                tokio::task::yield_now().await;
             }
-            TrackCommand::Stop { done } => {
-                let _ = done.send(()); // a daemon that no longer asks
-                return;
+        }
+    };
+    edge.execute(scripts.apply(clock::now(), &[]));
+    let deadline = clock::now() + STOP_GRACE;
+    while !edge.children.is_empty() {
+        tokio::select! {
+            Some(end) = edge.ends.next() => edge.on_end(&mut scripts, end),
+            () = alarm.sleep_until(deadline) => break,
+        }
+    }
+    drop(edge); // Kills what is left.
+    if let Some(done) = stopped {
+        let _ = done.send(()); // The daemon may have stopped waiting.
+    }
+}
+
+/// The scripts that an instance or a group tracks, in the order of the file. The others are not run.
+fn tracked(config: &Config) -> Vec<Arc<Script>> {
+    let instances = config.instances.iter().flat_map(|i| &i.track_scripts);
+    let groups = config.groups.iter().flat_map(|g| &g.track_scripts);
+    let names: BTreeSet<&str> = instances.chain(groups).map(|t| &*t.script).collect();
+    let scripts = config.scripts.iter();
+    scripts
+        .filter(|s| names.contains(&*s.name))
+        .map(Arc::clone)
+        .collect()
+}
+
+/// A run and how it ended, or why it did not begin.
+type End = (RunId, Result<Ended, ProcessError>);
+
+/// What the task holds of the world.
+struct Edge {
+    outbox: Outbox,
+    /// Runs whose status was not taken yet.
+    children: BTreeMap<RunId, Arc<Child>>,
+    ends: FuturesUnordered<Pin<Box<dyn Future<Output = End> + Send>>>,
+}
+
+impl Edge {
+    fn new(updates: mpsc::Sender<TrackerUpdate>) -> Self {
+        Self {
+            outbox: Outbox::new(updates),
+            children: BTreeMap::new(),
+            ends: FuturesUnordered::new(),
+        }
+    }
+
+    fn on_end(&mut self, scripts: &mut Scripts, (run, end): End) {
+        let (outcome, reason) = outcome(end);
+        let actions = scripts.on_event(clock::now(), Event::Ended { run, outcome });
+        // The operator hears the reason when the core has something to say, not at every period.
+        if let Some(reason) = reason
+            && let Some(script) = actions.iter().find_map(reported)
+        {
+            warn!(tracker = %script, err = %reason, "script cannot be run");
+        }
+        self.execute(actions);
+        self.children.remove(&run); // After the last signal to its group: this gives the number away.
+    }
+
+    fn execute(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Start { run, script } => self.start(run, &script),
+                Action::Terminate(run) => self.signal(run, Signal::Term),
+                Action::Kill(run) => self.signal(run, Signal::Kill),
+                Action::Verdict { script, health } => self.outbox.put(script, health),
+                Action::Report { script, report } => say(&script, report),
+            }
+        }
+    }
+
+    fn start(&mut self, run: RunId, script: &Script) {
+        match command::start(&script.command, &[]) {
+            Ok(child) => {
+                let child = Arc::new(child);
+                self.children.insert(run, Arc::clone(&child));
+                self.ends
+                    .push(Box::pin(async move { (run, Ok(child.ended().await)) }));
+            }
+            Err(e) => self.ends.push(Box::pin(ready((run, Err(e))))),
+        }
+    }
+
+    fn signal(&self, run: RunId, signal: Signal) {
+        if let Some(Err(e)) = self.children.get(&run).map(|child| child.signal(signal)) {
+            warn!(err = %e, "cannot end a script");
+        }
+    }
+}
+
+/// What the core is told, and the reason for the operator where the script was not run.
+fn outcome(end: Result<Ended, ProcessError>) -> (Outcome, Option<String>) {
+    match end {
+        Ok(Ended::Status(n)) => (Outcome::Status(n), None),
+        Ok(Ended::Signal(n)) => (Outcome::Signal(n), None),
+        Ok(Ended::NotRun { step, source }) => {
+            let missing = source.kind() == io::ErrorKind::NotFound;
+            let status = if missing { NOT_FOUND } else { NOT_EXECUTABLE };
+            let reason = format!("{}: {source}", step.word());
+            (Outcome::Status(status), Some(reason))
+        }
+        Ok(Ended::Unknown(e)) => (Outcome::Status(NOT_EXECUTABLE), Some(e.to_string())),
+        Err(e) => (Outcome::Status(NOT_EXECUTABLE), Some(e.to_string())),
+    }
+}
+
+fn reported(action: &Action) -> Option<&str> {
+    match action {
+        Action::Report { script, .. } => Some(script),
+        Action::Start { .. } | Action::Terminate(_) | Action::Kill(_) | Action::Verdict { .. } => {
+            None
+        }
+    }
+}
+
+/// In keepalived's words where it has any.
+fn say(script: &str, report: Report) {
+    match report {
+        Report::NowReturning(status) => info!("Script `{script}` now returning {status}"),
+        Report::Succeeded => info!("VRRP_Script({script}) succeeded"),
+        Report::Failed(Failure::Status(status)) => {
+            info!("VRRP_Script({script}) failed (exited with status {status})");
+        }
+        Report::Failed(Failure::Signal(signal)) => {
+            info!("VRRP_Script({script}) failed (due to signal {signal})");
+        }
+        Report::Failed(Failure::TimedOut) => info!("VRRP_Script({script}) timed_out"),
+        Report::Failed(Failure::Stuck) => {
+            info!("VRRP_Script({script}) failed (earlier runs do not end)");
+        }
+        Report::StillRunning => {
+            info!("Track script {script} is already running, expect idle - skipping run");
+        }
+        Report::StillEnding => {
+            info!("Track script {script} is being timed out, expect idle - skipping run");
+        }
+        Report::GivenUp { stuck } => {
+            warn!(tracker = %script, stuck, "script does not die by SIGKILL, checks go on without it");
+        }
+        Report::Considered(Health::Good) => {
+            info!("VRRP_Script({script}) considered successful on reload");
+        }
+        Report::Considered(Health::Bad) => {
+            info!("VRRP_Script({script}) considered unsuccessful on reload");
+        }
+    }
+}
+
+/// Verdicts on their way to the VRRP task. What the channel does not take waits here, the latest per script.
+struct Outbox {
+    updates: mpsc::Sender<TrackerUpdate>,
+    unsent: HashMap<Arc<str>, Health>,
+    /// The keys of `unsent`, first come first.
+    order: VecDeque<Arc<str>>,
+}
+
+impl Outbox {
+    fn new(updates: mpsc::Sender<TrackerUpdate>) -> Self {
+        Self {
+            updates,
+            unsent: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    /// Never waits.
+    fn put(&mut self, script: Arc<str>, health: Health) {
+        if self.order.is_empty() {
+            match self.updates.try_send(update(&script, health)) {
+                Ok(()) | Err(TrySendError::Closed(_)) => return,
+                Err(TrySendError::Full(_)) => {}
+            }
+        }
+        if self.unsent.insert(Arc::clone(&script), health).is_none() {
+            self.order.push_back(script);
+        }
+    }
+
+    /// Hands on one verdict when there is room; waits for ever when there is none to hand on. Cancel safe.
+    async fn deliver(&mut self) {
+        if self.order.is_empty() {
+            return pending().await;
+        }
+        let room = self.updates.reserve().await;
+        let script = self.order.pop_front();
+        let entry = script.and_then(|script| self.unsent.remove_entry(&script));
+        match (room, entry) {
+            (Ok(room), Some((script, health))) => room.send(update(&script, health)),
+            (Ok(_), None) => {}
+            // Nobody listens any more: the process is about to end.
+            (Err(_), _) => {
+                self.order.clear();
+                self.unsent.clear();
             }
         }
     }
 }
+
+fn update(script: &Arc<str>, health: Health) -> TrackerUpdate {
+    TrackerUpdate::Script {
+        name: Arc::clone(script),
+        good: health == Health::Good,
+    }
+}
+
+#[cfg(test)]
+mod tests;
