@@ -4,6 +4,7 @@
 mod cli;
 mod config;
 mod daemon;
+mod dump;
 mod lvs;
 mod model;
 mod notify;

@@ -4,6 +4,7 @@
 
 pub(crate) mod bus;
 pub(crate) mod check;
+mod dumpfile;
 pub(crate) mod host;
 mod pidfile;
 mod reload;

@@ -17,9 +17,10 @@ use super::signals::{Request, Requests};
 use super::supervise::{self, End};
 use super::systemd::{self, Systemd};
 use super::tasks::{Ended, Releases, Tasks};
-use super::{GONE, UMASK, load_options, version};
+use super::{GONE, UMASK, dumpfile, load_options, version};
 use crate::cli::{Facility, Options};
 use crate::config::LoadOptions;
+use crate::dump;
 use crate::model::Config;
 use crate::notify::Notifier;
 use crate::sys::log::{Log, Settings};
@@ -125,6 +126,10 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
     }
     let mut source = load_options(options);
     let config = reload::read(&source, parts(options))?;
+    if options.dump_conf {
+        let text = dump::data::data(&config, &[]);
+        text.lines().for_each(|line| tracing::info!("{line}"));
+    }
     if options.foreground {
         return Ok(Prepared::Daemon {
             config,
@@ -264,6 +269,9 @@ struct Daemon {
     reload: Reload,
     source: LoadOptions,
     parts: Parts,
+    /// In force; empty until the start is complete.
+    config: Arc<Config>,
+    dump_dir: PathBuf,
     releases: Releases,
     systemd: Systemd,
     pid_files: PidFiles,
@@ -289,6 +297,8 @@ impl Daemon {
             reload: Reload::default(),
             source,
             parts: parts(options),
+            config: Arc::default(),
+            dump_dir: dumpfile::directory(std::env::var_os("TMPDIR")),
             releases: Releases {
                 vrrp: release(options.keep_vrrp),
                 ipvs: release(options.keep_ipvs),
@@ -303,7 +313,7 @@ impl Daemon {
         if let Err(ended) = self.tasks.apply(&config).await {
             return self.fail(ended).await;
         }
-        drop(config);
+        self.config = config;
         tracing::info!("Startup complete");
         self.systemd.ready("Running");
         if let Some(report) = report.take() {
@@ -323,15 +333,43 @@ impl Daemon {
                 request = self.requests.next() => match request {
                     Request::Stop => return Ok(()),
                     Request::Reload => self.begin_reload(),
-                    Request::Data | Request::Stats | Request::StatsClear | Request::Json => {
-                        tracing::warn!(?request, "No effect yet");
+                    Request::Data => self.dump_data().await,
+                    Request::Stats => self.dump_stats("").await,
+                    Request::StatsClear => {
+                        self.dump_stats(" and clearing").await;
+                        self.tasks.clear_stats().await;
                     }
+                    Request::Json => tracing::warn!("keepalived.json is not written yet"),
                 },
                 ended = self.tasks.ended() => return Err(ended),
                 config = self.reload.outcome() => self.end_reload(config).await?,
                 Some(notice) = self.notices.recv() => self.notifier.accept(notice),
                 () = self.notifier.progress() => {}
             }
+        }
+    }
+
+    async fn dump_data(&self) {
+        let pid = std::process::id();
+        tracing::info!("Printing VRRP data for process({pid}) on signal");
+        let instances = self.tasks.snapshot().await;
+        self.dump(
+            "keepalived.data",
+            &dump::data::data(&self.config, &instances),
+        );
+    }
+
+    /// `clearing`: what the log line says about that.
+    async fn dump_stats(&self, clearing: &str) {
+        let pid = std::process::id();
+        tracing::info!("Printing{clearing} VRRP stats for process({pid}) on signal");
+        let instances = self.tasks.snapshot().await;
+        self.dump("keepalived.stats", &dump::stats::stats(&instances));
+    }
+
+    fn dump(&self, name: &str, text: &str) {
+        if let Err(e) = dumpfile::write(&self.dump_dir, name, text) {
+            tracing::error!(file = name, reason = %e, "Unable to write a dump file");
         }
     }
 
@@ -349,6 +387,7 @@ impl Daemon {
                     tracing::warn!("{e}");
                 }
                 self.tasks.apply(&config).await?;
+                self.config = config;
                 tracing::info!("Reload complete");
                 self.systemd.ready("Running");
             }
