@@ -75,6 +75,11 @@ impl Capture {
         seen
     }
 
+    /// What came after the first `skip` frames, in the order of arrival.
+    pub(crate) fn since(&self, skip: usize) -> Vec<Seen> {
+        self.heard.seen().get(skip..).unwrap_or_default().to_vec()
+    }
+
     /// What `check` found, or nothing when `limit` has passed.
     pub(crate) fn wait<T>(
         &self,
