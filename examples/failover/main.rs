@@ -28,6 +28,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getegid, geteuid};
+
 use lab::Lan;
 use lab::daemon::{Daemon, now};
 use lab::frame::Seen;
@@ -61,7 +64,7 @@ fn main() -> ExitCode {
 fn run() -> Result<bool, Failure> {
     let daemon = build()?;
     // Before the first thread: a process of several cannot enter a user namespace.
-    world::become_root().and_then(|()| world::enter()).map_err(|e| {
+    become_root().and_then(|()| world::enter()).map_err(|e| {
         format!(
             "this kernel gives an unprivileged user no namespaces of their own ({e}).
 Either allow it (one of: sysctl kernel.unprivileged_userns_clone=1, sysctl kernel.apparmor_restrict_unprivileged_userns=0,
@@ -102,6 +105,21 @@ sysctl user.max_user_namespaces=1000), or run the demonstration as root; it touc
     });
     table(&screen, &rows);
     end.map(|()| rows.iter().all(Row::kept))
+}
+
+/// Makes the caller root of a user namespace, unless it is root already. Only possible before threads are started.
+///
+/// # Errors
+/// Where the kernel does not let unprivileged users have one.
+fn become_root() -> io::Result<()> {
+    let (uid, gid) = (geteuid(), getegid());
+    if uid.is_root() {
+        return Ok(());
+    }
+    unshare(CloneFlags::CLONE_NEWUSER)?;
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
 }
 
 /// Builds the daemon beside this program, with the same profile; without cargo, takes the one that is there.

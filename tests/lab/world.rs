@@ -11,22 +11,7 @@ use std::path::Path;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{chroot, getegid, geteuid};
-
-/// Makes the caller root of a user namespace, unless it is root already. Only possible before threads are started.
-///
-/// # Errors
-/// Where the kernel does not let unprivileged users have one.
-pub(crate) fn become_root() -> io::Result<()> {
-    let (uid, gid) = (geteuid(), getegid());
-    if uid.is_root() {
-        return Ok(());
-    }
-    unshare(CloneFlags::CLONE_NEWUSER)?;
-    fs::write("/proc/self/setgroups", "deny")?;
-    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-    fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
-}
+use nix::unistd::chroot;
 
 /// Gives the calling thread, and the threads and processes that it starts from now on, the private view.
 ///
