@@ -136,7 +136,7 @@ impl Instance {
     }
 
     /// Takes what trackers say now.
-    pub(super) fn stand(&mut self, new: Standing, out: &mut Vec<Action>) {
+    pub(super) fn stand(&mut self, now: Mono, new: Standing, out: &mut Vec<Action>) {
         let old = std::mem::replace(&mut self.standing, new);
         let (from, to) = (old.priority, self.standing.priority);
         for cause in &self.standing.causes {
@@ -151,7 +151,7 @@ impl Instance {
         if from == to || self.state == State::Idle {
             return;
         }
-        self.reskew(from);
+        self.reskew(now, from);
         out.push(Action::Report(Report::PriorityChanged {
             instance: self.model.name.clone(),
             from,
@@ -160,18 +160,19 @@ impl Instance {
     }
 
     /// The running timer follows the changed skew.
-    pub(super) fn reskew(&mut self, from: u8) {
+    pub(super) fn reskew(&mut self, now: Mono, from: u8) {
         let (version, to) = (self.model.version, self.standing.priority);
         if let State::Backup(b) = &mut self.state {
             let (before, after) = (
                 skew(version, from, b.interval),
                 skew(version, to, b.interval),
             );
-            b.down_at = if after > before {
+            let down_at = if after > before {
                 b.down_at + (after - before)
             } else {
                 b.down_at - (before - after)
             };
+            b.down_at = down_at.max(now);
         }
     }
 
@@ -258,7 +259,7 @@ impl Instance {
             .conceded_to
             .is_some_and(|owner| owner != heard.src || heard.priority != 255)
         {
-            self.concede(None);
+            self.concede(now, None);
         }
         match self.state {
             State::Idle | State::Fault => Turn::Stay,

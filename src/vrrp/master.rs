@@ -105,7 +105,7 @@ impl Instance {
             && heard.priority == 255
             && self.patience_ended(now, m, heard)
         {
-            self.concede(Some(heard.src));
+            self.concede(now, Some(heard.src));
             out.push(Action::Report(Report::OwnershipConceded {
                 instance: self.model.name.clone(),
                 from: heard.src,
@@ -200,7 +200,7 @@ impl Instance {
     }
 
     /// `None`: we are the owner again.
-    pub(super) fn concede(&mut self, to: Option<IpAddr>) {
+    pub(super) fn concede(&mut self, now: Mono, to: Option<IpAddr>) {
         if !self.model.is_owner() || self.conceded_to == to {
             return;
         }
@@ -211,7 +211,7 @@ impl Instance {
         } else {
             self.model.priority.get()
         };
-        self.reskew(from);
+        self.reskew(now, from);
     }
 
     /// Sends an advertisement now; the next one is due an interval later.
@@ -234,7 +234,7 @@ impl Instance {
     /// The advertisement leaves first; then the kernel gets the addresses; when it has them, they are announced.
     pub(super) fn become_master(&mut self, now: Mono, out: &mut Vec<Action>) {
         let init = self.state == State::Idle;
-        self.concede(None);
+        self.concede(now, None);
         self.counters.became_master += 1;
         self.told = Told::default();
         self.master = None;

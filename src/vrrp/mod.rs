@@ -15,6 +15,8 @@ mod backup;
 pub(crate) mod desired;
 mod garp;
 mod instance;
+#[cfg(test)]
+mod lab;
 mod master;
 mod priority;
 mod receive;

@@ -74,7 +74,7 @@ impl Router {
         }
         self.listen(out);
         for id in self.by_key.values().copied().collect::<Vec<_>>() {
-            self.stand(id, out);
+            self.stand(now, id, out);
         }
         for survivor in survivors {
             self.resume(now, survivor, out);

@@ -247,7 +247,7 @@ impl Router {
     fn look_again(&mut self, now: Mono, ids: &[InstanceId], out: &mut Vec<Action>) {
         let mut units = Vec::with_capacity(ids.len());
         for id in ids {
-            self.stand(*id, out);
+            self.stand(now, *id, out);
             units.extend(self.instances.get(*id).map(|i| i.unit));
         }
         units.sort_unstable();
@@ -257,11 +257,11 @@ impl Router {
         }
     }
 
-    pub(super) fn stand(&mut self, id: InstanceId, out: &mut Vec<Action>) {
+    pub(super) fn stand(&mut self, now: Mono, id: InstanceId, out: &mut Vec<Action>) {
         if let Some(i) = self.instances.get_mut(id) {
             let standing =
                 priority::standing(&i.model, &i.watch, i.conceded_to.is_some(), &self.world);
-            i.stand(standing, out);
+            i.stand(now, standing, out);
         }
         self.touch(id);
     }

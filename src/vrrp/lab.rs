@@ -1,0 +1,546 @@
+//! Test LAN: N routers on one simulated network with latency, loss, partition, links, scripts and freezes. The clock
+//! jumps from deadline to deadline; every random choice comes from the seed.
+//!
+//! After every event it checks what must always hold: the members of a group agree, addresses are wanted exactly while
+//! MASTER, only a master speaks, nothing that is due stays undone.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::daemon::bus::{Notice, Release, TrackerUpdate};
+use crate::model::Config;
+use crate::model::net::IfName;
+use crate::time::Mono;
+
+use super::instance::State;
+use super::router::Router;
+use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Packet};
+
+mod chaos;
+mod stories;
+
+const ETH0: IfIndex = IfIndex(2);
+/// Packets that wait in the socket of a frozen router; more are lost.
+const SOCKET: usize = 100;
+
+/// A broken promise, in words.
+type Outcome = Result<(), String>;
+
+/// SplitMix64.
+#[derive(Clone, Debug)]
+struct Dice(u64);
+
+impl Dice {
+    /// 0..n
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    fn up_to(&mut self, span: Duration) -> Duration {
+        let micros = u64::try_from(span.as_micros()).expect("a short span");
+        Duration::from_micros(self.below(micros + 1))
+    }
+}
+
+/// One router and its machine.
+#[derive(Debug)]
+struct Node {
+    router: Router,
+    config: Arc<Config>,
+    facts: InterfaceFacts,
+    script_good: bool,
+    /// A crashed one neither hears nor speaks, and holds nothing.
+    alive: bool,
+    frozen: bool,
+    socket: VecDeque<Packet>,
+    /// Only nodes on the same side hear each other.
+    side: u8,
+    /// Which of the lab's virtual routers it is MASTER of.
+    masters: Vec<bool>,
+    notices: Vec<Notice>,
+    /// Instant, virtual router and priority of every advertisement.
+    sent: Vec<(Mono, u8, u8)>,
+    garps: u64,
+    /// Counts restarts: an answer of the kernel to a former life is lost.
+    life: u32,
+}
+
+/// Something on its way.
+#[derive(Debug)]
+enum Parcel {
+    Packet {
+        to: usize,
+        packet: Packet,
+    },
+    Converged {
+        node: usize,
+        life: u32,
+        id: InstanceId,
+    },
+}
+
+/// See the module.
+struct Lab {
+    now: Mono,
+    nodes: Vec<Node>,
+    dice: Dice,
+    /// Propagation of a packet, at most.
+    latency: Duration,
+    /// Packets that are lost, in percent.
+    loss: u64,
+    /// How long the kernel takes for a change, at most.
+    kernel: Duration,
+    parcels: BTreeMap<(Mono, u64), Parcel>,
+    sequence: u64,
+    /// The virtual routers, and since when each has two masters or none.
+    vrids: Vec<u8>,
+    crowded_since: Vec<Option<Mono>>,
+    /// Longest time with two masters; `None`: faults happen, nothing is promised.
+    crowd_limit: Option<Duration>,
+    /// From then on every virtual router has a master.
+    master_from: Mono,
+    /// Nobody with `nopreempt` takes over while there is a master.
+    calm: bool,
+    trace: Option<Vec<String>>,
+}
+
+impl Lab {
+    /// A LAN without loss whose packets take up to 1 ms, and kernels that take up to 1 ms. `trace`: remember what
+    /// happens.
+    fn new(seed: u64, vrids: &[u8], trace: bool) -> Self {
+        Self {
+            now: Mono::from_micros(1_000_000),
+            nodes: Vec::new(),
+            dice: Dice(seed),
+            latency: Duration::from_millis(1),
+            loss: 0,
+            kernel: Duration::from_millis(1),
+            parcels: BTreeMap::new(),
+            sequence: 0,
+            vrids: vrids.to_vec(),
+            crowded_since: vec![None; vrids.len()],
+            crowd_limit: None,
+            master_from: Mono::NEVER,
+            calm: false,
+            trace: trace.then(Vec::new),
+        }
+    }
+
+    /// Adds a machine with 10.0.0.n and fe80::n, n from 1 on; [`Lab::start`] makes it run.
+    fn add(&mut self, config: Config) -> usize {
+        let n = u8::try_from(self.nodes.len() + 1).expect("a small LAN");
+        let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, n.into());
+        self.nodes.push(Node {
+            router: Router::new(),
+            config: Arc::new(config),
+            facts: InterfaceFacts {
+                index: ETH0,
+                name: eth0(),
+                running: true,
+                noarp: false,
+                mtu: 1500,
+                mac: [2, 0, 0, 0, 0, n],
+                forwarding: false,
+                addrs: vec![
+                    (IpAddr::from([10, 0, 0, n]), 24),
+                    (IpAddr::from(link_local), 64),
+                ],
+            },
+            script_good: true,
+            alive: false,
+            frozen: false,
+            socket: VecDeque::new(),
+            side: 0,
+            masters: vec![false; self.vrids.len()],
+            notices: Vec::new(),
+            sent: Vec::new(),
+            garps: 0,
+            life: 0,
+        });
+        self.nodes.len() - 1
+    }
+
+    /// Starts a daemon on node `n`, anew if one was running: whatever ran there is gone without a word.
+    fn start(&mut self, n: usize) -> Outcome {
+        let node = &mut self.nodes[n];
+        node.router = Router::new();
+        node.life += 1;
+        node.alive = true;
+        node.frozen = false;
+        node.socket.clear();
+        let facts = Arc::new(node.facts.clone());
+        let config = node.config.clone();
+        let good = node.script_good;
+        self.event(n, Event::Interface(facts))?;
+        self.event(n, Event::Apply(config))?;
+        self.event(n, script(good))
+    }
+
+    fn crash(&mut self, n: usize) {
+        self.note(|| format!("node {n} crashes"));
+        self.nodes[n].alive = false;
+        self.nodes[n].masters.fill(false);
+        self.count_masters();
+    }
+
+    fn reload(&mut self, n: usize, config: Config) -> Outcome {
+        let config = Arc::new(config);
+        self.nodes[n].config = config.clone();
+        if self.nodes[n].alive && !self.nodes[n].frozen {
+            self.event(n, Event::Apply(config))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn link(&mut self, n: usize, up: bool) -> Outcome {
+        let node = &mut self.nodes[n];
+        node.facts.running = up;
+        let facts = Arc::new(node.facts.clone());
+        if node.alive && !node.frozen {
+            self.event(n, Event::Interface(facts))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn script(&mut self, n: usize, good: bool) -> Outcome {
+        self.nodes[n].script_good = good;
+        if self.nodes[n].alive && !self.nodes[n].frozen {
+            self.event(n, script(good))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// SIGSTOP.
+    fn freeze(&mut self, n: usize) {
+        if self.nodes[n].alive {
+            self.note(|| format!("node {n} freezes"));
+            self.nodes[n].frozen = true;
+            self.count_masters();
+        }
+    }
+
+    /// SIGCONT: what is due comes first, then what waits in the socket.
+    fn thaw(&mut self, n: usize) -> Outcome {
+        if !self.nodes[n].frozen {
+            return Ok(());
+        }
+        self.nodes[n].frozen = false;
+        let (facts, good) = (
+            Arc::new(self.nodes[n].facts.clone()),
+            self.nodes[n].script_good,
+        );
+        let config = self.nodes[n].config.clone();
+        self.event(n, Event::Wake)?;
+        while let Some(packet) = self.nodes[n].socket.pop_front() {
+            self.hear(n, packet)?;
+        }
+        self.event(n, Event::Interface(facts))?;
+        self.event(n, Event::Apply(config))?;
+        self.event(n, script(good))
+    }
+
+    fn stop(&mut self, n: usize) -> Outcome {
+        self.event(n, Event::Stop(Release::All))?;
+        self.nodes[n].masters.fill(false);
+        self.count_masters();
+        Ok(())
+    }
+
+    fn hear(&mut self, n: usize, packet: Packet) -> Outcome {
+        self.event(
+            n,
+            Event::Heard(Frame {
+                ingress: ETH0,
+                packet,
+            }),
+        )
+    }
+
+    fn run_for(&mut self, span: Duration) -> Outcome {
+        self.run_until(self.now + span)
+    }
+
+    fn run_until(&mut self, until: Mono) -> Outcome {
+        loop {
+            let parcel_at = self
+                .parcels
+                .first_key_value()
+                .map_or(Mono::NEVER, |((at, _), _)| *at);
+            let awake = self
+                .nodes
+                .iter()
+                .enumerate()
+                .filter(|(_, n)| n.alive && !n.frozen);
+            let (wake_at, sleeper) = awake
+                .map(|(at, n)| (n.router.deadline(), at))
+                .min()
+                .unwrap_or((Mono::NEVER, 0));
+            let next = parcel_at.min(wake_at);
+            if next > until {
+                self.now = until;
+                return self.check_crowds();
+            }
+            self.now = self.now.max(next);
+            self.check_crowds()?;
+            if wake_at <= parcel_at {
+                self.event(sleeper, Event::Wake)?;
+            } else if let Some((_, parcel)) = self.parcels.pop_first() {
+                self.deliver(parcel)?;
+            }
+        }
+    }
+
+    fn deliver(&mut self, parcel: Parcel) -> Outcome {
+        match parcel {
+            Parcel::Packet { to, packet } => {
+                let node = &mut self.nodes[to];
+                if !node.alive || !node.facts.running {
+                    Ok(())
+                } else if node.frozen {
+                    if node.socket.len() < SOCKET {
+                        node.socket.push_back(packet);
+                    }
+                    Ok(())
+                } else {
+                    self.hear(to, packet)
+                }
+            }
+            Parcel::Converged { node, life, id } => {
+                let there = &self.nodes[node];
+                if !there.alive || there.life != life {
+                    Ok(())
+                } else if there.frozen {
+                    let later = self.now + Duration::from_millis(10);
+                    self.post(later, Parcel::Converged { node, life, id });
+                    Ok(())
+                } else {
+                    self.event(node, Event::Converged(id))
+                }
+            }
+        }
+    }
+
+    /// Hands an event to node `n` and carries out what it asks for.
+    fn event(&mut self, n: usize, event: Event) -> Outcome {
+        if self.trace.is_some() {
+            let line = format!("node {n} <- {event:?}");
+            self.note(|| line);
+        }
+        let actions = self.nodes[n].router.on_event(self.now, event);
+        for action in actions {
+            if self.trace.is_some() {
+                let line = format!("node {n} -> {action:?}");
+                self.note(|| line);
+            }
+            self.execute(n, action)?;
+        }
+        self.check(n)
+    }
+
+    fn execute(&mut self, n: usize, action: Action) -> Outcome {
+        match action {
+            Action::SendAdvert {
+                src, dst, octets, ..
+            } => self.send(n, src, dst, octets),
+            Action::SendFrame { .. } => {
+                self.nodes[n].garps += 1;
+                let any = self.nodes[n]
+                    .router
+                    .instances
+                    .iter()
+                    .any(|i| matches!(i.state, State::Master(_)));
+                if !any {
+                    return Err(format!("node {n} announces addresses as no master"));
+                }
+            }
+            Action::Converge(id) => {
+                // The kernel works in order: nothing is answered before what was asked for earlier.
+                let last = self.parcels.iter().rev().find_map(|((at, _), p)| {
+                    matches!(p, Parcel::Converged { node, .. } if *node == n).then_some(*at)
+                });
+                let done =
+                    (self.now + self.dice.up_to(self.kernel)).max(last.unwrap_or(Mono::ZERO));
+                let life = self.nodes[n].life;
+                self.post(done, Parcel::Converged { node: n, life, id });
+            }
+            Action::Notice(notice) => self.nodes[n].notices.push(notice),
+            Action::Listen | Action::Report(_) => {}
+        }
+        Ok(())
+    }
+
+    fn post(&mut self, at: Mono, parcel: Parcel) {
+        self.sequence += 1;
+        self.parcels.insert((at, self.sequence), parcel);
+    }
+
+    fn send(&mut self, from: usize, src: IpAddr, dst: IpAddr, octets: Vec<u8>) {
+        let (packet, pdu_at) = match (src, dst) {
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                let payload = octets;
+                (
+                    Packet::V6 {
+                        src,
+                        dst,
+                        hop_limit: 255,
+                        payload,
+                    },
+                    0,
+                )
+            }
+            (IpAddr::V4(_), _) | (IpAddr::V6(_), IpAddr::V4(_)) => (Packet::V4(octets), 20),
+        };
+        let (Packet::V4(octets)
+        | Packet::V6 {
+            payload: octets, ..
+        }) = &packet;
+        let sent = (self.now, octets[pdu_at + 1], octets[pdu_at + 2]);
+        self.nodes[from].sent.push(sent);
+        if !self.nodes[from].facts.running {
+            return;
+        }
+        for to in 0..self.nodes.len() {
+            let heard = to != from && self.nodes[to].side == self.nodes[from].side;
+            if heard && self.dice.below(100) >= self.loss {
+                let at = self.now + self.dice.up_to(self.latency);
+                let packet = packet.clone();
+                self.post(at, Parcel::Packet { to, packet });
+            }
+        }
+    }
+
+    /// What must hold after every event at node `n`.
+    fn check(&mut self, n: usize) -> Outcome {
+        let router = &self.nodes[n].router;
+        if router.deadline() < self.now {
+            return Err(format!(
+                "node {n} leaves undone what was due at {:?}",
+                router.deadline()
+            ));
+        }
+        for unit in &router.units {
+            let mut states = unit
+                .members
+                .iter()
+                .filter_map(|id| router.instances.get(*id))
+                .map(|i| i.named());
+            let first = states.next();
+            if states.any(|state| Some(state) != first) {
+                return Err(format!("node {n}: members of {unit:?} disagree"));
+            }
+        }
+        let mut now = vec![false; self.vrids.len()];
+        for instance in router.instances.iter() {
+            let master = matches!(instance.state, State::Master(_));
+            if router.desired(instance.id).addresses.is_empty() == master {
+                return Err(format!(
+                    "node {n}: {} wants the wrong addresses",
+                    instance.model.name
+                ));
+            }
+            let vrid = instance.model.vrid.0.get();
+            if let Some(at) = self.vrids.iter().position(|v| *v == vrid) {
+                now[at] = master;
+                let took = master && !self.nodes[n].masters[at];
+                let others = || (0..self.nodes.len()).any(|o| o != n && self.is_master(o, at));
+                if took && self.calm && !instance.model.preempt && others() {
+                    return Err(format!(
+                        "node {n} takes virtual router {vrid} from a live master in spite of nopreempt"
+                    ));
+                }
+            }
+        }
+        if self.nodes[n].masters != now {
+            self.nodes[n].masters = now;
+            self.count_masters();
+        }
+        Ok(())
+    }
+
+    fn is_master(&self, n: usize, at: usize) -> bool {
+        let node = &self.nodes[n];
+        node.alive && !node.frozen && node.masters[at]
+    }
+
+    /// How many masters the virtual router at this place has.
+    fn masters_of(&self, at: usize) -> Vec<usize> {
+        (0..self.nodes.len())
+            .filter(|n| self.is_master(*n, at))
+            .collect()
+    }
+
+    fn count_masters(&mut self) {
+        for at in 0..self.vrids.len() {
+            let crowded = self.masters_of(at).len() > 1;
+            self.crowded_since[at] = match (crowded, self.crowded_since[at]) {
+                (true, None) => Some(self.now),
+                (true, since) => since,
+                (false, _) => None,
+            };
+        }
+    }
+
+    /// From now on the network is whole: no more than `limit` with two masters.
+    fn promise(&mut self, limit: Duration) {
+        self.crowd_limit = Some(limit);
+        for since in self.crowded_since.iter_mut().flatten() {
+            *since = self.now;
+        }
+    }
+
+    fn check_crowds(&self) -> Outcome {
+        let Some(limit) = self.crowd_limit else {
+            return Ok(());
+        };
+        for (at, since) in self.crowded_since.iter().enumerate() {
+            let long = since.map(|s| self.now.since(s)).unwrap_or_default();
+            if long > limit {
+                return Err(format!(
+                    "virtual router {} has two masters for {long:?}",
+                    self.vrids[at]
+                ));
+            }
+            if self.now >= self.master_from && self.masters_of(at).is_empty() {
+                return Err(format!("virtual router {} has no master", self.vrids[at]));
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            let micros = self.now.as_micros();
+            trace.push(format!(
+                "{}.{:06} {}",
+                micros / 1_000_000,
+                micros % 1_000_000,
+                line()
+            ));
+        }
+    }
+}
+
+fn eth0() -> IfName {
+    IfName::new("eth0").expect("a name")
+}
+
+/// The verdict on the one script of the lab.
+fn script(good: bool) -> Event {
+    Event::Tracker(TrackerUpdate::Script {
+        name: "chk".into(),
+        good,
+    })
+}
