@@ -24,7 +24,7 @@ use crate::dump;
 use crate::model::Config;
 use crate::notify::Notifier;
 use crate::sys::log::{Log, Settings};
-use crate::sys::{clock, netns, startup};
+use crate::sys::{clock, netns, process, startup};
 
 /// Exit code when a task or the daemon itself failed.
 const FAILED: u8 = 70;
@@ -40,6 +40,7 @@ const RUN_DIR: &str = "/run";
 /// Runs the daemon until it is stopped; `words` is its command line. Returns the exit code: in daemon mode in both
 /// processes, first in the one that was started.
 pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
+    process::keep_original_limits();
     if let Err(e) = startup::hold_signals() {
         tracing::error!(reason = %e, "Unable to hold signals"); // and may lose one that comes too early
     }
