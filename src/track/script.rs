@@ -10,15 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::command::Outcome;
+use super::run::{Due, Life};
 use super::verdict::{Health, Thresholds, Verdict};
 use crate::model::diff::Reload;
 use crate::model::track::Script;
 use crate::time::Mono;
 
-/// From SIGTERM to SIGKILL, as in keepalived.
-pub(crate) const TERM_GRACE: Duration = Duration::from_secs(2);
-/// From SIGKILL to giving up, as in keepalived.
-pub(crate) const KILL_GRACE: Duration = Duration::from_secs(2);
 /// Runs of one script that may be stuck in the kernel at once; then it is not started any more, and each period counts
 /// as a failure. Bounds what a dead file server can pile up.
 pub(crate) const MAX_STUCK: usize = 8;
@@ -28,16 +26,6 @@ pub(crate) const MAX_STUCK: usize = 8;
 pub(crate) struct RunId {
     script: u64,
     run: u64,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Exit status; also 126 (not executable) and 127 (not there) for what could not be run.
-    // keepalived: a failed exec exits with 0 and counts as a success.
-    Status(i32),
-    /// Killed by a signal.
-    Signal(i32),
 }
 
 /// What happened.
@@ -93,21 +81,13 @@ pub(crate) enum Failure {
     Stuck,
 }
 
-/// Where the newest run of a script stands. Leaving a state cancels its deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Idle,
-    Running { run: RunId, timeout_at: Mono },
-    Terminated { run: RunId, kill_at: Mono },
-    Killed { run: RunId, give_up_at: Mono },
-}
-
 /// One script that is run, or was run and is being ended.
 #[derive(Debug)]
 struct Tracked {
     script: Arc<Script>,
     verdict: Verdict,
-    phase: Phase,
+    /// The newest run, unless it has ended or was given up.
+    newest: Option<(RunId, Life)>,
     /// When the next period begins; [`Mono::NEVER`] once it is not to be run any more.
     next_at: Mono,
     /// It ran before, so `next_at` is on the grid of its periods.
@@ -126,7 +106,7 @@ impl Tracked {
         Self {
             verdict: fresh_verdict(&script),
             script,
-            phase: Phase::Idle,
+            newest: None,
             next_at: now,
             anchored: false,
             skip_said: false,
@@ -137,13 +117,8 @@ impl Tracked {
     }
 
     fn deadline(&self) -> Mono {
-        let phase = match self.phase {
-            Phase::Idle => Mono::NEVER,
-            Phase::Running { timeout_at: at, .. }
-            | Phase::Terminated { kill_at: at, .. }
-            | Phase::Killed { give_up_at: at, .. } => at,
-        };
-        phase.min(self.next_at)
+        let life = self.newest.map_or(Mono::NEVER, |(_, life)| life.deadline());
+        life.min(self.next_at)
     }
 
     fn report(&self, report: Report) -> Action {
@@ -163,37 +138,31 @@ impl Tracked {
     /// The run's own deadline goes before the next period, so that a run that times out when its period ends, as it
     /// does by default, is reported as that and not as still running.
     fn on_wake(&mut self, now: Mono, id: u64) -> Vec<Action> {
-        match self.phase {
-            Phase::Running { run, timeout_at } if now >= timeout_at => self.on_timeout(now, run),
-            Phase::Terminated { run, kill_at } if now >= kill_at => {
-                let give_up_at = now + KILL_GRACE;
-                self.phase = Phase::Killed { run, give_up_at };
-                vec![Action::Kill(run)]
-            }
-            Phase::Killed { run, give_up_at } if now >= give_up_at => {
-                self.phase = Phase::Idle;
-                self.stuck.insert(run);
-                let stuck = self.stuck.len();
-                vec![self.report(Report::GivenUp { stuck })]
-            }
-            Phase::Idle
-            | Phase::Running { .. }
-            | Phase::Terminated { .. }
-            | Phase::Killed { .. } => {
-                if now >= self.next_at {
-                    self.on_period(now, id)
-                } else {
-                    Vec::new()
+        if let Some((run, life)) = &mut self.newest
+            && let Some(due) = life.on_wake(now)
+        {
+            let run = *run;
+            return match due {
+                Due::Terminate => self.on_timeout(run),
+                Due::Kill => vec![Action::Kill(run)],
+                Due::GiveUp => {
+                    self.newest = None;
+                    self.stuck.insert(run);
+                    let stuck = self.stuck.len();
+                    vec![self.report(Report::GivenUp { stuck })]
                 }
-            }
+            };
+        }
+        if now >= self.next_at {
+            self.on_period(now, id)
+        } else {
+            Vec::new()
         }
     }
 
     // keepalived: what counts is how the run ends after SIGTERM, so a script that catches it and exits with 0 is a
     // success. Here a timeout is a failure, at once and whatever the script does about it.
-    fn on_timeout(&mut self, now: Mono, run: RunId) -> Vec<Action> {
-        let kill_at = now + TERM_GRACE;
-        self.phase = Phase::Terminated { run, kill_at };
+    fn on_timeout(&mut self, run: RunId) -> Vec<Action> {
         let mut actions = vec![Action::Terminate(run)];
         actions.extend(self.on_result(Err(Failure::TimedOut)));
         actions
@@ -207,23 +176,25 @@ impl Tracked {
             now + self.script.interval
         };
         self.anchored = true;
-        match self.phase {
-            Phase::Idle if self.stuck.len() >= MAX_STUCK => self.on_result(Err(Failure::Stuck)),
-            Phase::Idle => {
-                self.runs += 1;
-                self.skip_said = false;
-                let run = RunId {
-                    script: id,
-                    run: self.runs,
-                };
-                let timeout_at = now + self.script.timeout;
-                self.phase = Phase::Running { run, timeout_at };
-                let script = Arc::clone(&self.script);
-                vec![Action::Start { run, script }]
-            }
-            Phase::Running { .. } => self.on_skip(Report::StillRunning),
-            Phase::Terminated { .. } | Phase::Killed { .. } => self.on_skip(Report::StillEnding),
+        match self.newest {
+            None if self.stuck.len() >= MAX_STUCK => self.on_result(Err(Failure::Stuck)),
+            None => self.start(now, id),
+            Some((_, life)) if life.is_running() => self.on_skip(Report::StillRunning),
+            Some(_) => self.on_skip(Report::StillEnding),
         }
+    }
+
+    fn start(&mut self, now: Mono, id: u64) -> Vec<Action> {
+        self.runs += 1;
+        self.skip_said = false;
+        let run = RunId {
+            script: id,
+            run: self.runs,
+        };
+        let limit_at = now + self.script.timeout;
+        self.newest = Some((run, Life::Running { limit_at }));
+        let script = Arc::clone(&self.script);
+        vec![Action::Start { run, script }]
     }
 
     fn on_skip(&mut self, report: Report) -> Vec<Action> {
@@ -236,30 +207,21 @@ impl Tracked {
     }
 
     fn on_ended(&mut self, run: RunId, outcome: Outcome) -> Vec<Action> {
-        match self.phase {
-            Phase::Running { run: newest, .. } if newest == run => {
-                self.phase = Phase::Idle;
-                self.on_result(match outcome {
-                    Outcome::Status(0) => Ok(()),
-                    Outcome::Status(n) => Err(Failure::Status(n)),
-                    Outcome::Signal(n) => Err(Failure::Signal(n)),
-                })
-            }
+        let newest = self.newest.filter(|(newest, _)| *newest == run);
+        let Some((_, life)) = newest else {
+            self.stuck.remove(&run);
+            return Vec::new();
+        };
+        self.newest = None;
+        if !life.is_running() {
             // The result was counted when it timed out; what remains is the rest of its group.
-            Phase::Terminated { run: newest, .. } | Phase::Killed { run: newest, .. }
-                if newest == run =>
-            {
-                self.phase = Phase::Idle;
-                vec![Action::Kill(run)]
-            }
-            Phase::Idle
-            | Phase::Running { .. }
-            | Phase::Terminated { .. }
-            | Phase::Killed { .. } => {
-                self.stuck.remove(&run);
-                Vec::new()
-            }
+            return vec![Action::Kill(run)];
         }
+        self.on_result(match outcome {
+            Outcome::Status(0) => Ok(()),
+            Outcome::Status(n) => Err(Failure::Status(n)),
+            Outcome::Signal(n) => Err(Failure::Signal(n)),
+        })
     }
 
     fn on_result(&mut self, result: Result<(), Failure>) -> Vec<Action> {
@@ -287,12 +249,13 @@ impl Tracked {
     /// No more periods; a run that is going is ended, without a result.
     fn retire(&mut self, now: Mono) -> Vec<Action> {
         self.next_at = Mono::NEVER;
-        let Phase::Running { run, .. } = self.phase else {
-            return Vec::new();
-        };
-        let kill_at = now + TERM_GRACE;
-        self.phase = Phase::Terminated { run, kill_at };
-        vec![Action::Terminate(run)]
+        match &mut self.newest {
+            Some((run, life)) if life.is_running() => {
+                *life = Life::terminated(now);
+                vec![Action::Terminate(*run)]
+            }
+            Some(_) | None => Vec::new(),
+        }
     }
 
     fn is_retired(&self) -> bool {
@@ -425,7 +388,7 @@ impl Scripts {
         };
         self.deadlines.remove(&(tracked.deadline(), id));
         let actions = change(tracked);
-        if tracked.is_retired() && tracked.phase == Phase::Idle {
+        if tracked.is_retired() && tracked.newest.is_none() {
             self.tracked.remove(&id);
         } else {
             self.deadlines.insert((tracked.deadline(), id));

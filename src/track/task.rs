@@ -3,33 +3,26 @@
 //! It never waits for the VRRP task: what the channel does not take is kept, the latest verdict per script, and offered
 //! again. It never waits for a script: a run is a future among others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::future::{pending, ready};
-use std::io;
-use std::pin::Pin;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tracing::{error, info, warn};
 
 use super::command;
-use super::script::{Action, Event, Failure, Outcome, Report, RunId, Scripts};
+use super::script::{Action, Event, Failure, Report, RunId, Scripts};
 use super::verdict::Health;
 use crate::daemon::bus::{TrackCommand, TrackerUpdate};
 use crate::model::Config;
 use crate::model::track::Script;
 use crate::sys::clock::{self, Alarm};
-use crate::sys::process::{Child, Ended, ProcessError, Signal};
+use crate::sys::process::{Children, End, Signal};
 
 /// What running scripts get at stop to end by themselves after SIGTERM; then they are killed.
 const STOP_GRACE: Duration = Duration::from_millis(500);
-/// Exit status that stands for a script that is there and cannot be run, as in shells.
-const NOT_EXECUTABLE: i32 = 126;
-/// Exit status that stands for a script that is not there, as in shells.
-const NOT_FOUND: i32 = 127;
 
 /// The ends of the channels that the task owns.
 #[derive(Debug)]
@@ -52,7 +45,10 @@ pub(crate) async fn run(mut inbox: Inbox) {
         }
     };
     let mut scripts = Scripts::default();
-    let mut edge = Edge::new(inbox.updates);
+    let mut edge = Edge {
+        outbox: Outbox::new(inbox.updates),
+        children: Children::default(),
+    };
     let stopped = loop {
         tokio::select! {
             biased;
@@ -66,7 +62,7 @@ pub(crate) async fn run(mut inbox: Inbox) {
                 None => break None,
             },
             // Before the deadlines: a script that ended while this process slept has not timed out.
-            Some(end) = edge.ends.next() => edge.on_end(&mut scripts, end),
+            end = edge.children.next() => edge.on_end(&mut scripts, end),
             () = edge.outbox.deliver() => {}
             () = alarm.sleep_until(scripts.deadline()) => {
                 edge.execute(scripts.on_event(clock::now(), Event::Wake));
@@ -79,7 +75,7 @@ pub(crate) async fn run(mut inbox: Inbox) {
     let deadline = clock::now() + STOP_GRACE;
     while !edge.children.is_empty() {
         tokio::select! {
-            Some(end) = edge.ends.next() => edge.on_end(&mut scripts, end),
+            end = edge.children.next() => edge.on_end(&mut scripts, end),
             () = alarm.sleep_until(deadline) => break,
         }
     }
@@ -101,28 +97,15 @@ fn tracked(config: &Config) -> Vec<Arc<Script>> {
         .collect()
 }
 
-/// A run and how it ended, or why it did not begin.
-type End = (RunId, Result<Ended, ProcessError>);
-
 /// What the task holds of the world.
 struct Edge {
     outbox: Outbox,
-    /// Runs whose status was not taken yet.
-    children: BTreeMap<RunId, Arc<Child>>,
-    ends: FuturesUnordered<Pin<Box<dyn Future<Output = End> + Send>>>,
+    children: Children<RunId>,
 }
 
 impl Edge {
-    fn new(updates: mpsc::Sender<TrackerUpdate>) -> Self {
-        Self {
-            outbox: Outbox::new(updates),
-            children: BTreeMap::new(),
-            ends: FuturesUnordered::new(),
-        }
-    }
-
-    fn on_end(&mut self, scripts: &mut Scripts, (run, end): End) {
-        let (outcome, reason) = outcome(end);
+    fn on_end(&mut self, scripts: &mut Scripts, (run, end): (RunId, End)) {
+        let (outcome, reason) = command::outcome(end);
         let actions = scripts.on_event(clock::now(), Event::Ended { run, outcome });
         // The operator hears the reason when the core has something to say, not at every period.
         if let Some(reason) = reason
@@ -131,13 +114,16 @@ impl Edge {
             warn!(tracker = %script, err = %reason, "script cannot be run");
         }
         self.execute(actions);
-        self.children.remove(&run); // After the last signal to its group: this gives the number away.
+        self.children.release(run); // After the last signal to its group: this gives the number away.
     }
 
     fn execute(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::Start { run, script } => self.start(run, &script),
+                Action::Start { run, script } => {
+                    let started = command::start(&script.command, &[]);
+                    self.children.insert(run, started);
+                }
                 Action::Terminate(run) => self.signal(run, Signal::Term),
                 Action::Kill(run) => self.signal(run, Signal::Kill),
                 Action::Verdict { script, health } => self.outbox.put(script, health),
@@ -146,38 +132,10 @@ impl Edge {
         }
     }
 
-    fn start(&mut self, run: RunId, script: &Script) {
-        match command::start(&script.command, &[]) {
-            Ok(child) => {
-                let child = Arc::new(child);
-                self.children.insert(run, Arc::clone(&child));
-                self.ends
-                    .push(Box::pin(async move { (run, Ok(child.ended().await)) }));
-            }
-            Err(e) => self.ends.push(Box::pin(ready((run, Err(e))))),
-        }
-    }
-
     fn signal(&self, run: RunId, signal: Signal) {
-        if let Some(Err(e)) = self.children.get(&run).map(|child| child.signal(signal)) {
+        if let Err(e) = self.children.signal(run, signal) {
             warn!(err = %e, "cannot end a script");
         }
-    }
-}
-
-/// What the core is told, and the reason for the operator where the script was not run.
-fn outcome(end: Result<Ended, ProcessError>) -> (Outcome, Option<String>) {
-    match end {
-        Ok(Ended::Status(n)) => (Outcome::Status(n), None),
-        Ok(Ended::Signal(n)) => (Outcome::Signal(n), None),
-        Ok(Ended::NotRun { step, source }) => {
-            let missing = source.kind() == io::ErrorKind::NotFound;
-            let status = if missing { NOT_FOUND } else { NOT_EXECUTABLE };
-            let reason = format!("{}: {source}", step.word());
-            (Outcome::Status(status), Some(reason))
-        }
-        Ok(Ended::Unknown(e)) => (Outcome::Status(NOT_EXECUTABLE), Some(e.to_string())),
-        Err(e) => (Outcome::Status(NOT_EXECUTABLE), Some(e.to_string())),
     }
 }
 

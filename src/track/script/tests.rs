@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::Action::{Kill, Start, Terminate};
 use super::*;
 use crate::model::track::Command;
+use crate::track::run::{KILL_GRACE, TERM_GRACE};
 
 const SECOND: Duration = Duration::from_secs(1);
 
