@@ -59,6 +59,11 @@ impl Director {
         }
     }
 
+    /// Changes the number of attempts at once, at least 1.
+    pub(crate) fn allow(&mut self, budget: usize) {
+        self.budget = budget.max(1);
+    }
+
     /// When the next [`Event::Wake`] is needed.
     pub(crate) fn deadline(&self) -> Mono {
         let next = if self.running.len() < self.budget {

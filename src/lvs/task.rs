@@ -2,9 +2,35 @@
 //!
 //! It never touches IPVS while no `virtual_server` is configured, and it removes nothing that it does not own.
 
-use tokio::sync::mpsc;
+mod table;
+mod terms;
+mod unit;
 
-use crate::daemon::bus::{LvsCommand, Notice, VrrpUpdate};
+use std::collections::{HashMap, VecDeque};
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::future::{AbortHandle, Abortable};
+use futures_util::stream::FuturesUnordered;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use super::checker::{Down, Probe};
+use super::director::Director;
+use super::{Action, Attempt, CheckId, Event, Report, Said};
+use crate::daemon::bus::{self, LvsCommand, Notice, Release, VrrpUpdate};
+use crate::model::Config;
+use crate::sys::clock::{self, Alarm};
+use crate::time::Mono;
+use table::{Batch, Table};
+
+/// Attempts at once, if the limit on open files allows: what a machine full of dead real servers keeps waiting.
+const MOST_ATTEMPTS: usize = 16384;
+/// Files for everything but attempts.
+const OTHER_FILES: u64 = 256;
 
 /// The task's ends of the channels.
 pub(crate) struct Inbox {
@@ -16,50 +42,252 @@ pub(crate) struct Inbox {
 }
 
 /// Runs until [`LvsCommand::Stop`] is carried out, or the daemon's end of `commands` is gone.
-pub(crate) async fn run(mut inbox: Inbox) {
+pub(crate) async fn run(inbox: Inbox) {
+    let mut alarm = match Alarm::new() {
+        Ok(alarm) => alarm,
+        Err(err) => return error!(%err, "no timer, virtual servers are not served"),
+    };
+    let Inbox {
+        mut commands,
+        mut vrrp,
+        notices,
+    } = inbox;
+    let mut task = Task::new();
     loop {
-        let command = tokio::select! {
-            command = inbox.commands.recv() => command,
-            Some(_) = inbox.vrrp.recv() => continue, // nobody here follows an instance yet
-        };
-        match command {
-            // Whoever asked may have gone away meanwhile; there is nobody to tell then.
-            Some(LvsCommand::Apply { config: _, done }) => _ = done.send(()),
-            Some(LvsCommand::Stop { release: _, done }) => {
-                _ = done.send(());
-                return;
+        if task.advance() {
+            task.end(&notices);
+            return;
+        }
+        let wake_at = task.deadline();
+        let room = task.pending.len() < bus::NOTICES;
+        tokio::select! {
+            biased;
+            () = alarm.sleep_until(wake_at) => task.wake(),
+            command = commands.recv(), if task.stopping.is_none() => match command {
+                Some(command) => task.command(command).await,
+                None => task.stop(Release::All, None),
+            },
+            batch = progress(&mut task.table) => task.settle(batch),
+            Some((id, result)) = task.probes.next(), if room => task.probed(id, result),
+            Ok(permit) = notices.reserve(), if !task.pending.is_empty() => {
+                if let Some(notice) = task.pending.pop_front() {
+                    permit.send(notice);
+                }
             }
-            None => return,
+            Some(_) = vrrp.recv() => {} // Nothing here follows an instance or an address yet.
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use tokio::sync::oneshot;
-
-    use super::*;
-    use crate::daemon::bus::{self, Release};
-
-    #[tokio::test]
-    async fn answers_commands_and_ends_at_stop() {
-        let (to, commands) = mpsc::channel(bus::COMMANDS);
-        let (_vrrp_to, vrrp) = mpsc::channel(bus::VRRP_UPDATES);
-        let (notices, _heard) = mpsc::channel(bus::NOTICES);
-        let (done, applied) = oneshot::channel();
-        let config = Arc::default();
-        assert!(to.send(LvsCommand::Apply { config, done }).await.is_ok());
-        let (done, stopped) = oneshot::channel();
-        let release = Release::All;
-        assert!(to.send(LvsCommand::Stop { release, done }).await.is_ok());
-        run(Inbox {
-            commands,
-            vrrp,
-            notices,
-        })
-        .await;
-        assert_eq!((applied.await, stopped.await), (Ok(()), Ok(())));
+/// Without a table there is no progress.
+async fn progress(table: &mut Option<Table>) -> Batch {
+    match table {
+        Some(table) => table.progress().await,
+        None => pending().await,
     }
 }
+
+/// One attempt on its way; `None`: it was given up.
+type Running = Pin<Box<dyn Future<Output = (CheckId, Option<Result<(), Down>>)>>>;
+
+/// The edge of the core.
+struct Task {
+    director: Director,
+    table: Option<Table>,
+    probes: FuturesUnordered<Running>,
+    cancels: HashMap<CheckId, AbortHandle>,
+    /// Not yet sent to the daemon.
+    pending: VecDeque<Notice>,
+    /// Whoever waits for a configuration to be in force.
+    applying: Vec<oneshot::Sender<()>>,
+    stopping: Option<Option<oneshot::Sender<()>>>,
+}
+
+impl Task {
+    fn new() -> Self {
+        let seed = clock::now().as_micros() ^ u64::from(std::process::id()).rotate_left(32);
+        Self {
+            director: Director::new(seed, 1),
+            table: None,
+            probes: FuturesUnordered::new(),
+            cancels: HashMap::new(),
+            pending: VecDeque::new(),
+            applying: Vec::new(),
+            stopping: None,
+        }
+    }
+
+    fn deadline(&self) -> Mono {
+        let table = self.table.as_ref().map_or(Mono::NEVER, Table::deadline);
+        self.director.deadline().min(table)
+    }
+
+    /// Starts what can be started. True: all is done and the task ends.
+    fn advance(&mut self) -> bool {
+        let now = clock::now();
+        let idle = match &mut self.table {
+            Some(table) => {
+                while let Some(key) = table.next_ready() {
+                    table.converge(now, key, &self.director.desired(&key));
+                }
+                table.is_idle()
+            }
+            None => true,
+        };
+        if idle {
+            // Whoever asked may have gone away meanwhile; there is nobody to tell then.
+            self.applying.drain(..).for_each(|done| _ = done.send(()));
+        }
+        idle && self.stopping.is_some()
+    }
+
+    fn end(mut self, notices: &mpsc::Sender<Notice>) {
+        // What does not fit any more has nobody to read it.
+        self.pending
+            .drain(..)
+            .for_each(|notice| _ = notices.try_send(notice));
+        drop(self.table);
+        if let Some(Some(done)) = self.stopping {
+            _ = done.send(());
+        }
+    }
+
+    fn wake(&mut self) {
+        let now = clock::now();
+        if let Some(table) = &mut self.table {
+            table.wake(now);
+        }
+        self.event(Event::Wake);
+    }
+
+    async fn command(&mut self, command: LvsCommand) {
+        match command {
+            LvsCommand::Apply { config, done } => {
+                self.apply(config).await;
+                self.applying.push(done);
+            }
+            LvsCommand::Stop { release, done } => self.stop(release, Some(done)),
+        }
+    }
+
+    /// Without IPVS nothing is checked either; the next configuration tries again.
+    async fn apply(&mut self, config: Arc<Config>) {
+        if self.table.is_none() && !config.virtual_servers.is_empty() {
+            info!("Initializing ipvs");
+            match Table::open(clock::now()).await {
+                Ok(table) => self.table = Some(table),
+                Err(err) => {
+                    error!("IPVS: Can't initialize ipvs: {err}; virtual servers are not served");
+                    return;
+                }
+            }
+        }
+        self.director.allow(attempts_for(&config));
+        self.event(Event::Apply(config));
+    }
+
+    fn stop(&mut self, release: Release, done: Option<oneshot::Sender<()>>) {
+        self.stopping = Some(done);
+        match release {
+            Release::All => self.event(Event::Stop),
+            Release::Nothing => {
+                if let Some(table) = &mut self.table {
+                    table.forget();
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, batch: Batch) {
+        if let Some(table) = &mut self.table {
+            table.settle(clock::now(), batch);
+        }
+    }
+
+    fn probed(&mut self, id: CheckId, result: Option<Result<(), Down>>) {
+        if let Some(result) = result {
+            self.cancels.remove(&id);
+            self.event(Event::Probed { id, result });
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        for action in self.director.on_event(clock::now(), event) {
+            self.execute(action);
+        }
+    }
+
+    fn execute(&mut self, action: Action) {
+        match action {
+            Action::Probe(attempt) => self.probe(attempt),
+            Action::Cancel(id) => {
+                if let Some(handle) = self.cancels.remove(&id) {
+                    handle.abort();
+                }
+            }
+            Action::Converge(key) => {
+                if let Some(table) = &mut self.table {
+                    table.mark(key);
+                }
+            }
+            Action::Notice(notice) => self.pending.push_back(notice),
+            Action::Report(report) => tell(&report),
+        }
+    }
+
+    fn probe(&mut self, attempt: Attempt) {
+        let id = attempt.id;
+        let (handle, registration) = AbortHandle::new_pair();
+        self.cancels.insert(id, handle);
+        let one = async move {
+            match attempt.checker() {
+                Some(checker) => checker.check.probe().await,
+                None => Ok(()), // The core makes no such attempt.
+            }
+        };
+        self.probes.push(Box::pin(async move {
+            (id, Abortable::new(one, registration).await.ok())
+        }));
+    }
+}
+
+fn tell(report: &Report) {
+    match report {
+        Report::Check {
+            said: Said::Trouble(_),
+            ..
+        } => warn!("{report}"),
+        Report::Check { .. }
+        | Report::Server { .. }
+        | Report::Quorum { .. }
+        | Report::Sorry { .. }
+        | Report::AliveServers { .. }
+        | Report::Removed(_) => info!("{report}"),
+    }
+}
+
+/// How many attempts may run at once for `config`. Raises the limit on open files as far as it needs and may.
+fn attempts_for(config: &Config) -> usize {
+    let servers = config
+        .virtual_servers
+        .iter()
+        .flat_map(|vs| &vs.real_servers);
+    let wanted = servers.map(|rs| rs.checkers.len()).sum::<usize>();
+    let wanted = wanted.clamp(1, MOST_ATTEMPTS);
+    let files = u64::try_from(wanted).unwrap_or(u64::MAX) + OTHER_FILES;
+    let Ok((mut soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return wanted;
+    };
+    if soft < files && soft < hard {
+        let raised = files.min(hard);
+        match setrlimit(Resource::RLIMIT_NOFILE, raised, hard) {
+            Ok(()) => soft = raised,
+            Err(err) => warn!(%err, "cannot raise the limit on open files"),
+        }
+    }
+    let room = usize::try_from(soft.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
+    wanted.min(room.max(1))
+}
+
+#[cfg(test)]
+mod tests;

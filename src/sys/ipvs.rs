@@ -54,7 +54,8 @@ pub(crate) enum Call<'a> {
 }
 
 impl Call<'_> {
-    fn request(&self) -> Request {
+    /// The call as octets, for [`Ipvs::submit`].
+    pub(crate) fn request(&self) -> Request {
         let service = |attrs: &Attrs| Attrs::default().nest(IPVS_CMD_ATTR_SERVICE, attrs);
         let dest = |s: &Service, d: &Dest| {
             service(&s.without_persistence()).nest(IPVS_CMD_ATTR_DEST, &d.attrs())
@@ -133,8 +134,8 @@ impl<T> Ipvs<T> {
     }
 
     /// Queues a call; calls are carried out in order.
-    pub(crate) fn submit(&mut self, tag: T, call: Call<'_>) {
-        self.0.submit(tag, call.request());
+    pub(crate) fn submit(&mut self, tag: T, request: Request) {
+        self.0.submit(tag, request);
     }
 
     /// Carries out what is queued and returns what is done, oldest first. Cancel safe.

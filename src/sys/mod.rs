@@ -13,6 +13,7 @@ pub(crate) mod fd;
 pub(crate) mod genl;
 pub(crate) mod ipvs;
 pub(crate) mod log;
+pub(crate) mod module;
 pub(crate) mod monitor;
 pub(crate) mod netlink;
 pub(crate) mod netns;

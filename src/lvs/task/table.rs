@@ -1,0 +1,245 @@
+//! The kernel's IPVS table: what in it is ours, and the one way in which it changes.
+//!
+//! Each virtual server converges on its own: its services are read once, so that what is there already is taken over;
+//! then the difference between what is held and what is wanted is carried out, while further wishes wait. An answer
+//! that shows that somebody else was at work makes it read again. Entries that the configuration does not name are
+//! never touched, except that a service of ours takes everything in it along when it goes. Dropping the table withdraws
+//! what is ours. Source: linux/ip_vs.h.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use tracing::debug;
+
+use super::unit::{Again, Step, Unit};
+use crate::lvs::desired::Wanted;
+use crate::model::lvs::ServiceKey;
+use crate::sys::genl::GenlError;
+use crate::sys::ipvs::service::ServiceId;
+use crate::sys::ipvs::{Call, Ipvs, Told};
+use crate::sys::module::{self, ModuleError};
+use crate::time::Mono;
+
+/// The kernel module; it brings everything but the schedulers, which the kernel fetches itself.
+const MODULE: &str = "ip_vs";
+/// After a refusal by the kernel, until it is asked again.
+const RETRY: Duration = Duration::from_secs(10);
+/// IPVS announces no changes: how often we look whether our services are still there.
+const AUDIT: Duration = Duration::from_secs(30);
+
+/// What a request was for.
+#[derive(Debug)]
+enum Tag {
+    /// No virtual server in particular.
+    Table,
+    Unit(ServiceKey, ServiceId, Box<Step>),
+}
+
+/// Some answers of the kernel.
+#[derive(Debug)]
+pub(super) struct Batch(Vec<(Tag, Result<Told, GenlError>)>);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Table {
+    ipvs: Ipvs<Tag>,
+    units: HashMap<ServiceKey, Unit>,
+    /// Dirty, and without outstanding requests.
+    ready: VecDeque<ServiceKey>,
+    retries: BTreeSet<(Mono, ServiceKey)>,
+    next_audit: Mono,
+    /// Requests about virtual servers without an answer.
+    outstanding: usize,
+}
+
+/// Why there is no table.
+#[derive(Debug)]
+pub(super) enum OpenError {
+    /// The kernel has no IPVS, and loading it did not help.
+    Missing(Option<ModuleError>),
+    Kernel(GenlError),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(Some(e)) => {
+                write!(f, "kernel module {MODULE} is not loaded and cannot be: {e}")
+            }
+            Self::Missing(None) => write!(f, "kernel module {MODULE} brings no IPVS"),
+            Self::Kernel(e) => e.fmt(f),
+        }
+    }
+}
+
+impl Table {
+    /// Opens the kernel's table and loads IPVS if it is not there.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; no IPVS or no privileges.
+    pub(super) async fn open(now: Mono) -> Result<Self, OpenError> {
+        const NO_FAMILY: GenlError = GenlError::Refused(Errno::ENOENT);
+        let mut ipvs = match Ipvs::open().await {
+            Err(NO_FAMILY) => {
+                let loaded = module::load(MODULE).await;
+                Ipvs::open().await.map_err(|e| match e {
+                    NO_FAMILY => OpenError::Missing(loaded.err()),
+                    GenlError::Refused(_)
+                    | GenlError::Lost
+                    | GenlError::Interrupted
+                    | GenlError::Malformed(_)
+                    | GenlError::Socket(_) => OpenError::Kernel(e),
+                })?
+            }
+            opened => opened.map_err(OpenError::Kernel)?,
+        };
+        // Whoever may not even ask will not be let in later.
+        ipvs.submit(Tag::Table, Call::Info.request());
+        for (_, told) in ipvs.next_done().await {
+            let info = told.map_err(OpenError::Kernel)?.info;
+            debug!(?info, "the kernel has IPVS");
+        }
+        Ok(Self {
+            ipvs,
+            units: HashMap::new(),
+            ready: VecDeque::new(),
+            retries: BTreeSet::new(),
+            next_audit: now + AUDIT,
+            outstanding: 0,
+        })
+    }
+
+    /// When [`Table::wake`] is needed.
+    pub(super) fn deadline(&self) -> Mono {
+        let retry = self.retries.first().map_or(Mono::NEVER, |&(at, _)| at);
+        let idle = self.units.is_empty();
+        retry.min(if idle { Mono::NEVER } else { self.next_audit })
+    }
+
+    pub(super) fn wake(&mut self, now: Mono) {
+        while let Some(&(at, key)) = self.retries.first().filter(|(at, _)| *at <= now) {
+            self.retries.remove(&(at, key));
+            self.mark(key);
+        }
+        if now >= self.next_audit {
+            self.next_audit = now + AUDIT;
+            if !self.units.is_empty() {
+                self.ipvs.submit(Tag::Table, Call::AllServices.request());
+            }
+        }
+    }
+
+    /// The virtual server may want something else than it has.
+    pub(super) fn mark(&mut self, key: ServiceKey) {
+        let unit = self.units.entry(key).or_default();
+        let waits = std::mem::replace(&mut unit.dirty, true);
+        if !waits && unit.outstanding == 0 {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// A virtual server that was marked and can be converged now.
+    pub(super) fn next_ready(&mut self) -> Option<ServiceKey> {
+        self.ready.pop_front()
+    }
+
+    /// Nothing is on its way, and nothing waits but retries.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready.is_empty() && self.outstanding == 0
+    }
+
+    /// Leaves everything as it is, for good.
+    pub(super) fn forget(&mut self) {
+        self.units.clear();
+        self.ready.clear();
+        self.retries.clear();
+    }
+
+    /// Queues what leads from what is held to what is wanted.
+    pub(super) fn converge(&mut self, now: Mono, key: ServiceKey, wanted: &[Wanted]) {
+        let Some(unit) = self.units.get_mut(&key) else {
+            return;
+        };
+        for (id, step, request) in unit.begin_round(wanted) {
+            self.outstanding += 1;
+            let tag = Tag::Unit(key, id, Box::new(step));
+            self.ipvs.submit(tag, request);
+        }
+        if unit.outstanding == 0 {
+            self.round_ends(now, key);
+        }
+    }
+
+    /// Carries out what is queued, and takes the answers in. Returns after each batch of them; cancel safe.
+    pub(super) async fn progress(&mut self) -> Batch {
+        Batch(self.ipvs.next_done().await)
+    }
+
+    /// Takes in what [`Table::progress`] has brought.
+    pub(super) fn settle(&mut self, now: Mono, batch: Batch) {
+        for (tag, answer) in batch.0 {
+            let (key, id, step) = match tag {
+                Tag::Table => {
+                    self.audited(answer);
+                    continue;
+                }
+                Tag::Unit(key, id, step) => (key, id, *step),
+            };
+            self.outstanding = self.outstanding.saturating_sub(1);
+            let Some(unit) = self.units.get_mut(&key) else {
+                continue;
+            };
+            if let Some((step, request)) = unit.take_in(key, id, step, answer) {
+                unit.outstanding += 1;
+                self.outstanding += 1;
+                let tag = Tag::Unit(key, id, Box::new(step));
+                self.ipvs.submit(tag, request);
+            }
+            if unit.outstanding == 0 {
+                self.round_ends(now, key);
+            }
+        }
+    }
+
+    /// All requests of a virtual server are answered.
+    fn round_ends(&mut self, now: Mono, key: ServiceKey) {
+        let Some(unit) = self.units.get_mut(&key) else {
+            return;
+        };
+        let again = unit.end_round(key);
+        if again == Again::Later {
+            self.retries.insert((now + RETRY, key));
+        }
+        if again == Again::Now || unit.dirty {
+            unit.dirty = true;
+            self.ready.push_back(key);
+        } else if again == Again::No && unit.is_over() {
+            self.units.remove(&key);
+        }
+    }
+
+    fn audited(&mut self, answer: Result<Told, GenlError>) {
+        let Ok(told) = answer else {
+            return; // The next audit asks again.
+        };
+        let found: HashMap<_, _> = told.services.iter().map(|s| (s.id, s)).collect();
+        let units = self.units.iter_mut();
+        let lost: Vec<_> = units
+            .filter_map(|(key, unit)| unit.audit(*key, &found).then_some(*key))
+            .collect();
+        lost.into_iter().for_each(|key| self.mark(key));
+    }
+}
+
+/// Withdraws what is ours: nothing after an orderly stop, everything when the task unwinds.
+impl Drop for Table {
+    fn drop(&mut self) {
+        for service in self.units.values().flat_map(Unit::ours) {
+            self.ipvs
+                .submit(Tag::Table, Call::DelService(service).request());
+        }
+        self.ipvs.finish_now();
+    }
+}
