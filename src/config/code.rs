@@ -96,4 +96,38 @@ codes! {
     Repeated = "repeated", Complaint;
     /// The keyword is understood, but the feature is not built yet.
     NoEffectYet = "no-effect-yet", Note;
+    /// A word that this line does not know; it is ignored.
+    UnknownWord = "unknown-word", Complaint;
+    /// A setting that cannot matter here; it is ignored.
+    Useless = "useless", Complaint;
+    /// A name is longer than the kernel or the protocol takes.
+    TooLong = "too-long", Complaint;
+    /// A name or an address that may stand only once stands a second time.
+    Duplicate = "duplicate", Complaint;
+    /// An interface does not exist. Without `dynamic_interfaces` the configuration cannot be used.
+    NoInterface = "no-interface", Unusable;
+    /// An address of the other family than its instance or its server.
+    WrongFamily = "wrong-family", Complaint;
+    /// A script cannot be run, or not safely.
+    Script = "script", Log;
+    /// Scripts are configured, but `enable_script_security` is not: whoever can replace a script that root runs is root.
+    ScriptSecurity = "script-security", Security;
+    /// Something is named that is not defined before this place.
+    NotFound = "not-found", Complaint;
+    /// An instance lacks its `virtual_router_id`.
+    NoVrid = "no-vrid", Unusable;
+    /// An instance lacks its `interface`.
+    NoInterfaceGiven = "no-interface-given", Unusable;
+    /// Two instances would be the same virtual router on the wire.
+    SameVrid = "same-vrid", Unusable;
+    /// An instance has no virtual address.
+    NoAddress = "no-address", Complaint;
+    /// Two settings contradict each other; one of them is dropped.
+    Conflict = "conflict", Complaint;
+    /// A sync group has too few members.
+    SmallGroup = "small-group", Complaint;
+    /// A virtual server lacks a setting, for which a default is used.
+    Defaulted = "defaulted", Complaint;
+    /// A virtual server without a usable real server.
+    NoRealServer = "no-real-server", Complaint;
 }

@@ -20,7 +20,7 @@ use super::source::{Code, Diag, Diags, Files, Span};
 
 /// Lines that sequences, definitions and repeated includes may add to what the files hold. A sequence that makes 200,000
 /// real servers of eight lines fits.
-const MAX_LINES: usize = 4_000_000;
+const MAX_LINES: usize = 2_000_000;
 /// Files within files, sequences within sequences.
 const MAX_DEPTH: usize = 256;
 
@@ -284,7 +284,10 @@ impl<'h> Expander<'h> {
         let (kind, used) = match (lex::find_brace(text), text.as_bytes().first()) {
             (Some(0), Some(b'{')) => (Kind::Open, 1),
             (Some(0), _) => (Kind::Close, 1),
-            (Some(at), _) => (Kind::Text(text[..at].trim_end().to_owned()), at),
+            (Some(at), _) => (
+                Kind::Text(text[..at].trim_end_matches([' ', '\t']).to_owned()),
+                at,
+            ),
             (None, _) => (Kind::Text(text.to_owned()), text.len()),
         };
         let rest = &text[used..];

@@ -70,6 +70,8 @@ pub(crate) trait Host {
     fn user(&self, name: &str) -> Option<User>;
     /// A group's number by name.
     fn group(&self, name: &str) -> Option<u32>;
+    /// The groups that the user is a member of, `gid` among them.
+    fn groups_of(&self, user: &str, gid: u32) -> Vec<u32>;
     /// Who the daemon runs as.
     fn myself(&self) -> User;
     /// `uname -n`.

@@ -3,19 +3,30 @@
 //! `source` (files, findings) ← `lex` (characters) ← `expand` (lines) ← `tree` (blocks) ← `table` (keywords in general) ←
 //! `blocks` (each keyword) ← `link` (what needs more than one statement). Source: keepalived.conf(5).
 
+pub(crate) mod blocks;
 pub(crate) mod code;
 pub(crate) mod expand;
 pub(crate) mod host;
 pub(crate) mod lex;
+mod link;
 pub(crate) mod source;
 pub(crate) mod table;
 pub(crate) mod tree;
 pub(crate) mod value;
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
+use self::blocks::inert::INERT;
+use self::blocks::{Draft, ROOT};
+use self::expand::{Checks, Expander};
 use self::host::Host;
-use self::source::{Code, Diag, Diags, Files, Outcome, Weight};
+use self::source::{Diag, Diags, Files, Outcome, Weight};
+use self::table::{Pass, Reader};
 use crate::model::Config;
 
 /// What the command line says about reading the configuration.
@@ -96,15 +107,32 @@ impl Loaded {
 
 /// Reads the configuration that `options` names. Every problem is a finding in [`Loaded::diags`].
 pub(crate) fn load(options: &LoadOptions, host: &dyn Host) -> Loaded {
-    let (files, mut diags) = (Files::default(), Diags::default());
-    if let Err(e) = host.read(options.path.as_ref()) {
-        let text = format!("Unable to read configuration file {}: {e:?}", options.path);
-        diags.push(Diag::bare(None, Code::NoFile, text));
-    }
+    let node = host.node_name();
+    let short = node.split('.').next().unwrap_or_default();
+    let config_id = options
+        .config_id
+        .clone()
+        .unwrap_or_else(|| short.to_owned());
+    let checks = if options.strict_includes {
+        Checks::ALL
+    } else {
+        Checks::default()
+    };
+    let mut diags = Diags::default();
+    let mut lines = Expander::new(host, config_id, checks);
+    lines.open_main(&options.path, &mut diags);
+    let tree = tree::build(&mut lines, &ROOT, &mut diags);
+    let mut draft = Draft::default();
+    let mut reader = Reader::new(&tree, host, &mut diags, INERT);
+    // Global settings come first wherever they stand: blocks start from them.
+    reader.read(&ROOT, &tree.root(), Pass::Early, &mut draft);
+    draft.global.settle(host);
+    reader.read(&ROOT, &tree.root(), Pass::Late, &mut draft);
+    let config = link::link(draft, host, &mut diags);
     Loaded {
-        config: Arc::default(),
+        config: Arc::new(config),
         outcome: diags.outcome(),
         diags: diags.into_sorted(),
-        files,
+        files: lines.files,
     }
 }

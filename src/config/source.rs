@@ -226,6 +226,11 @@ impl Diags {
         self.left_out > MAX_DIAGS
     }
 
+    /// Whether a finding of that kind was made (and kept).
+    pub(crate) fn names(&self, code: Code) -> bool {
+        self.list.iter().any(|d| d.code == code)
+    }
+
     /// See [`Outcome`].
     pub(crate) fn outcome(&self) -> Outcome {
         self.outcome

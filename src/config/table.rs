@@ -128,29 +128,29 @@ pub(crate) const fn gone<T>(keyword: &'static str, instead: &'static str) -> Row
     }
 }
 
-impl<T> Row<T> {
-    /// The row splits the raw text itself ([`Args::raw`]).
-    pub(crate) const fn raw(mut self) -> Self {
-        self.raw = true;
-        self
-    }
+/// The row splits the raw text itself ([`Args::raw`]).
+pub(crate) const fn raw<T>(row: Row<T>) -> Row<T> {
+    Row { raw: true, ..row }
+}
 
-    /// Read before everything else, wherever it stands.
-    pub(crate) const fn early(mut self) -> Self {
-        self.early = true;
-        self
-    }
+/// Read before everything else, wherever it stands.
+pub(crate) const fn early<T>(row: Row<T>) -> Row<T> {
+    Row { early: true, ..row }
+}
 
-    /// An empty block is a complaint.
-    pub(crate) const fn filled(mut self) -> Self {
-        self.filled = true;
-        self
+/// An empty block is a complaint.
+pub(crate) const fn filled<T>(row: Row<T>) -> Row<T> {
+    Row {
+        filled: true,
+        ..row
     }
+}
 
-    /// It changes how the includes after it are checked.
-    pub(crate) const fn includes(mut self) -> Self {
-        self.opens = Opens::Includes;
-        self
+/// It changes how the includes after it are checked.
+pub(crate) const fn includes<T>(row: Row<T>) -> Row<T> {
+    Row {
+        opens: Opens::Includes,
+        ..row
     }
 }
 
@@ -290,6 +290,22 @@ pub(crate) struct Fault {
     word: usize,
     /// The text stands for itself: the keyword is not put before it.
     whole: bool,
+    weight: Weight,
+}
+
+impl Fault {
+    /// Whether it is the lack of an argument, which ends reading.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.code == Code::MissingArgument
+    }
+
+    /// The same as a complaint, whatever its code usually leads to.
+    pub(crate) fn complaint(self) -> Self {
+        Self {
+            weight: Weight::Complaint,
+            ..self
+        }
+    }
 }
 
 /// The arguments of one statement, read from left to right.
@@ -384,6 +400,7 @@ impl<'r, 'a> Args<'r, 'a> {
             ),
             word: 0,
             whole: true,
+            weight: Code::MissingArgument.weight(),
         })
     }
 
@@ -392,10 +409,8 @@ impl<'r, 'a> Args<'r, 'a> {
         match self.peek() {
             Some(_) => Ok(()),
             None => Err(Fault {
-                code: Code::NoValue,
-                text: "a value is missing - ignored".into(),
                 word: 0,
-                whole: false,
+                ..self.fault(Code::NoValue, "a value is missing - ignored")
             }),
         }
     }
@@ -419,6 +434,7 @@ impl<'r, 'a> Args<'r, 'a> {
             text: text.into(),
             word: self.next.saturating_sub(1),
             whole: false,
+            weight: code.weight(),
         }
     }
 
@@ -437,7 +453,9 @@ impl<'r, 'a> Args<'r, 'a> {
             true => fault.text,
             false => format!("{}: {}", self.keyword, fault.text),
         };
-        self.reader.diags.push(Diag::at(span, fault.code, text));
+        self.reader
+            .diags
+            .push(Diag::at(span, fault.code, text).weighing(fault.weight));
     }
 
     /// Complains about the word that was read last, and goes on.
@@ -552,6 +570,13 @@ impl<'r, 'a> Args<'r, 'a> {
             .ok_or_else(|| self.fault(Code::InvalidAddress, format!("malformed address '{word}'")))
     }
 
+    /// The word that was read last.
+    pub(crate) fn last(&self) -> &'a str {
+        self.words
+            .get(self.next.saturating_sub(1))
+            .map_or("", |w| w.text)
+    }
+
     /// The rest of the words.
     pub(crate) fn rest(&mut self) -> impl Iterator<Item = &'a str> {
         let rest = self.words.split_off(self.next.min(self.words.len()));
@@ -568,10 +593,8 @@ impl<'r, 'a> Args<'r, 'a> {
                 extra.join(" ")
             );
             let fault = Fault {
-                code: Code::ExtraArgument,
-                text,
                 word: self.next,
-                whole: true,
+                ..self.whole_fault(Code::ExtraArgument, text)
             };
             self.report(fault);
         }

@@ -111,6 +111,12 @@ impl Host for Machine {
         Some(unistd::Group::from_name(name).ok()??.gid.as_raw())
     }
 
+    fn groups_of(&self, user: &str, gid: u32) -> Vec<u32> {
+        let name = std::ffi::CString::new(user).unwrap_or_default();
+        let groups = unistd::getgrouplist(&name, unistd::Gid::from_raw(gid)).unwrap_or_default();
+        groups.into_iter().map(unistd::Gid::as_raw).collect()
+    }
+
     fn myself(&self) -> User {
         User {
             uid: unistd::geteuid().as_raw(),

@@ -1,8 +1,10 @@
 //! `global_defs` and the words that stand at the top level of the file.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::track::Credentials;
 use super::vrrp::{Garp, Version};
 
 /// Settings of the whole daemon. [`Global::default`] is what an empty file means.
@@ -18,10 +20,76 @@ pub(crate) struct Global {
     pub(crate) vrrp_mcast_group6: Ipv6Addr,
     /// `vrrp_garp_*`: what instances start from.
     pub(crate) garp: Garp,
+    /// `vrrp_garp_interval`: least time between two gratuitous ARPs of an interface, default none.
+    pub(crate) garp_interval: Duration,
+    /// `vrrp_gna_interval`: the same for neighbour advertisements.
+    pub(crate) gna_interval: Duration,
+    /// `vrrp_down_timer_adverts`, 1..=100, default 3.
+    pub(crate) down_timer_adverts: u32,
+    /// `vrrp_lower_prio_no_advert`.
+    pub(crate) lower_prio_no_advert: bool,
+    /// `vrrp_higher_prio_send_advert`.
+    pub(crate) higher_prio_send_advert: bool,
+    /// `vrrp_skip_check_adv_addr`.
+    pub(crate) skip_check_adv_addr: bool,
+    /// `vrrp_strict`: what instances start from.
+    pub(crate) strict: bool,
+    /// `vrrp_startup_delay`: how long after start nothing is decided, default none.
+    pub(crate) startup_delay: Duration,
     /// `dynamic_interfaces`: an interface may be missing when the configuration is read.
     pub(crate) dynamic_interfaces: bool,
     /// `enable_script_security`.
     pub(crate) script_security: bool,
+    /// `script_user`: who runs the scripts that name nobody.
+    pub(crate) script_user: Option<Credentials>,
+    pub(crate) mail: Mail,
+}
+
+/// Where and about what mail is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mail {
+    /// `notification_email`.
+    pub(crate) to: Vec<Arc<str>>,
+    /// `notification_email_from`, default user and host name.
+    pub(crate) from: Option<Arc<str>>,
+    /// `smtp_server`; none: no mail.
+    pub(crate) server: Option<MailServer>,
+    /// `smtp_helo_name`, default the host's name.
+    pub(crate) helo_name: Option<Arc<str>>,
+    /// `smtp_connect_timeout`, ≥ 1 s, default 30 s.
+    pub(crate) connect_timeout: Duration,
+    /// `smtp_alert`.
+    pub(crate) alert: Option<bool>,
+    /// `smtp_alert_vrrp`, default `alert`.
+    pub(crate) alert_vrrp: Option<bool>,
+    /// `smtp_alert_checker`, default `alert`.
+    pub(crate) alert_checker: Option<bool>,
+}
+
+/// `smtp_server`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MailServer {
+    Address(SocketAddr),
+    /// Looked up when mail is sent.
+    Name {
+        host: Arc<str>,
+        port: u16,
+    },
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self {
+            to: Vec::new(),
+            from: None,
+            server: None,
+            helo_name: None,
+            connect_timeout: Duration::from_secs(30),
+            alert: None,
+            alert_vrrp: None,
+            alert_checker: None,
+        }
+    }
 }
 
 impl Default for Global {
@@ -32,8 +100,18 @@ impl Default for Global {
             vrrp_mcast_group4: Ipv4Addr::new(224, 0, 0, 18),
             vrrp_mcast_group6: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12),
             garp: Garp::default(),
+            garp_interval: Duration::ZERO,
+            gna_interval: Duration::ZERO,
+            down_timer_adverts: 3,
+            lower_prio_no_advert: false,
+            higher_prio_send_advert: false,
+            skip_check_adv_addr: false,
+            strict: false,
+            startup_delay: Duration::ZERO,
             dynamic_interfaces: false,
             script_security: false,
+            script_user: None,
+            mail: Mail::default(),
         }
     }
 }

@@ -1,0 +1,283 @@
+//! `global_defs`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::host::Host;
+use super::super::source::Code;
+use super::super::table::{Args, Block, Fault, filled, gone, key, words};
+use super::super::value;
+use super::command;
+use crate::model::global::{Global, MailServer};
+use crate::model::vrrp::Version;
+
+/// The global settings while they are read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GlobalDraft {
+    pub(crate) model: Global,
+    /// `script_user` names nobody: every script without its own user is refused.
+    pub(crate) bad_script_user: bool,
+    /// `vrrp_garp_lower_prio_*` given: they no longer follow `vrrp_garp_master_*`.
+    lower_prio_delay: Option<Duration>,
+    lower_prio_repeat: Option<u32>,
+}
+
+impl GlobalDraft {
+    /// Fills in what depends on several keywords, once all of `global_defs` is read.
+    pub(crate) fn settle(&mut self, host: &dyn Host) {
+        let garp = &mut self.model.garp;
+        garp.lower_prio_delay = self.lower_prio_delay.unwrap_or(garp.master_delay);
+        garp.lower_prio_repeat = self.lower_prio_repeat.unwrap_or(garp.master_repeat);
+        if self.model.script_user.is_none() && !self.bad_script_user {
+            self.model.script_user = command::credentials(host, DEFAULT_SCRIPT_USER, None);
+        }
+    }
+
+    /// Whether scripts without a user of their own may run.
+    pub(crate) fn has_script_user(&self) -> bool {
+        self.model.script_user.is_some() || !(self.bad_script_user || self.model.script_security)
+    }
+}
+
+/// Who runs scripts, if the account exists.
+const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
+
+/// Longest delay in whole seconds: what fits 32 bits of microseconds.
+pub(crate) const MAX_DELAY: u32 = 4294;
+/// Shortest and longest decimal delay.
+pub(crate) const MICRO: Duration = Duration::from_micros(1);
+pub(crate) const MAX_DECIMAL: Duration = Duration::from_micros(4_294_967_295);
+
+/// Whole seconds.
+pub(crate) fn delay(a: &mut Args<'_, '_>, max: u32) -> Result<Duration, Fault> {
+    a.int(0..=max).map(|n| Duration::from_secs(n.into()))
+}
+
+/// How many packets: 0 is a mistake that means 1.
+pub(crate) fn repeat(a: &mut Args<'_, '_>) -> Result<u32, Fault> {
+    let n = a.int(0..=u32::MAX)?;
+    if n == 0 {
+        a.warn(Code::OutOfRange, "0 is not possible - using 1");
+    }
+    Ok(n.max(1))
+}
+
+/// A value with words of its own: all of them count as one.
+fn text(a: &mut Args<'_, '_>) -> Result<Arc<str>, Fault> {
+    a.present()?;
+    a.word().map(Into::into)
+}
+
+fn smtp_server(a: &mut Args<'_, '_>) -> Result<MailServer, Fault> {
+    let host = a.word()?;
+    let port = match a.peek() {
+        Some(_) => a.strict(1..=u16::MAX).map_err(|_| {
+            a.whole_fault(
+                Code::BadValue,
+                format!("Invalid smtp server {host} - ignored"),
+            )
+        })?,
+        None => 25,
+    };
+    Ok(match value::address(host) {
+        Some(addr) => MailServer::Address(SocketAddr::new(addr, port)),
+        None => MailServer::Name {
+            host: host.into(),
+            port,
+        },
+    })
+}
+
+pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
+    name: "global_defs",
+    rows: &[
+        key("router_id", "<STRING>", |v, a| {
+            text(a).map(|t| v.model.router_id = Some(t))
+        }),
+        filled(words("notification_email", "{ <ADDRESS> ... }", |v, a| {
+            v.model.mail.to.push(a.word()?.into());
+            Ok(())
+        })),
+        key("notification_email_from", "<ADDRESS>", |v, a| {
+            v.model.mail.from = Some(text(a)?);
+            match a.opt() {
+                Some(extra) => Err(a.whole_fault(
+                    Code::ExtraArgument,
+                    format!("emailfrom - ignoring extra entries '{extra}' ..."),
+                )),
+                None => Ok(()),
+            }
+        }),
+        key("smtp_server", "<IP|HOST> [<PORT>]", |v, a| {
+            v.model.mail.server = None;
+            smtp_server(a).map(|s| v.model.mail.server = Some(s))
+        }),
+        key("smtp_helo_name", "<STRING>", |v, a| {
+            v.model.mail.helo_name = a.opt().map(Into::into);
+            Ok(())
+        }),
+        key(
+            "smtp_connect_timeout",
+            "seconds, 1..=4294, default 30",
+            |v, a| {
+                let mut timeout = delay(a, MAX_DELAY)?;
+                if timeout.is_zero() {
+                    a.warn(Code::OutOfRange, "0 is not possible - using 1");
+                    timeout = Duration::from_secs(1);
+                }
+                v.model.mail.connect_timeout = timeout;
+                Ok(())
+            },
+        ),
+        key("smtp_alert", "[<bool>]", |v, a| {
+            a.bool().map(|on| v.model.mail.alert = Some(on))
+        }),
+        key("smtp_alert_vrrp", "[<bool>]", |v, a| {
+            a.bool().map(|on| v.model.mail.alert_vrrp = Some(on))
+        }),
+        key("smtp_alert_checker", "[<bool>]", |v, a| {
+            a.bool().map(|on| v.model.mail.alert_checker = Some(on))
+        }),
+        key("dynamic_interfaces", "[allow_if_changes]", |v, a| {
+            v.model.dynamic_interfaces = true;
+            match a.opt() {
+                None | Some("allow_if_changes") => Ok(()),
+                Some(word) => Err(a.fault(Code::BadValue, format!("unknown word '{word}'"))),
+            }
+        }),
+        key(
+            "vrrp_mcast_group4",
+            "<IPv4 multicast>, default 224.0.0.18",
+            |v, a| match a.addr()? {
+                IpAddr::V4(group) if group.is_multicast() => {
+                    v.model.vrrp_mcast_group4 = group;
+                    Ok(())
+                }
+                other @ (IpAddr::V4(_) | IpAddr::V6(_)) => Err(a.fault(
+                    Code::InvalidAddress,
+                    format!("{other} is not an IPv4 multicast address"),
+                )),
+            },
+        ),
+        key(
+            "vrrp_mcast_group6",
+            "<IPv6 multicast>, default ff02::12",
+            |v, a| match a.addr()? {
+                IpAddr::V6(group) if group.is_multicast() => {
+                    v.model.vrrp_mcast_group6 = group;
+                    if group.segments()[0] & 0xf != 2 {
+                        a.warn(Code::Useless, format!("{group} is not link-local"));
+                    }
+                    Ok(())
+                }
+                other @ (IpAddr::V4(_) | IpAddr::V6(_)) => Err(a.fault(
+                    Code::InvalidAddress,
+                    format!("{other} is not an IPv6 multicast address"),
+                )),
+            },
+        ),
+        key(
+            "vrrp_garp_master_delay",
+            "seconds, 0..=4294, default 5",
+            |v, a| delay(a, MAX_DELAY).map(|d| v.model.garp.master_delay = d),
+        ),
+        key("vrrp_garp_master_repeat", "packets, default 5", |v, a| {
+            repeat(a).map(|n| v.model.garp.master_repeat = n)
+        }),
+        key(
+            "vrrp_garp_master_refresh",
+            "seconds, default 0 = off",
+            |v, a| {
+                v.model.garp.master_refresh = Duration::ZERO;
+                delay(a, u32::MAX).map(|d| v.model.garp.master_refresh = d)
+            },
+        ),
+        key(
+            "vrrp_garp_master_refresh_repeat",
+            "packets, default 1",
+            |v, a| repeat(a).map(|n| v.model.garp.master_refresh_repeat = n),
+        ),
+        key(
+            "vrrp_garp_lower_prio_delay",
+            "seconds, 0..=4294, default vrrp_garp_master_delay",
+            |v, a| delay(a, MAX_DELAY).map(|d| v.lower_prio_delay = Some(d)),
+        ),
+        key(
+            "vrrp_garp_lower_prio_repeat",
+            "packets, default vrrp_garp_master_repeat",
+            |v, a| {
+                a.int(0..=2_147_483_647_u32)
+                    .map(|n| v.lower_prio_repeat = Some(n))
+            },
+        ),
+        key(
+            "vrrp_down_timer_adverts",
+            "adverts, 1..=100, default 3",
+            |v, a| a.int(1..=100).map(|n| v.model.down_timer_adverts = n),
+        ),
+        key(
+            "vrrp_garp_interval",
+            "seconds, 0.000001..=4294.967295",
+            |v, a| {
+                a.secs(MICRO..=MAX_DECIMAL)
+                    .map(|d| v.model.garp_interval = d)
+            },
+        ),
+        key(
+            "vrrp_gna_interval",
+            "seconds, 0.000001..=4294.967295",
+            |v, a| {
+                a.secs(MICRO..=MAX_DECIMAL)
+                    .map(|d| v.model.gna_interval = d)
+            },
+        ),
+        key("vrrp_lower_prio_no_advert", "[<bool>]", |v, a| {
+            a.bool().map(|on| v.model.lower_prio_no_advert = on)
+        }),
+        key("vrrp_higher_prio_send_advert", "[<bool>]", |v, a| {
+            a.bool().map(|on| v.model.higher_prio_send_advert = on)
+        }),
+        key("vrrp_skip_check_adv_addr", "[<bool>]", |v, a| {
+            a.bool().map(|on| v.model.skip_check_adv_addr = on)
+        }),
+        key("vrrp_strict", "[<bool>]", |v, a| {
+            a.bool().map(|on| v.model.strict = on)
+        }),
+        key("vrrp_version", "2..=3, default 2", |v, a| {
+            v.model.vrrp_version = if a.int(2..=3_u8)? == 3 {
+                Version::V3
+            } else {
+                Version::V2
+            };
+            Ok(())
+        }),
+        key(
+            "vrrp_startup_delay",
+            "seconds, 0.001..=4294.967295",
+            |v, a| {
+                let found = a.secs(Duration::from_millis(1)..=MAX_DECIMAL)?;
+                v.model.startup_delay = v.model.startup_delay.max(found);
+                Ok(())
+            },
+        ),
+        key("script_user", "<USER> [[:]<GROUP>]", |v, a| {
+            a.present()?;
+            let name = a.word()?;
+            let group = a.opt();
+            v.model.script_user = command::credentials(a.host(), name, group);
+            v.bad_script_user = v.model.script_user.is_none();
+            match v.bad_script_user {
+                true => Err(a
+                    .whole_fault(Code::Script, "Error setting global script uid/gid")
+                    .complaint()),
+                false => Ok(()),
+            }
+        }),
+        key("enable_script_security", "flag", |v, a| {
+            a.flag().map(|on| v.model.script_security = on)
+        }),
+        gone("lvs_id", "router_id"),
+        gone("plugin_dir", ""),
+    ],
+};

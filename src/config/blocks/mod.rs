@@ -1,0 +1,14 @@
+//! The tables: every keyword, block by block, and what is collected before [`super::link`] makes the model of it.
+
+pub(crate) mod command;
+pub(crate) mod global;
+pub(crate) mod inert;
+pub(crate) mod ip_line;
+pub(crate) mod root;
+pub(crate) mod script;
+pub(crate) mod sync_group;
+pub(crate) mod tracking;
+pub(crate) mod virtual_server;
+pub(crate) mod vrrp_instance;
+
+pub(crate) use self::root::{Draft, ROOT};

@@ -1,0 +1,91 @@
+//! `vrrp_sync_group`.
+
+use std::sync::Arc;
+
+use super::super::source::Span;
+use super::super::table::{Block, filled, key, lines, raw, words};
+use super::command;
+use super::tracking::{self, TrackDraft};
+use super::vrrp_instance::NotifyDraft;
+use crate::model::track::InterfaceTrack;
+
+/// A `vrrp_sync_group` block.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupDraft {
+    pub(crate) name: Arc<str>,
+    pub(crate) span: Span,
+    /// How many scripts were known when the block began.
+    pub(crate) scripts_before: usize,
+    pub(crate) dynamic: bool,
+    pub(crate) members: Vec<(Arc<str>, Span)>,
+    pub(crate) track_interfaces: Vec<InterfaceTrack>,
+    pub(crate) track_scripts: Vec<TrackDraft>,
+    pub(crate) tracking_weight: bool,
+    pub(crate) smtp_alert: Option<bool>,
+    pub(crate) notify: NotifyDraft,
+}
+
+impl GroupDraft {
+    pub(crate) fn new(name: &str, span: Span, scripts_before: usize, dynamic: bool) -> Self {
+        Self {
+            name: name.into(),
+            span,
+            scripts_before,
+            dynamic,
+            members: Vec::new(),
+            track_interfaces: Vec::new(),
+            track_scripts: Vec::new(),
+            tracking_weight: false,
+            smtp_alert: None,
+            notify: NotifyDraft::default(),
+        }
+    }
+}
+
+pub(crate) static VRRP_SYNC_GROUP: Block<GroupDraft> = Block {
+    name: "vrrp_sync_group",
+    rows: &[
+        filled(words("group", "{ <INSTANCE> ... }", |v, a| {
+            let name = a.word()?;
+            v.members.push((name.into(), a.here()));
+            Ok(())
+        })),
+        lines(
+            "track_interface",
+            "{ <IFNAME> [weight <int> [reverse]] ... }",
+            |v, a| tracking::interface(a, &v.name, v.dynamic, &mut v.track_interfaces),
+        ),
+        lines(
+            "track_script",
+            "{ <NAME> [weight <int> [reverse|noreverse]] ... }",
+            |v, a| tracking::tracked(a, &v.name, &mut v.track_scripts),
+        ),
+        raw(key(
+            "notify_backup",
+            "<CMD> [<USER> [[:]<GROUP>]]",
+            |v, a| command::script(a, &mut v.notify.backup),
+        )),
+        raw(key(
+            "notify_master",
+            "<CMD> [<USER> [[:]<GROUP>]]",
+            |v, a| command::script(a, &mut v.notify.master),
+        )),
+        raw(key(
+            "notify_fault",
+            "<CMD> [<USER> [[:]<GROUP>]]",
+            |v, a| command::script(a, &mut v.notify.fault),
+        )),
+        raw(key("notify_stop", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
+            command::script(a, &mut v.notify.stop)
+        })),
+        raw(key("notify", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
+            command::script(a, &mut v.notify.any)
+        })),
+        key("smtp_alert", "[<bool>]", |v, a| {
+            a.bool().map(|on| v.smtp_alert = Some(on))
+        }),
+        key("sync_group_tracking_weight", "flag", |v, a| {
+            a.flag().map(|on| v.tracking_weight = on)
+        }),
+    ],
+};

@@ -1,0 +1,186 @@
+//! Names → references, and the checks that need more than one statement.
+//!
+//! Here drafts become the model: defaults that depend on each other are settled, trackers and groups find what they name,
+//! scripts find their files. Source: keepalived's behaviour.
+
+mod instance;
+mod scripts;
+mod servers;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use self::scripts::Scripts;
+use super::blocks::Draft;
+use super::blocks::sync_group::GroupDraft;
+use super::blocks::tracking::TrackDraft;
+use super::blocks::vrrp_instance::NotifyDraft;
+use super::host::Host;
+use super::source::{Code, Diag, Diags};
+use crate::model::Config;
+use crate::model::diff::Keyed;
+use crate::model::net::Family;
+use crate::model::track::ScriptTrack;
+use crate::model::vrrp::{Instance, Notify, SyncGroup};
+
+/// Makes the model of what was read.
+pub(crate) fn link(draft: Draft, host: &dyn Host, diags: &mut Diags) -> Config {
+    let global = draft.global.model;
+    let mut scripts = Scripts::new(host, &global);
+    let virtual_servers = servers::link(draft.servers, &mut scripts, diags);
+    scripts.say("check scripts", diags);
+    // keepalived: an interface that does not exist is the end of it, nothing about instances is looked at any more.
+    let mut unheard = Diags::default();
+    let diags = if diags.names(Code::NoInterface) {
+        diags.push(Diag::bare(
+            None,
+            Code::NoInterface,
+            "Non-existent interface specified in configuration",
+        ));
+        &mut unheard
+    } else {
+        diags
+    };
+    scripts.define(draft.scripts, diags);
+    let grouped = group_options(&draft.groups);
+    let mut instances = Vec::new();
+    for i in draft.instances {
+        let weighted = grouped.get(&i.name).copied().unwrap_or(true);
+        instances.extend(instance::link(i, &global, weighted, &mut scripts, diags).map(Arc::new));
+    }
+    distinct(&instances, diags);
+    let groups = groups(draft.groups, &instances, &mut scripts, diags);
+    scripts.say("scripts", diags);
+    Config {
+        global: Arc::new(global),
+        instances,
+        groups,
+        scripts: scripts.into_model(),
+        virtual_servers,
+    }
+}
+
+/// Instance → whether its group lets members have weighted trackers of their own.
+fn group_options(groups: &[GroupDraft]) -> HashMap<Arc<str>, bool> {
+    let mut found = HashMap::new();
+    for g in groups {
+        for (member, _) in &g.members {
+            found.entry(Arc::clone(member)).or_insert(g.tracking_weight);
+        }
+    }
+    found
+}
+
+/// Two instances must not be the same virtual router.
+fn distinct(instances: &[Arc<Instance>], diags: &mut Diags) {
+    let mut seen: HashMap<_, &Arc<Instance>> = HashMap::new();
+    for i in instances {
+        if let Some(first) = seen.get(&i.key()) {
+            let family = match i.family {
+                Family::V4 => "IPv4",
+                Family::V6 => "IPv6",
+            };
+            let text = format!(
+                "{} and {} both use VRID {} with {family} on interface {}",
+                first.name, i.name, i.vrid, i.interface
+            );
+            diags.push(Diag::bare(None, Code::SameVrid, text));
+        } else {
+            seen.insert(i.key(), i);
+        }
+    }
+}
+
+/// Looks up the scripts that `track_script` names; those that are not run are left out silently.
+fn tracked(
+    tracks: Vec<TrackDraft>,
+    before: usize,
+    owner: &str,
+    scripts: &Scripts<'_>,
+    diags: &mut Diags,
+) -> Vec<ScriptTrack> {
+    let mut found = Vec::new();
+    for t in tracks {
+        let Some(script) = scripts.named(&t.name, before) else {
+            let text = format!("({owner}) track script {} not found, ignoring...", t.name);
+            diags.push(Diag::at(t.span, Code::NotFound, text));
+            continue;
+        };
+        if script.runs {
+            found.push(ScriptTrack {
+                script: t.name,
+                weight: t.weight.unwrap_or(script.weight),
+                reverse: t.reverse.unwrap_or(script.reverse),
+            });
+        }
+    }
+    found
+}
+
+fn notify(draft: NotifyDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> Notify {
+    let mut one = |command| scripts.notify(command, diags);
+    Notify {
+        master: one(draft.master),
+        backup: one(draft.backup),
+        fault: one(draft.fault),
+        stop: one(draft.stop),
+        any: one(draft.any),
+    }
+}
+
+fn groups(
+    drafts: Vec<GroupDraft>,
+    instances: &[Arc<Instance>],
+    scripts: &mut Scripts<'_>,
+    diags: &mut Diags,
+) -> Vec<Arc<SyncGroup>> {
+    let known: HashSet<&str> = instances.iter().map(|i| &*i.name).collect();
+    let mut taken: HashSet<Arc<str>> = HashSet::new();
+    let mut found = Vec::new();
+    for g in drafts {
+        let mut members = Vec::new();
+        for (member, span) in g.members {
+            let (code, text) = if !known.contains(&*member) {
+                let text = format!(
+                    "Virtual router {member} specified in sync group {} doesn't exist - ignoring",
+                    g.name
+                );
+                (Code::NotFound, text)
+            } else if !taken.insert(Arc::clone(&member)) {
+                let text = format!(
+                    "Virtual router {member} cannot exist in more than one sync group; ignoring {}",
+                    g.name
+                );
+                (Code::Duplicate, text)
+            } else {
+                members.push(member);
+                continue;
+            };
+            diags.push(Diag::bare(Some(span), code, text));
+        }
+        if members.is_empty() {
+            let text = format!(
+                "Sync group {}, no matching virtual router found in group declaration - removing",
+                g.name
+            );
+            diags.push(Diag::bare(Some(g.span), Code::SmallGroup, text));
+            continue;
+        }
+        if members.len() == 1 {
+            let text = format!(
+                "Sync group {} has only 1 virtual router(s) - this probably isn't what you want",
+                g.name
+            );
+            diags.push(Diag::bare(Some(g.span), Code::SmallGroup, text));
+        }
+        let track_scripts = tracked(g.track_scripts, g.scripts_before, &g.name, scripts, diags);
+        found.push(Arc::new(SyncGroup {
+            name: g.name,
+            members,
+            track_interfaces: g.track_interfaces,
+            track_scripts,
+            notify: notify(g.notify, scripts, diags),
+        }));
+    }
+    found
+}

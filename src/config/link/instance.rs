@@ -1,0 +1,357 @@
+//! One `vrrp_instance`: its defaults, and what its settings must not be together.
+
+use std::time::Duration;
+
+use super::scripts::Scripts;
+use super::{notify, tracked};
+use crate::config::blocks::vrrp_instance::{AuthType, InstanceDraft};
+use crate::config::source::{Code, Diag, Diags, Weight};
+use crate::model::global::Global;
+use crate::model::net::Family;
+use crate::model::track::Weight as TrackWeight;
+use crate::model::vrrp::{Auth, InitialState, Instance, Priority, Version};
+
+/// Longest interval that version 3 can say, RFC 9568 §5.2.7: 4095 centiseconds.
+const MAX_INTERVAL_V3: Duration = Duration::from_millis(40_950);
+
+/// Complains in the instance's name.
+struct Voice<'a> {
+    draft: &'a InstanceDraft,
+    diags: &'a mut Diags,
+}
+
+impl Voice<'_> {
+    fn say(&mut self, code: Code, text: &str) {
+        self.weigh(code.weight(), code, text);
+    }
+
+    fn weigh(&mut self, weight: Weight, code: Code, text: &str) {
+        let text = format!("({}) {text}", self.draft.name);
+        self.diags
+            .push(Diag::bare(Some(self.draft.span), code, text).weighing(weight));
+    }
+}
+
+/// `None`: there is nothing that could run; that was complained about. `weighted`: whether weighted trackers are kept (a
+/// sync group may forbid them).
+pub(super) fn link(
+    draft: InstanceDraft,
+    global: &Global,
+    weighted: bool,
+    scripts: &mut Scripts<'_>,
+    diags: &mut Diags,
+) -> Option<Instance> {
+    let mut voice = Voice {
+        draft: &draft,
+        diags,
+    };
+    if draft.vrid.is_none() {
+        voice.say(Code::NoVrid, "the virtual router id must be set");
+    }
+    if draft.interface.is_none() {
+        voice.say(Code::NoInterfaceGiven, "Unknown interface!");
+    }
+    let (interface, vrid) = (draft.interface.clone()?, draft.vrid?);
+    let mut v = Instance::new(&draft.name, interface, vrid, global);
+    let family = draft
+        .family
+        .or_else(|| draft.excluded.first().map(|a| a.addr.into()));
+    v.family = family.unwrap_or(Family::V4);
+    v.version = version(&draft, v.family, global);
+    if v.family == Family::V6 {
+        v.mcast_group = global.vrrp_mcast_group6.into();
+    }
+    addresses(&mut voice, &mut v);
+    state(&mut voice, &mut v);
+    v.advert_int = interval(&mut voice, v.version);
+    v.auth = authentication(&mut voice, v.version);
+    v.source = source(&mut voice, v.family);
+    trackers(&mut voice, &mut v);
+    v.garp = draft.garp.clone();
+    v.garp.lower_prio_delay = draft
+        .lower_prio_delay
+        .unwrap_or(inherited(&draft, global).0);
+    v.garp.lower_prio_repeat = draft
+        .lower_prio_repeat
+        .unwrap_or(inherited(&draft, global).1);
+    v.down_timer_adverts = draft.down_timer_adverts;
+    v.lower_prio_no_advert = draft.lower_prio_no_advert.unwrap_or(draft.strict);
+    v.higher_prio_send_advert = draft.higher_prio_send_advert;
+    v.skip_check_adv_addr = draft.skip_check_adv_addr;
+    v.dont_track_primary = draft.dont_track_primary;
+    if draft.strict {
+        strict(&mut voice, &mut v);
+    }
+    let InstanceDraft {
+        name,
+        track_scripts,
+        scripts_before,
+        notify: notify_draft,
+        ..
+    } = draft;
+    v.track_scripts = tracked(track_scripts, scripts_before, &name, scripts, diags);
+    if !weighted {
+        v.track_scripts.retain(|t| {
+            let keep = t.weight == TrackWeight::Fault;
+            if !keep {
+                let text = format!(
+                    "({name}) ignoring tracked script {} with weights due to SYNC group",
+                    t.script
+                );
+                diags.push(Diag::bare(None, Code::Conflict, text));
+            }
+            keep
+        });
+    }
+    v.notify = notify(notify_draft, scripts, diags);
+    Some(v)
+}
+
+/// IPv6 is always version 3.
+fn version(draft: &InstanceDraft, family: Family, global: &Global) -> Version {
+    match family {
+        Family::V6 => Version::V3,
+        Family::V4 => draft.version.unwrap_or(global.vrrp_version),
+    }
+}
+
+/// What `garp_lower_prio_*` follow when the instance does not say: the global keyword, or the instance's `garp_master_*`
+/// where they differ from the global ones.
+fn inherited(draft: &InstanceDraft, global: &Global) -> (Duration, u32) {
+    let (own, all) = (&draft.garp, &global.garp);
+    let delay = if all.lower_prio_delay == all.master_delay {
+        own.master_delay
+    } else {
+        all.lower_prio_delay
+    };
+    let repeat = if all.lower_prio_repeat == all.master_repeat {
+        own.master_repeat
+    } else {
+        all.lower_prio_repeat
+    };
+    (delay, repeat)
+}
+
+fn addresses(voice: &mut Voice<'_>, v: &mut Instance) {
+    let draft = voice.draft;
+    v.addresses = draft.addresses.iter().map(|a| a.on(&v.interface)).collect();
+    v.excluded = draft.excluded.iter().map(|a| a.on(&v.interface)).collect();
+    // The list of an advertisement has a count of one octet.
+    if v.addresses.len() > usize::from(u8::MAX) {
+        let moved = v.addresses.split_off(u8::MAX.into());
+        let text = format!(
+            "Number of VIPs ({}) exceeds maximum/space available in packet (max {} addresses) - excess moved to eVIPs",
+            draft.addresses.len(),
+            u8::MAX
+        );
+        voice.say(Code::OutOfRange, &text);
+        v.excluded.splice(0..0, moved);
+    }
+    if v.addresses.is_empty() && !draft.no_addresses {
+        if v.version == Version::V3 || draft.strict {
+            voice.weigh(
+                Weight::Unusable,
+                Code::NoAddress,
+                "No VIP specified; at least one is required",
+            );
+        } else {
+            voice.say(
+                Code::NoAddress,
+                "No VIP specified; at least one is sensible",
+            );
+        }
+    }
+}
+
+/// `state`, `priority` and preemption.
+fn state(voice: &mut Voice<'_>, v: &mut Instance) {
+    let draft = voice.draft;
+    let master = draft.state == Some(InitialState::Master);
+    v.priority = draft.priority.unwrap_or(if master {
+        Priority::OWNER
+    } else {
+        Priority::DEFAULT
+    });
+    let mut wanted = draft.state;
+    if draft.strict && draft.priority.is_some() && draft.state.is_some() && master != v.is_owner() {
+        let word = if master { "MASTER" } else { "BACKUP" };
+        voice.say(
+            Code::Conflict,
+            &format!("State {word} must match being address owner"),
+        );
+        wanted = Some(if v.is_owner() {
+            InitialState::Master
+        } else {
+            InitialState::Backup
+        });
+    }
+    let starts_as_owner = if v.is_owner() {
+        InitialState::Master
+    } else {
+        InitialState::Backup
+    };
+    v.initial_state = wanted.unwrap_or(starts_as_owner);
+    let is_master = v.initial_state == InitialState::Master || v.is_owner();
+    v.preempt = !draft.nopreempt;
+    if draft.nopreempt && is_master {
+        voice.say(
+            Code::Conflict,
+            "Warning - nopreempt will not work with initial state MASTER - clearing",
+        );
+        v.preempt = true;
+    }
+    v.preempt_delay = draft.preempt_delay;
+    if !draft.preempt_delay.is_zero() {
+        if is_master {
+            voice.say(
+                Code::Conflict,
+                "Warning - preempt delay will not work with initial state MASTER - clearing",
+            );
+            v.preempt_delay = Duration::ZERO;
+        } else if !v.preempt {
+            voice.say(
+                Code::Conflict,
+                "preempt_delay is incompatible with nopreempt mode - clearing",
+            );
+            v.preempt_delay = Duration::ZERO;
+        }
+    }
+}
+
+/// `advert_int` in what the version can say.
+fn interval(voice: &mut Voice<'_>, version: Version) -> Duration {
+    let Some(asked) = voice.draft.advert_int else {
+        return Duration::from_secs(1);
+    };
+    let unit: u64 = match version {
+        Version::V2 => 1_000_000,
+        Version::V3 => 10_000,
+    };
+    let micros = u64::try_from(asked.as_micros()).unwrap_or(u64::MAX);
+    let possible = Duration::from_micros(((micros + unit / 2) / unit).max(1) * unit);
+    let possible = if version == Version::V3 {
+        possible.min(MAX_INTERVAL_V3)
+    } else {
+        possible
+    };
+    if possible != asked {
+        let version = match version {
+            Version::V2 => 2,
+            Version::V3 => 3,
+        };
+        let text = format!(
+            "advert_int {asked:?} is not possible in VRRP version {version} - using {possible:?}"
+        );
+        voice.say(Code::Rounded, &text);
+    }
+    possible
+}
+
+fn authentication(voice: &mut Voice<'_>, version: Version) -> Auth {
+    let draft = voice.draft;
+    let Some(kind) = draft.auth_type else {
+        return Auth::None;
+    };
+    if version == Version::V3 {
+        voice.say(
+            Code::Conflict,
+            "VRRP version 3 does not support authentication. Ignoring.",
+        );
+        return Auth::None;
+    }
+    if draft.strict {
+        voice.say(
+            Code::Conflict,
+            "Strict mode does not support authentication. Ignoring.",
+        );
+        return Auth::None;
+    }
+    match (kind, draft.auth_pass) {
+        (AuthType::Pass, Some(pass)) => Auth::Pass(pass),
+        (AuthType::Pass | AuthType::Ah, None) => {
+            voice.say(
+                Code::Conflict,
+                "Authentication specified but no password given. Ignoring",
+            );
+            Auth::None
+        }
+        (AuthType::Ah, Some(_)) => {
+            // Without it a peer that expects it is not heard, and hears nobody: better not to start.
+            voice.weigh(
+                Weight::Unusable,
+                Code::NoEffectYet,
+                "auth_type AH is not built yet",
+            );
+            Auth::None
+        }
+    }
+}
+
+fn source(voice: &mut Voice<'_>, family: Family) -> Option<std::net::IpAddr> {
+    let source = voice.draft.source?;
+    if Family::from(source) != family {
+        voice.say(
+            Code::WrongFamily,
+            &format!("source address {source} is of the other family - ignoring"),
+        );
+        return None;
+    }
+    Some(source)
+}
+
+fn trackers(voice: &mut Voice<'_>, v: &mut Instance) {
+    v.track_interfaces = voice.draft.track_interfaces.clone();
+    v.track_interfaces.retain(|t| {
+        let own = t.interface == v.interface && !voice.draft.dont_track_primary;
+        if own {
+            voice.say(
+                Code::Useless,
+                &format!(
+                    "Ignoring track_interface {} since own interface",
+                    t.interface
+                ),
+            );
+        }
+        !own
+    });
+}
+
+/// What RFC conformance leaves no choice about.
+fn strict(voice: &mut Voice<'_>, v: &mut Instance) {
+    let draft = voice.draft;
+    if !v.preempt_delay.is_zero() {
+        voice.say(
+            Code::Conflict,
+            "preempt_delay is incompatible with strict mode - clearing",
+        );
+        v.preempt_delay = Duration::ZERO;
+    }
+    if v.down_timer_adverts != 3 {
+        voice.say(
+            Code::Conflict,
+            "down_timer_adverts must be 3 in strict mode",
+        );
+        v.down_timer_adverts = 3;
+    }
+    if draft.lower_prio_no_advert == Some(false) {
+        voice.say(
+            Code::Conflict,
+            "lower_prio_no_advert must be on in strict mode",
+        );
+    }
+    v.lower_prio_no_advert = true;
+    if v.higher_prio_send_advert {
+        voice.say(
+            Code::Conflict,
+            "higher_prio_send_advert must be off in strict mode",
+        );
+        v.higher_prio_send_advert = false;
+    }
+    let asked = draft.lower_prio_delay.is_some_and(|d| !d.is_zero())
+        || draft.lower_prio_repeat.is_some_and(|n| n > 0);
+    if asked {
+        voice.say(Code::Conflict, "garp_lower_prio_* must be 0 in strict mode");
+    }
+    v.garp.lower_prio_delay = Duration::ZERO;
+    v.garp.lower_prio_repeat = 0;
+}

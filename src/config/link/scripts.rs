@@ -1,0 +1,273 @@
+//! Scripts: finding their files, and whether they may run.
+//!
+//! A script that root runs must not be replaceable by anybody else: every component of its path is looked at, as written
+//! and without links. With `enable_script_security` such a script is not run; without it, it is, and `-t` says so.
+//! keepalived 2.4 also refuses paths through a linked directory, such as `/bin/sh` where `/bin` is a link; we look at
+//! where the link leads instead. Source: keepalived's behaviour.
+
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::blocks::command::CommandDraft;
+use crate::config::blocks::script::ScriptDraft;
+use crate::config::host::{FileFacts, FileKind, Host};
+use crate::config::source::{Code, Diag, Diags, Span, Weight};
+use crate::model::global::Global;
+use crate::model::track::{Command, Credentials, NotifyScript, Script, Weight as TrackWeight};
+
+/// Where a command without `/` is looked for when the environment does not say.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why a script does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    /// It is not there, or its user may not execute it.
+    NotFound,
+    /// Somebody else could replace it.
+    Insecure,
+}
+
+/// What trackers need of a script.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) weight: TrackWeight,
+    pub(super) reverse: bool,
+    /// False: it was refused, and is not tracked either.
+    pub(super) runs: bool,
+    /// Its number among all scripts.
+    order: usize,
+}
+
+/// Every script of the configuration.
+pub(super) struct Scripts<'a> {
+    host: &'a dyn Host,
+    security: bool,
+    default_user: Option<Credentials>,
+    known: HashMap<Arc<str>, Known>,
+    model: Vec<Arc<Script>>,
+    /// Whether a script would run at all.
+    used: bool,
+}
+
+impl<'a> Scripts<'a> {
+    /// No script yet.
+    pub(super) fn new(host: &'a dyn Host, global: &Global) -> Self {
+        Self {
+            host,
+            security: global.script_security,
+            default_user: global.script_user.clone(),
+            known: HashMap::new(),
+            model: Vec::new(),
+            used: false,
+        }
+    }
+
+    /// Settles every `vrrp_script`.
+    pub(super) fn define(&mut self, drafts: Vec<ScriptDraft>, diags: &mut Diags) {
+        for (order, draft) in drafts.into_iter().enumerate() {
+            self.add(draft, order, diags);
+        }
+    }
+
+    fn add(&mut self, draft: ScriptDraft, order: usize, diags: &mut Diags) {
+        let Some(mut command) = draft.command else {
+            return;
+        };
+        // Of two scripts of one name the first is the one that is found.
+        if self.known.contains_key(&draft.name) {
+            return;
+        }
+        command.user = draft.user;
+        let resolved = self.resolve(&command, diags);
+        let (weight, reverse, runs) = (draft.weight, draft.reverse, resolved.is_ok());
+        self.known.insert(
+            Arc::clone(&draft.name),
+            Known {
+                weight,
+                reverse,
+                runs,
+                order,
+            },
+        );
+        match resolved {
+            Ok(command) => self.model.push(Arc::new(Script {
+                name: draft.name,
+                command,
+                interval: draft.interval,
+                timeout: draft.timeout.unwrap_or(draft.interval),
+                rise: draft.rise,
+                fall: draft.fall,
+                init_fail: draft.init_fail,
+            })),
+            Err(why) => {
+                let why = match why {
+                    Refused::NotFound => "since not found/accessible",
+                    Refused::Insecure => "due to insecure",
+                };
+                let text = format!("Disabling track script {} {why}", draft.name);
+                diags.push(
+                    Diag::bare(Some(draft.span), Code::Script, text).weighing(Weight::Printed),
+                );
+            }
+        }
+    }
+
+    /// The script of that name, if it is one of the first `before`.
+    pub(super) fn named(&self, name: &str, before: usize) -> Option<&Known> {
+        self.known.get(name).filter(|k| k.order < before)
+    }
+
+    /// A script that is run when something happens; `None` when it may not run.
+    pub(super) fn notify(
+        &mut self,
+        draft: Option<CommandDraft>,
+        diags: &mut Diags,
+    ) -> Option<Arc<NotifyScript>> {
+        let draft = draft?;
+        match self.resolve(&draft, diags) {
+            Ok(command) => Some(Arc::new(NotifyScript { command })),
+            Err(why) => {
+                let name = draft.argv.first().map_or("", String::as_str);
+                let why = match why {
+                    Refused::NotFound => "not found/accessible",
+                    Refused::Insecure => "insecure",
+                };
+                let text = format!("Disabling notify script {name} since {why}");
+                diags.push(Diag::at(draft.span, Code::Script, text));
+                None
+            }
+        }
+    }
+
+    fn resolve(&mut self, draft: &CommandDraft, diags: &mut Diags) -> Result<Command, Refused> {
+        let user = draft.user.clone().or_else(|| self.default_user.clone());
+        let name = draft.argv.first().ok_or(Refused::NotFound)?;
+        let (written, path) = self
+            .find(name, user.as_ref(), draft.span, diags)
+            .ok_or(Refused::NotFound)?;
+        if let Some(part) = self.insecure(&written, &path, user.as_ref()) {
+            let text = format!(
+                "script {name}: {} can be changed by others than root",
+                part.display()
+            );
+            diags.push(Diag::at(draft.span, Code::Script, text).weighing(Weight::Log));
+            if self.security {
+                return Err(Refused::Insecure);
+            }
+        }
+        self.used = true;
+        Ok(Command {
+            path,
+            argv: draft.argv.clone(),
+            user,
+        })
+    }
+
+    /// The absolute path as written and without links, if the user may execute it.
+    fn find(
+        &self,
+        name: &str,
+        user: Option<&Credentials>,
+        span: Span,
+        diags: &mut Diags,
+    ) -> Option<(PathBuf, PathBuf)> {
+        let runnable = |written: PathBuf| {
+            let path = self.host.real_path(&written)?;
+            let facts = self
+                .host
+                .lstat(&path)
+                .filter(|f| f.kind == FileKind::Regular)?;
+            let reachable = path.ancestors().skip(1).all(|dir| {
+                let facts = self.host.lstat(dir);
+                facts.is_some_and(|f| self.may_execute(f, user))
+            });
+            (reachable && self.may_execute(facts, user)).then_some((written, path))
+        };
+        if name.contains('/') {
+            return runnable(self.host.cwd().join(name));
+        }
+        let path = self.host.env("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+        let found = path
+            .split(':')
+            .filter(|d| !d.is_empty())
+            .find_map(|dir| runnable(Path::new(dir).join(name)))?;
+        let text = format!(
+            "WARNING - script `{name}` resolved by path search to `{}`. Please specify full path.",
+            found.0.display()
+        );
+        diags.push(Diag::at(span, Code::Script, text).weighing(Weight::Log));
+        Some(found)
+    }
+
+    fn may_execute(&self, facts: FileFacts, user: Option<&Credentials>) -> bool {
+        let myself = self.host.myself();
+        let (uid, gid, groups) = user.map_or((myself.uid, myself.gid, &[][..]), |u| {
+            (u.uid, u.gid, &u.groups[..])
+        });
+        let bits = match () {
+            () if uid == 0 => 0o111,
+            () if facts.uid == uid => 0o100,
+            () if facts.gid == gid || groups.contains(&facts.gid) => 0o010,
+            () => 0o001,
+        };
+        facts.mode & bits != 0 || (uid == 0 && facts.kind == FileKind::Directory)
+    }
+
+    /// The component that somebody else than root could change, where that matters: the script runs as root.
+    fn insecure(&self, written: &Path, path: &Path, user: Option<&Credentials>) -> Option<PathBuf> {
+        let facts = self.host.lstat(path)?;
+        let as_root = user.map_or(self.host.myself().uid == 0, |u| u.uid == 0 || u.gid == 0);
+        let set_id = (facts.mode & 0o4000 != 0 && facts.uid == 0)
+            || (facts.mode & 0o2000 != 0 && facts.gid == 0);
+        if !as_root && !set_id {
+            return None;
+        }
+        self.weak_component(&normal(written))
+            .or_else(|| self.weak_component(path))
+    }
+
+    fn weak_component(&self, path: &Path) -> Option<PathBuf> {
+        let mut parts: Vec<&Path> = path.ancestors().collect();
+        parts.reverse();
+        let weak = |part: &&Path| {
+            let Some(f) = self.host.lstat(part) else {
+                return true;
+            };
+            let by_others = (f.mode & 0o020 != 0 && f.gid != 0) || f.mode & 0o002 != 0;
+            let sticky = f.kind == FileKind::Directory && f.mode & 0o1000 != 0;
+            f.uid != 0 || (by_others && !sticky && f.kind != FileKind::Symlink)
+        };
+        parts.into_iter().find(weak).map(Path::to_path_buf)
+    }
+
+    /// Says that the scripts seen since the last time run without security. `what`: `scripts` or `check scripts`.
+    pub(super) fn say(&mut self, what: &str, diags: &mut Diags) {
+        if std::mem::take(&mut self.used) && !self.security {
+            let text = format!(
+                "SECURITY VIOLATION - {what} are being executed but script_security not enabled."
+            );
+            diags.push(Diag::bare(None, Code::ScriptSecurity, text));
+        }
+    }
+
+    /// The scripts that run, in file order.
+    pub(super) fn into_model(self) -> Vec<Arc<Script>> {
+        self.model
+    }
+}
+
+/// Without `.`, `..` and doubled slashes.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) | Component::Normal(_) => out.push(part),
+        }
+    }
+    out
+}

@@ -1,0 +1,111 @@
+//! The engine and the tables together, on a machine that the test makes.
+
+use proptest::prelude::*;
+
+use super::fake::Fake;
+
+mod corpus;
+
+/// `-t`'s exit code, the daemon's, and the messages.
+fn verdict(text: &str) -> (u8, Option<u8>, Vec<String>) {
+    let loaded = Fake::with(text).load();
+    (
+        loaded.test_exit(),
+        loaded.refusal(),
+        loaded.messages().map(|(_, m)| m).collect(),
+    )
+}
+
+const INSTANCE: &str = "vrrp_instance V {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 192.0.2.1/24\n }\n";
+
+#[test]
+fn the_smallest_instance_is_read() {
+    let loaded = Fake::with(format!("{INSTANCE}}}\n")).load();
+    assert_eq!(loaded.diags, []);
+    assert_eq!(loaded.config.instances.len(), 1);
+    assert_eq!(loaded.config.instances[0].addresses[0].prefix_len, 24);
+    assert_eq!(loaded.config.instances[0].vrid.0.get(), 51);
+}
+
+#[test]
+fn one_brace_too_many_is_a_complaint_and_the_daemon_runs() {
+    let (test, daemon, messages) = verdict(&format!("{INSTANCE}}}\n}}\n"));
+    assert_eq!((test, daemon), (5, None));
+    let place = "(/etc/keepalived/keepalived.conf: Line 8)";
+    assert_eq!(
+        messages,
+        [
+            format!("{place} Extra '}}' found"),
+            format!("{place} Unknown keyword '}}'")
+        ]
+    );
+}
+
+#[test]
+fn one_brace_too_few_is_a_complaint_and_the_daemon_runs() {
+    let (test, daemon, messages) = verdict(INSTANCE);
+    assert_eq!((test, daemon), (5, None));
+    assert_eq!(messages, ["There are 1 missing '}'s or extra '{'s"]);
+}
+
+#[test]
+fn an_unknown_block_is_skipped_and_nothing_else_is_lost() {
+    let loaded = Fake::with(format!(
+        "{INSTANCE} foo {{\n bar {{ baz }}\n priority 7\n }}\n priority 150\n}}\n"
+    ))
+    .load();
+    assert_eq!(loaded.test_exit(), 5);
+    assert_eq!(loaded.diags.len(), 1);
+    assert_eq!(loaded.config.instances[0].priority.get(), 150);
+}
+
+#[test]
+fn a_missing_argument_ends_both() {
+    assert_eq!(verdict(&format!("{INSTANCE} priority\n}}")).0, 2);
+    assert_eq!(verdict(&format!("{INSTANCE} priority\n}}")).1, Some(2));
+}
+
+#[test]
+fn global_settings_count_for_blocks_before_them() {
+    let loaded = Fake::with(format!(
+        "{INSTANCE}}}\nglobal_defs {{\n vrrp_version 3\n}}\n"
+    ))
+    .load();
+    assert_eq!(
+        loaded.config.instances[0].version,
+        crate::model::vrrp::Version::V3
+    );
+}
+
+#[test]
+fn a_bad_value_keeps_the_default_and_points_at_the_word() {
+    let loaded = Fake::with(format!("{INSTANCE} down_timer_adverts 300\n}}")).load();
+    assert_eq!(loaded.config.instances[0].down_timer_adverts, 3);
+    assert_eq!(
+        loaded.diags[0].to_string(),
+        "(Line 7) down_timer_adverts: 300 is not in 1..=100"
+    );
+    assert_eq!(loaded.diags[0].span.map(|s| (s.col, s.len)), Some((21, 3)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_octets_are_answered(text in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = Fake::with(&text).load();
+    }
+
+    #[test]
+    fn any_heap_of_words_is_answered(words in proptest::collection::vec(prop_oneof![
+        Just("{"), Just("}"), Just("\n"), Just("\n"), Just(" "), Just("\""), Just("#"), Just("$A=x \\\n"), Just("$A"),
+        Just("${A}"), Just("$A=${A}$A\n"), Just("~SEQ(i,1,3) "), Just("~LST({a,b},{1,2}) "), Just("@oracle "),
+        Just("include /etc/keepalived/keepalived.conf\n"), Just("include *\n"), Just("global_defs"),
+        Just("vrrp_instance V"), Just("interface eth0"), Just("virtual_router_id 5"), Just("virtual_ipaddress"),
+        Just("10.0.0.1/8 dev eth0"), Just("priority 1x"), Just("vrrp_script s"), Just("script \"/bin/x 'a\""),
+        Just("virtual_server 10.0.0.1 80"), Just("real_server 10.0.0.2 80"), Just("TCP_CHECK"), Just("vrrp_sync_group G"),
+        Just("group"), Just("track_script"), Just("notify /bin/x"), Just("${_RANDOM 1 5}"), Just("${_ENV}"), Just("é\u{a0}"),
+    ], 0..48)) {
+        let _ = Fake::with(words.concat()).load();
+    }
+}
