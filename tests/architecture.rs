@@ -83,7 +83,7 @@ enum Part {
     Model,
     /// `config` but for its keywords.
     Engine,
-    /// `config/blocks`, `config/link.rs` and the entry, `config/mod.rs`.
+    /// `config/blocks`, `config/link` and the entry, `config/mod.rs`.
     Keywords,
     /// Pure: `vrrp`, verdicts, `desired.rs`, `reconcile.rs`.
     Core,
@@ -107,7 +107,7 @@ fn part(path: &str) -> Part {
         "reconcile.rs" | "bfd" => Part::Core,
         "wire" => Part::Wire,
         "model" => Part::Model,
-        "config" if rest.starts_with("blocks") || rest == "link.rs" || rest == "mod.rs" => {
+        "config" if rest.starts_with("blocks") || rest.starts_with("link") || rest == "mod.rs" => {
             Part::Keywords
         }
         "config" => Part::Engine,

@@ -38,6 +38,9 @@ pub(crate) fn link(draft: Draft, host: &dyn Host, diags: &mut Diags) -> Config {
             "Non-existent interface specified in configuration",
         ));
         &mut unheard
+    } else if draft.instances.is_empty() {
+        // Without an instance nobody looks at scripts either.
+        &mut unheard
     } else {
         diags
     };

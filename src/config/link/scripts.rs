@@ -107,7 +107,7 @@ impl<'a> Scripts<'a> {
                 };
                 let text = format!("Disabling track script {} {why}", draft.name);
                 diags.push(
-                    Diag::bare(Some(draft.span), Code::Script, text).weighing(Weight::Printed),
+                    Diag::bare(Some(draft.span), Code::Script, text).weighing(Weight::Complaint),
                 );
             }
         }
