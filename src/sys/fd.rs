@@ -8,6 +8,32 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// `setsockopt(2)` with a value of fixed size, for what no crate has a name for.
+///
+/// # Errors
+/// As the call.
+pub(super) fn set_option<T: Copy>(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
+    // SAFETY: the descriptor is open; the value outlives the call and its true size is given.
+    let rc = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_ref(value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    };
+    if rc < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 /// An owned descriptor that knows its number for as long as it lives, as the reactor needs it.
 #[derive(Debug)]
 struct Owned(OwnedFd);
@@ -63,8 +89,7 @@ impl WatchedFd {
         &self,
         attempt: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
     ) -> io::Result<R> {
-        self.0
-            .try_io(Interest::READABLE, |owned| attempt(owned.0.as_fd()))
+        self.settle(Interest::READABLE, attempt(self.as_fd()))
     }
 
     /// One non-blocking attempt. `WouldBlock` makes [`WatchedFd::writable`] wait for room.
@@ -72,8 +97,19 @@ impl WatchedFd {
         &self,
         attempt: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
     ) -> io::Result<R> {
-        self.0
-            .try_io(Interest::WRITABLE, |owned| attempt(owned.0.as_fd()))
+        self.settle(Interest::WRITABLE, attempt(self.as_fd()))
+    }
+
+    /// Tells the reactor what an attempt showed. The attempt itself does not ask the reactor first, which may not
+    /// have looked yet.
+    fn settle<R>(&self, interest: Interest, result: io::Result<R>) -> io::Result<R> {
+        if let Err(e) = &result
+            && e.kind() == io::ErrorKind::WouldBlock
+        {
+            let nothing = |_: &Owned| Err::<(), _>(io::ErrorKind::WouldBlock.into());
+            let _ = self.0.try_io(interest, nothing);
+        }
+        result
     }
 }
 

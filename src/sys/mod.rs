@@ -19,6 +19,7 @@ pub(crate) mod netlink;
 pub(crate) mod netns;
 pub(crate) mod privs;
 pub(crate) mod process;
+pub(crate) mod raw;
 pub(crate) mod startup;
 #[cfg(test)]
 pub(crate) mod testnet;

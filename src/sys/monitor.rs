@@ -4,10 +4,9 @@
 //! (`ENOBUFS`), everything is asked for again and the difference reported. Source: netlink(7), rtnetlink(7).
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv};
 use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR};
 
 use super::fd::WatchedFd;
@@ -117,8 +116,7 @@ impl Monitor {
 
     fn read(&mut self, datagrams: usize) -> Vec<Change> {
         for _ in 0..datagrams {
-            let fd = self.fd.as_fd().as_raw_fd();
-            match recv(fd, &mut self.buffer, MsgFlags::MSG_DONTWAIT) {
+            match netlink::receive(self.fd.as_fd(), &mut self.buffer) {
                 Ok(got) => self.datagram(got),
                 Err(Errno::EINTR) => {}
                 Err(Errno::ENOBUFS) => {

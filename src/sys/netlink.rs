@@ -6,19 +6,21 @@
 //! linux/netlink.h.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockname,
-    recv, send, setsockopt, socket, sockopt,
+    recvmsg, send, setsockopt, socket, sockopt,
 };
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_REQUEST, NLMSG_ERROR, NetlinkBuffer,
     NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
+
+use super::fd::set_option;
 
 /// Requests per call. Their answers must fit the receive buffer (212,992 octets where nobody changed it; an answer
 /// takes about 1,300 there), and a call of this many takes well below a millisecond.
@@ -73,9 +75,10 @@ impl RouteSocket {
     /// No netlink, no memory, no descriptors.
     pub(crate) fn open() -> io::Result<Self> {
         let fd = open(0)?;
+        let on: libc::c_int = 1;
         for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
             // Kernels before 4.12 lack the first: then there are numbers without words.
-            let _ = set_netlink_option(fd.as_fd(), option);
+            let _ = set_option(fd.as_fd(), libc::SOL_NETLINK, option, &on);
         }
         let port = port_of(fd.as_fd())?;
         Ok(Self {
@@ -121,11 +124,7 @@ impl RouteSocket {
         }
         let mut missing = answers.len();
         while missing > 0 {
-            let got = match recv(
-                self.fd.as_raw_fd(),
-                &mut self.buffer,
-                MsgFlags::MSG_DONTWAIT,
-            ) {
+            let got = match receive(self.fd.as_fd(), &mut self.buffer) {
                 Ok(got) => got,
                 Err(Errno::EINTR | Errno::ENOBUFS) => continue,
                 // All that will come is here, see the head of this module.
@@ -236,22 +235,12 @@ pub(super) fn enlarge(fd: BorrowedFd<'_>, octets: usize) {
     }
 }
 
-fn set_netlink_option(fd: BorrowedFd<'_>, option: libc::c_int) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the descriptor is open; the value is an int that outlives the call, and its size is given.
-    let rc = unsafe {
-        libc::setsockopt(
-            fd.as_raw_fd(),
-            libc::SOL_NETLINK,
-            option,
-            (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
-        )
-    };
-    if rc < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+/// One datagram from the kernel, without waiting. What others send is dropped, and is 0 octets long here.
+pub(super) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<NetlinkAddr>(fd.as_raw_fd(), &mut parts, None, MsgFlags::MSG_DONTWAIT)?;
+    let kernel = message.address.is_some_and(|from| from.pid() == 0);
+    Ok(if kernel { message.bytes } else { 0 })
 }
 
 /// Sends one datagram to the kernel.

@@ -1,0 +1,219 @@
+//! Raw IP sockets for one protocol number, and Ethernet frames out.
+//!
+//! [`Ears`] hear multicast groups on interfaces, a [`Speaker`] sends on one interface; both are shared by everybody who
+//! speaks the protocol there. Nothing here waits. Sources: raw(7), ip(7), ipv6(7), packet(7),
+//! socket(7).
+
+mod batch;
+mod ears;
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg, sendto};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
+
+pub(crate) use ears::{Ears, Heard};
+
+use super::fd::{WatchedFd, set_option};
+
+/// An interface, by index, and by name where the kernel wants that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Device {
+    pub(crate) index: u32,
+    pub(crate) name: String,
+}
+
+/// What protocol to speak and where its checksum is, which the kernel fills in and verifies over IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proto {
+    pub(crate) number: u8,
+    /// Octets from the start of the payload.
+    pub(crate) checksum_at: u8,
+}
+
+/// Type of service and traffic class of everything sent: DSCP CS6, network control.
+const CLASS: u32 = 0xC0;
+/// `BPF_RET | BPF_K`.
+const BPF_RET: u16 = 0x06;
+
+/// Opens a non-blocking raw socket on `device`.
+fn open(proto: Proto, v6: bool) -> io::Result<Socket> {
+    let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
+    let kind = Type::RAW.nonblocking().cloexec();
+    let number = Protocol::from(i32::from(proto.number));
+    let socket = Socket::new(domain, kind, Some(number))?;
+    if v6 {
+        let at = libc::c_int::from(proto.checksum_at);
+        set_option(socket.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_CHECKSUM, &at)?;
+    }
+    Ok(socket)
+}
+
+/// A socket that hears `group` on `device`. Reading is up to [`Ears`].
+fn listen(proto: Proto, device: &Device, group: IpAddr) -> io::Result<OwnedFd> {
+    let socket = open(proto, group.is_ipv6())?;
+    let on: libc::c_int = 1;
+    match group {
+        IpAddr::V4(group) => {
+            socket.set_multicast_all_v4(false)?;
+            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(device.index))?;
+            socket.bind(&SocketAddrV4::new(group, 0).into())?;
+        }
+        IpAddr::V6(group) => {
+            socket.set_multicast_all_v6(false)?;
+            socket.join_multicast_v6(&group, device.index)?;
+            for option in [libc::IPV6_RECVHOPLIMIT, libc::IPV6_RECVPKTINFO] {
+                set_option(socket.as_fd(), libc::IPPROTO_IPV6, option, &on)?;
+            }
+            socket.bind(&SocketAddrV6::new(group, 0, 0, device.index).into())?;
+        }
+    }
+    socket.bind_device(Some(device.name.as_bytes()))?;
+    Ok(socket.into())
+}
+
+/// Sends on one interface, one family. IPv4: whole packets, header included. IPv6: payloads.
+#[derive(Debug)]
+pub(crate) struct Speaker {
+    socket: Socket,
+    index: u32,
+}
+
+impl Speaker {
+    /// # Errors
+    /// Not privileged; no such interface.
+    pub(crate) fn open(proto: Proto, device: &Device, v6: bool) -> io::Result<Self> {
+        let socket = open(proto, v6)?;
+        // Hears nothing: the smallest buffer, and a filter that takes no packet.
+        socket.set_recv_buffer_size(0)?;
+        socket.attach_filter(&[SockFilter::new(BPF_RET, 0, 0, 0)])?;
+        if v6 {
+            socket.set_multicast_all_v6(false)?;
+            socket.set_multicast_hops_v6(255)?;
+            socket.set_multicast_loop_v6(false)?;
+            socket.set_multicast_if_v6(device.index)?;
+            socket.set_tclass_v6(CLASS)?;
+        } else {
+            socket.set_multicast_all_v4(false)?;
+            socket.set_header_included_v4(true)?;
+            socket.set_multicast_loop_v4(false)?;
+            let how = libc::ip_mreqn {
+                imr_multiaddr: libc::in_addr { s_addr: 0 },
+                imr_address: libc::in_addr { s_addr: 0 },
+                imr_ifindex: device.index.cast_signed(),
+            };
+            set_option(
+                socket.as_fd(),
+                libc::IPPROTO_IP,
+                libc::IP_MULTICAST_IF,
+                &how,
+            )?;
+            socket.set_tos_v4(CLASS)?;
+        }
+        socket.bind_device(Some(device.name.as_bytes()))?;
+        Ok(Self {
+            socket,
+            index: device.index,
+        })
+    }
+
+    /// One packet to one multicast group, now or not at all. `src` matters for IPv6 only: IPv4 has it in the header.
+    ///
+    /// # Errors
+    /// The interface is down, the queue is full, the addresses are of different families.
+    pub(crate) fn send(&self, src: IpAddr, dst: IpAddr, octets: &[u8]) -> io::Result<()> {
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::from_bits_retain(libc::MSG_DONTROUTE);
+        match (src, dst) {
+            (IpAddr::V4(_), IpAddr::V4(dst)) => {
+                let to = SockaddrIn::from(SocketAddrV4::new(dst, 0));
+                sendto(self.socket.as_raw_fd(), octets, &to, flags)?;
+            }
+            (IpAddr::V6(src), IpAddr::V6(dst)) => self.send_v6(src, dst, octets, flags)?,
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn send_v6(
+        &self,
+        src: Ipv6Addr,
+        dst: Ipv6Addr,
+        octets: &[u8],
+        flags: MsgFlags,
+    ) -> io::Result<()> {
+        let info = libc::in6_pktinfo {
+            ipi6_addr: libc::in6_addr {
+                s6_addr: src.octets(),
+            },
+            ipi6_ifindex: self.index,
+        };
+        let to = SockaddrIn6::from(SocketAddrV6::new(dst, 0, 0, self.index));
+        let parts = [io::IoSlice::new(octets)];
+        let control = [ControlMessage::Ipv6PacketInfo(&info)];
+        sendmsg(self.socket.as_raw_fd(), &parts, &control, flags, Some(&to))?;
+        Ok(())
+    }
+}
+
+/// Sends Ethernet frames, header included, on any interface. Hears nothing: it is open for no protocol.
+#[derive(Debug)]
+pub(crate) struct FrameSocket(WatchedFd);
+
+impl FrameSocket {
+    /// Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// Not privileged, out of descriptors.
+    pub(crate) fn open() -> io::Result<Self> {
+        let kind = Type::RAW.nonblocking().cloexec();
+        let socket = Socket::new(Domain::PACKET, kind, None)?;
+        WatchedFd::both_ways(socket.into()).map(Self)
+    }
+
+    /// One frame, now. `WouldBlock`: the queue is full, try again when [`FrameSocket::writable`].
+    ///
+    /// # Errors
+    /// The interface is down or gone.
+    pub(crate) fn send(&self, index: u32, octets: &[u8]) -> io::Result<()> {
+        let ethertype = octets.get(12..14).and_then(|t| t.try_into().ok());
+        let to = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET.unsigned_abs().try_into().unwrap_or(0),
+            // In network order, as it stands in the frame.
+            sll_protocol: ethertype.map_or(0, u16::from_ne_bytes),
+            sll_ifindex: index.cast_signed(),
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
+        self.0.write(|fd| {
+            // SAFETY: `octets` and `to` outlive the call, and their true sizes are given.
+            let sent = unsafe {
+                libc::sendto(
+                    fd.as_raw_fd(),
+                    octets.as_ptr().cast(),
+                    octets.len(),
+                    libc::MSG_DONTWAIT,
+                    (&raw const to).cast(),
+                    size_of_val(&to) as libc::socklen_t,
+                )
+            };
+            if sent < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        })
+    }
+
+    /// Waits until a frame that was refused may be accepted. Cancel safe.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.0.writable().await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! All listening sockets as one source of packets.
+//!
+//! An epoll instance holds the sockets and is itself what the runtime watches: the cost of a wake-up does not grow
+//! with the number of sockets, and reading is bounded and fair. Source: epoll(7).
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+
+use super::batch::Batch;
+use super::{Device, Proto, WatchedFd, listen};
+
+/// Sockets asked for per call; the rest comes next time.
+const SOCKETS: usize = 32;
+
+/// A packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Header included.
+    V4 { ingress: u32, packet: Vec<u8> },
+    /// Without its header.
+    V6 {
+        ingress: u32,
+        src: Ipv6Addr,
+        dst: Ipv6Addr,
+        hop_limit: u8,
+        payload: Vec<u8>,
+    },
+}
+
+/// The sockets.
+#[derive(Debug)]
+pub(crate) struct Ears {
+    proto: Proto,
+    epoll: WatchedFd,
+    sockets: HashMap<u64, (u32, OwnedFd)>,
+    /// By interface index and group.
+    tokens: HashMap<(u32, IpAddr), u64>,
+    next: u64,
+    /// Sockets that had more than they were allowed to deliver.
+    ready: VecDeque<u64>,
+    batch: Batch,
+}
+
+impl Ears {
+    /// Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub(crate) fn open(proto: Proto) -> io::Result<Self> {
+        // SAFETY: no pointers are passed; the result is checked below.
+        let raw = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `raw` is a descriptor that was opened just now and belongs to nobody else.
+        let fd = unsafe { OwnedFd::from_raw_fd(raw) };
+        Ok(Self {
+            proto,
+            epoll: WatchedFd::readable_only(fd)?,
+            sockets: HashMap::new(),
+            tokens: HashMap::new(),
+            next: 0,
+            ready: VecDeque::new(),
+            batch: Batch::new(),
+        })
+    }
+
+    /// Listens to `group` on `device`. Does nothing where we listen already.
+    ///
+    /// # Errors
+    /// The interface is gone, the group cannot be joined.
+    pub(crate) fn add(&mut self, device: &Device, group: IpAddr) -> io::Result<()> {
+        if self.tokens.contains_key(&(device.index, group)) {
+            return Ok(());
+        }
+        let fd = listen(self.proto, device, group)?;
+        let token = self.next;
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN.cast_unsigned(),
+            u64: token,
+        };
+        // SAFETY: both descriptors are open, the event is valid during the call.
+        let rc = unsafe {
+            libc::epoll_ctl(
+                self.epoll.as_fd().as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                fd.as_raw_fd(),
+                &raw mut event,
+            )
+        };
+        if rc < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        self.next += 1;
+        self.tokens.insert((device.index, group), token);
+        self.sockets.insert(token, (device.index, fd));
+        Ok(())
+    }
+
+    /// Stops listening. Closing the socket takes it out of the epoll instance: nobody else has it open.
+    pub(crate) fn remove(&mut self, index: u32, group: IpAddr) {
+        if let Some(token) = self.tokens.remove(&(index, group)) {
+            self.sockets.remove(&token);
+        }
+    }
+
+    /// Waits until a packet may be there. Cancel safe.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        if self.ready.is_empty() {
+            self.epoll.readable().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Appends the packets of one socket, at most a batch; each call serves the next socket.
+    pub(crate) fn turn(&mut self, heard: &mut VecDeque<Heard>) {
+        if self.ready.is_empty() {
+            let ready = &mut self.ready;
+            // Nothing (`WouldBlock`) sends the reactor back to waiting.
+            let _ = self.epoll.read(|fd| poll(fd, ready));
+        }
+        let Some(token) = self.ready.pop_front() else {
+            return;
+        };
+        let Some((ingress, fd)) = self.sockets.get(&token) else {
+            return;
+        };
+        let ingress = *ingress;
+        // Whatever else a raw socket reports (the network is down) is told by other means.
+        if self.batch.fill(fd.as_fd(), usize::MAX).is_err() {
+            return;
+        }
+        for (octets, v6) in self.batch.packets() {
+            let octets = octets.to_vec();
+            heard.push_back(match v6 {
+                None => Heard::V4 {
+                    ingress,
+                    packet: octets,
+                },
+                Some(header) => Heard::V6 {
+                    ingress,
+                    src: header.src,
+                    dst: header.dst,
+                    hop_limit: header.hop_limit,
+                    payload: octets,
+                },
+            });
+        }
+    }
+}
+
+/// Which sockets have something.
+fn poll(fd: BorrowedFd<'_>, ready: &mut VecDeque<u64>) -> io::Result<()> {
+    let mut events = [libc::epoll_event { events: 0, u64: 0 }; SOCKETS];
+    // SAFETY: `events` has room for the number of events given and outlives the call, which does not wait.
+    let got = unsafe {
+        libc::epoll_wait(
+            fd.as_raw_fd(),
+            events.as_mut_ptr(),
+            SOCKETS as libc::c_int,
+            0,
+        )
+    };
+    match usize::try_from(got) {
+        Err(_) => Err(io::Error::last_os_error()),
+        Ok(0) => Err(Errno::EAGAIN.into()),
+        Ok(got) => {
+            ready.extend(events[..got].iter().map(|event| event.u64));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,133 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::*;
+use crate::sys::testnet::{in_namespace_async, index, ip, veth};
+
+const VRRP: Proto = Proto {
+    number: 112,
+    checksum_at: 6,
+};
+
+fn device(name: &str) -> Device {
+    Device {
+        index: index(name),
+        name: name.to_owned(),
+    }
+}
+
+/// The next packet, within a second.
+async fn next(ears: &mut Ears, heard: &mut VecDeque<Heard>) -> Option<Heard> {
+    tokio::time::timeout(Duration::from_secs(1), async {
+        loop {
+            if let Some(packet) = heard.pop_front() {
+                return packet;
+            }
+            ears.readable().await.expect("a reactor");
+            ears.turn(heard);
+        }
+    })
+    .await
+    .ok()
+}
+
+/// An IPv4 packet of protocol 112 to 224.0.0.18 with this payload; the kernel writes length and checksum.
+fn packet_v4(payload: &[u8]) -> Vec<u8> {
+    let mut octets = vec![
+        0x45, 0xC0, 0, 0, 0, 1, 0, 0, 255, 112, 0, 0, 10, 0, 1, 77, 224, 0, 0, 18,
+    ];
+    octets.extend(payload);
+    octets
+}
+
+#[test]
+fn a_packet_is_heard_by_its_group_on_its_interface_only() {
+    in_namespace_async(|| async {
+        veth("a", "b");
+        veth("c", "d");
+        ip("addr add 10.0.0.1/24 dev a");
+        let group = [224, 0, 0, 18].into();
+        let mut heard = VecDeque::new();
+        let mut ears = Ears::open(VRRP).expect("ears");
+        for name in ["b", "d"] {
+            ears.add(&device(name), group).expect("a socket");
+            ears.add(&device(name), group).expect("the same socket");
+            ears.add(&device(name), [224, 0, 0, 99].into())
+                .expect("another group");
+        }
+        let speaker = Speaker::open(VRRP, &device("a"), false).expect("a speaker");
+        // The source that the packet names: not one of our own, which the other end would not believe.
+        ip("addr add 10.0.1.1/24 dev b");
+        let src = [10, 0, 1, 77].into();
+        for n in 0..40 {
+            speaker.send(src, group, &packet_v4(&[n; 8])).expect("sent");
+        }
+        for n in 0..40 {
+            let Some(Heard::V4 { ingress, packet }) = next(&mut ears, &mut heard).await else {
+                panic!("nothing heard");
+            };
+            assert_eq!(ingress, index("b"));
+            assert_eq!((packet[1], packet[8], packet[9]), (0xC0, 255, 112));
+            assert_eq!(packet[20..], [n; 8]);
+        }
+        ears.remove(index("b"), group);
+        speaker.send(src, group, &packet_v4(&[1; 8])).expect("sent");
+        ears.add(&device("b"), group).expect("a socket");
+        speaker.send(src, group, &packet_v4(&[2; 8])).expect("sent");
+        assert!(
+            matches!(next(&mut ears, &mut heard).await, Some(Heard::V4 { packet, .. }) if packet[20] == 2)
+        );
+    });
+}
+
+#[test]
+fn an_ipv6_payload_comes_with_its_header_and_a_good_checksum() {
+    in_namespace_async(|| async {
+        veth("a", "b");
+        ip("addr add fe80::a/64 dev a nodad");
+        let group = "ff02::12".parse().expect("a group");
+        let src = "fe80::a".parse().expect("an address");
+        let mut heard = VecDeque::new();
+        let mut ears = Ears::open(VRRP).expect("ears");
+        ears.add(&device("b"), group).expect("a socket");
+        let speaker = Speaker::open(VRRP, &device("a"), true).expect("a speaker");
+        let sent = [0x31, 1, 100, 0, 0, 100, 0, 0];
+        // The address is not usable in the same instant.
+        while speaker.send(src, group, &sent).is_err() {
+            tokio::task::yield_now().await;
+        }
+        let Some(Heard::V6 {
+            ingress,
+            src: from,
+            dst,
+            hop_limit,
+            payload,
+        }) = next(&mut ears, &mut heard).await
+        else {
+            panic!("nothing heard");
+        };
+        assert_eq!(
+            (ingress, IpAddr::from(from), IpAddr::from(dst), hop_limit),
+            (index("b"), src, group, 255)
+        );
+        assert_eq!(payload[..6], sent[..6]);
+        assert_ne!(payload[6..], [0, 0]);
+    });
+}
+
+#[test]
+fn a_speaker_whose_link_is_down_fails_and_does_not_wait() {
+    in_namespace_async(|| async {
+        veth("a", "b");
+        ip("addr add 10.0.0.1/24 dev a");
+        let speaker = Speaker::open(VRRP, &device("a"), false).expect("a speaker");
+        ip("link set dev a down");
+        let (src, group) = ([10, 0, 0, 1].into(), [224, 0, 0, 18].into());
+        assert!(speaker.send(src, group, &packet_v4(&[0; 8])).is_err());
+        let frames = FrameSocket::open().expect("a socket");
+        assert!(frames.send(index("a"), &[0; 60]).is_err());
+        ip("link set dev a up");
+        speaker.send(src, group, &packet_v4(&[0; 8])).expect("sent");
+        frames.send(index("a"), &[0; 60]).expect("sent");
+    });
+}
