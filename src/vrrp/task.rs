@@ -1,13 +1,34 @@
 //! The VRRP task: carries events from kernel and channels to the core and its actions back.
 //!
 //! Never waits for anything but the next event: packets leave by non-blocking sends, kernel work is done in small
-//! batches between deadlines, notices wait in a backlog of their own. Source: the loop in the house style.
+//! batches between deadlines, notices wait in a backlog of their own. Should the core panic, the task resigns and
+//! removes its addresses while it unwinds.
 
+mod kernel;
+mod outbox;
+mod report;
+mod terms;
+mod wires;
+
+use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
 
-use crate::daemon::bus::{Notice, TrackerUpdate, VrrpCommand, VrrpUpdate};
+use self::kernel::{Kernel, Milestone};
+use self::outbox::Outbox;
+use self::wires::Wires;
+use super::router::Router;
+use super::{Action, Event};
+use crate::daemon::bus::{Notice, Release, TrackerUpdate, VrrpCommand, VrrpUpdate};
+use crate::sys::clock::{self, Alarm};
+
+/// Turns of the loop after which the runtime gets a chance to look at its descriptors: a task that always has
+/// something to do would otherwise not hear of new things.
+const TURNS: u32 = 32;
 
 /// The ends of the channels that belong to this task.
 #[derive(Debug)]
@@ -19,25 +40,281 @@ pub(crate) struct Inbox {
     pub(crate) notices: Sender<Notice>,
 }
 
-/// Runs until [`VrrpCommand::Stop`] is carried out. Wants a current-thread runtime of its own.
+/// Runs until [`VrrpCommand::Stop`] is carried out, or nobody can send it any more. Wants a current-thread runtime of
+/// its own.
 ///
 /// # Errors
 /// Only before the first command: the kernel denies what the task cannot work without (netlink, raw sockets).
-pub(crate) async fn run(mut inbox: Inbox) -> io::Result<()> {
-    while let Some(command) = inbox.commands.recv().await {
-        match command {
-            VrrpCommand::Apply { config: _, done } => {
-                let _ = done.send(());
-            }
-            VrrpCommand::Stop { release: _, done } => {
-                let _ = done.send(());
-                break;
-            }
-            VrrpCommand::Snapshot(reply) => {
-                let _ = reply.send(Vec::new());
-            }
-            VrrpCommand::ClearStats => {}
+pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
+    let Inbox {
+        mut commands,
+        mut trackers,
+        updates,
+        notices,
+    } = inbox;
+    let mut alarm = Alarm::new()?;
+    let mut task = Task::open(updates, notices)?;
+    let mut trackers_open = true;
+    let mut turn = 0_u32;
+    while task.phase != Phase::Over {
+        turn = turn.wrapping_add(1);
+        if turn.is_multiple_of(TURNS) {
+            yield_now().await;
+        }
+        let deadline = task.router.deadline();
+        let idle = !task.busy();
+        let stuck = task.kernel.stuck();
+        tokio::select! {
+            biased; // Deadlines first: a flood of packets must not delay an advertisement.
+            () = alarm.sleep_until(deadline) => task.wake(),
+            () = std::future::ready(()), if !idle => task.go_on(),
+            command = commands.recv(), if task.phase == Phase::Running => match command {
+                Some(command) => task.command(command),
+                None => task.stop(Release::All, None),
+            },
+            update = trackers.recv(), if trackers_open => match update {
+                Some(update) => task.step(Event::Tracker(update)),
+                None => trackers_open = false,
+            },
+            () = task.kernel.news() => task.kernel.take_news(&mut task.events, &mut task.updates),
+            () = task.wires.readable() => task.listen(),
+            () = task.kernel.room(), if stuck => task.kernel.go_on(),
+            () = task.notices.progress(), if !task.notices.is_empty() => {}
+            () = task.updates.progress(), if !task.updates.is_empty() => {}
         }
     }
     Ok(())
 }
+
+/// Where the task is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Stop was asked for; the kernel still has to follow.
+    Stopping,
+    Over,
+}
+
+/// Whom to tell when a place in the line of kernel work is reached.
+#[derive(Debug)]
+struct Promise {
+    milestone: Milestone,
+    done: Option<oneshot::Sender<()>>,
+}
+
+struct Task {
+    router: Router,
+    kernel: Kernel,
+    wires: Wires,
+    notices: Outbox<Notice>,
+    updates: Outbox<VrrpUpdate>,
+    /// What the core must hear before anything from outside.
+    events: VecDeque<Event>,
+    promises: VecDeque<Promise>,
+    milestones: u64,
+    /// A configuration is in force.
+    started: bool,
+    phase: Phase,
+}
+
+impl Task {
+    fn open(updates: Sender<VrrpUpdate>, notices: Sender<Notice>) -> io::Result<Self> {
+        let mut task = Self {
+            router: Router::new(),
+            kernel: Kernel::open()?,
+            wires: Wires::open()?,
+            notices: Outbox::new(notices),
+            updates: Outbox::new(updates),
+            events: VecDeque::new(),
+            promises: VecDeque::new(),
+            milestones: 0,
+            started: false,
+            phase: Phase::Running,
+        };
+        task.catch_up();
+        Ok(task)
+    }
+
+    /// Brings the core to what is true in the kernel now.
+    fn catch_up(&mut self) {
+        self.kernel
+            .take_all_news(&mut self.events, &mut self.updates);
+        while let Some(event) = self.events.pop_front() {
+            self.step(event);
+        }
+    }
+
+    fn busy(&self) -> bool {
+        !self.events.is_empty() || self.kernel.busy()
+    }
+
+    fn wake(&mut self) {
+        self.step(Event::Wake);
+        // Whoever is late has to listen all the same, or he would not hear that somebody else is master.
+        if self.router.deadline() <= clock::now() {
+            self.listen();
+            self.go_on();
+        }
+    }
+
+    /// One event that waits inside, or a part of the work for the kernel.
+    fn go_on(&mut self) {
+        match self.events.pop_front() {
+            Some(event) => self.step(event),
+            None => {
+                self.kernel
+                    .work(&self.router, &mut self.events, &mut self.updates);
+                for milestone in self.kernel.reached() {
+                    self.keep(milestone);
+                }
+            }
+        }
+    }
+
+    fn listen(&mut self) {
+        let mut heard = VecDeque::new();
+        self.wires.turn(&mut heard);
+        for packet in heard {
+            self.step(Event::Heard(terms::frame(packet)));
+        }
+    }
+
+    /// Takes one event to the core and carries out what it asks for.
+    fn step(&mut self, event: Event) {
+        match &event {
+            Event::InterfaceGone(index) => self.wires.forget(*index),
+            Event::Interface(facts) => {
+                self.wires.retry(self.kernel.view());
+                self.wires.note(facts);
+            }
+            Event::Wake
+            | Event::Apply(_)
+            | Event::Stop(_)
+            | Event::Heard(_)
+            | Event::Tracker(_)
+            | Event::Converged(_)
+            | Event::AddressLost { .. } => {}
+        }
+        for action in self.router.on_event(clock::now(), event) {
+            self.execute(action);
+        }
+    }
+
+    fn execute(&mut self, action: Action) {
+        match action {
+            Action::SendAdvert {
+                interface,
+                src,
+                dst,
+                octets,
+            } => self
+                .wires
+                .send(interface, src, dst, &octets, self.kernel.view()),
+            Action::SendFrame { interface, octets } => self.kernel.frame(interface, octets),
+            Action::Converge(instance) => self.kernel.converge(instance),
+            Action::Listen => self.wires.listen(self.router.sockets(), self.kernel.view()),
+            Action::Notice(notice) => self.notify(notice),
+            Action::Report(report) => report::tell(&report),
+        }
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        if let Notice::Instance {
+            instance, state, ..
+        } = &notice
+        {
+            self.updates.send(VrrpUpdate::Instance {
+                name: instance.name.clone(),
+                state: *state,
+            });
+        }
+        self.notices.send(notice);
+    }
+
+    fn command(&mut self, command: VrrpCommand) {
+        match command {
+            VrrpCommand::Apply { config, done } => {
+                self.catch_up();
+                let first = !std::mem::replace(&mut self.started, true);
+                if first {
+                    self.kernel.find_leftovers(&config);
+                    self.catch_up();
+                }
+                self.step(Event::Apply(config));
+                if first {
+                    self.kernel.sweep_leftovers();
+                }
+                self.promise(Some(done));
+            }
+            VrrpCommand::Stop { release, done } => self.stop(release, Some(done)),
+            VrrpCommand::Snapshot(reply) => {
+                // Who asked may have gone away.
+                let _ = reply.send(self.router.snapshot());
+            }
+            VrrpCommand::ClearStats => self.router.clear_stats(),
+        }
+    }
+
+    fn stop(&mut self, release: Release, done: Option<oneshot::Sender<()>>) {
+        self.phase = Phase::Stopping;
+        self.step(Event::Stop(release));
+        self.promise(done);
+    }
+
+    /// `done` is answered when all that was asked for until now is done.
+    fn promise(&mut self, done: Option<oneshot::Sender<()>>) {
+        self.milestones += 1;
+        let milestone = Milestone(self.milestones);
+        self.promises.push_back(Promise { milestone, done });
+        self.kernel.milestone(milestone);
+    }
+
+    fn keep(&mut self, milestone: Milestone) {
+        // What was done last may have more to follow.
+        if self.phase == Phase::Stopping && self.busy() {
+            self.kernel.milestone(milestone);
+            return;
+        }
+        let kept = |promise: &Promise| promise.milestone <= milestone;
+        while self.promises.front().is_some_and(kept) {
+            if let Some(done) = self.promises.pop_front().and_then(|p| p.done) {
+                // Who asked may have gone away.
+                let _ = done.send(());
+            }
+        }
+        if self.phase == Phase::Stopping && self.promises.is_empty() {
+            self.phase = Phase::Over;
+        }
+    }
+
+    /// Resigns and removes what is ours, as far as that is possible now.
+    fn withdraw(&mut self) {
+        let farewell = catch_unwind(AssertUnwindSafe(|| {
+            self.router
+                .on_event(clock::now(), Event::Stop(Release::All))
+        }));
+        // A core that panics again has nothing to say; its addresses go all the same.
+        for action in farewell.unwrap_or_default() {
+            match action {
+                Action::SendAdvert { .. } => self.execute(action),
+                Action::SendFrame { .. }
+                | Action::Converge(_)
+                | Action::Listen
+                | Action::Notice(_)
+                | Action::Report(_) => {}
+            }
+        }
+        self.kernel.withdraw();
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if self.phase != Phase::Over {
+            self.withdraw();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

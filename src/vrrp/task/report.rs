@@ -1,0 +1,184 @@
+//! What the operator reads. Lines that people and tools search for are keepalived's, word for word; all others are
+//! constant text with the data in fields. What keepalived tells with `-D` only is `debug` here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use tracing::{debug, info, warn};
+
+use crate::daemon::bus::VrrpState;
+use crate::model::net::{Family, IfName};
+use crate::vrrp::{FaultCause, PacketFault, Report};
+
+pub(super) fn tell(report: &Report) {
+    match report {
+        Report::Entered {
+            instance,
+            state,
+            init,
+        } => match (state, init) {
+            (VrrpState::Fault, true) => info!("({instance}) entering FAULT state"),
+            (_, true) => info!("({instance}) Entering {} STATE (init)", state.word()),
+            (_, false) => info!("({instance}) Entering {} STATE", state.word()),
+        },
+        Report::Fault { instance, cause } => fault(instance, cause),
+        Report::Syncing { group, state } => {
+            info!(
+                "VRRP_Group({group}) Syncing instances to {} state",
+                state.word()
+            );
+        }
+        Report::MasterDown { instance } => debug!("({instance}) Receive advertisement timeout"),
+        Report::MasterIs { instance, master } => debug!("({instance}) master set to {master}"),
+        Report::LowerPriorityIgnored {
+            instance,
+            from,
+            priority,
+            ours: _,
+        } => info!(
+            "({instance}) received lower priority ({priority}) advert from {from} - discarding"
+        ),
+        Report::MasterResigned { instance, from: _ } => {
+            debug!("({instance}) Backup received priority 0 advertisement");
+        }
+        Report::LowerPriorityHeard {
+            instance,
+            from,
+            priority,
+            ours,
+        } => info!(
+            "({instance}) Received advert from {from} with lower priority {priority}, ours {ours}"
+        ),
+        Report::HigherPriorityHeard {
+            instance,
+            from,
+            priority,
+            ours,
+        } => info!(
+            "({instance}) Master received advert from {from} with higher priority {priority}, ours {ours}"
+        ),
+        Report::OwnAddressHeard { instance, from } => {
+            warn!(%instance, %from, "an advertisement came with our own address and priority: a loop, or an address that is used twice");
+        }
+        Report::OwnershipConceded { instance, from } => {
+            warn!(%instance, %from, "another address owner does not give way, running at priority 254");
+        }
+        Report::BadPacket {
+            instance,
+            from,
+            fault,
+        } => bad_packet(instance, *from, *fault),
+        Report::Runt { interface } => {
+            warn!(index = interface.0, "packets that are no advertisements");
+        }
+        Report::PriorityChanged { instance, from, to } => {
+            info!("({instance}) Changing effective priority from {from} to {to}");
+        }
+        Report::AddressDeleted { instance, addr } => {
+            warn!(%instance, addr = %addr.addr, iface = %addr.dev, "an address of ours was deleted by somebody else");
+        }
+        Report::Resigned { instance } => debug!("({instance}) sent 0 priority"),
+        Report::Overslept { instance, by } => {
+            warn!(
+                %instance,
+                "A thread timer expired {}.{:06} seconds ago",
+                by.as_secs(),
+                by.subsec_micros()
+            );
+        }
+    }
+}
+
+/// A gratuitous ARP or an unsolicited neighbour advertisement has left.
+pub(super) fn announced(frame: &[u8], iface: &str) {
+    // Ethernet: 14 octets. ARP: the target address is its octets 24 to 28. IPv6 header: 40 octets; ICMPv6: the target
+    // is its octets 8 to 24.
+    let arp = |f: &[u8]| <[u8; 4]>::try_from(f.get(38..42)?).ok().map(Ipv4Addr::from);
+    let na = |f: &[u8]| {
+        <[u8; 16]>::try_from(f.get(62..78)?)
+            .ok()
+            .map(Ipv6Addr::from)
+    };
+    match frame.get(12..14) {
+        Some([0x08, 0x06]) => {
+            if let Some(addr) = arp(frame) {
+                debug!("Sending gratuitous ARP on {iface} for {addr}");
+            }
+        }
+        Some([0x86, 0xdd]) => {
+            if let Some(addr) = na(frame) {
+                debug!("Sending unsolicited Neighbour Advert on {iface} for {addr}");
+            }
+        }
+        Some(_) | None => {}
+    }
+}
+
+/// The kernel says that an interface of ours went down or up.
+pub(super) fn link(iface: &IfName, running: bool) {
+    info!(
+        "Netlink reports {iface} {}",
+        if running { "up" } else { "down" }
+    );
+}
+
+fn fault(instance: &str, cause: &FaultCause) {
+    match cause {
+        FaultCause::InterfaceDown(iface) => {
+            info!("({instance}): entering FAULT state (interface {iface} down)");
+        }
+        FaultCause::InterfaceUp(iface) => {
+            info!("({instance}): entering FAULT state (interface {iface} up)");
+        }
+        FaultCause::NoSource(Family::V4) => {
+            info!("({instance}) entering FAULT state (no IPv4 address for interface)");
+        }
+        FaultCause::NoSource(Family::V6) => {
+            info!("({instance}) entering FAULT state (no IPv6 link-local address for interface)");
+        }
+        FaultCause::Script(script) => {
+            info!("({instance}) entering FAULT state (script {script})");
+        }
+        FaultCause::ScriptPending(script) => {
+            debug!(instance, %script, "waiting for the first result of a script");
+        }
+    }
+}
+
+fn bad_packet(instance: &str, from: IpAddr, fault: PacketFault) {
+    match fault {
+        PacketFault::TooShort { got, want } => {
+            warn!(instance, %from, got, want, "dropped: the packet is too short");
+        }
+        PacketFault::TooLong { got, want } => {
+            warn!(instance, %from, got, want, "dropped: the packet is too long");
+        }
+        PacketFault::Ttl(got) => warn!(instance, %from, got, want = 255, "dropped: invalid TTL"),
+        PacketFault::Version { got, want } => {
+            warn!(instance, %from, got, want, "dropped: another version of VRRP");
+        }
+        PacketFault::AuthTypeUnknown(got) => {
+            warn!(instance, %from, got, "dropped: unknown authentication type");
+        }
+        PacketFault::AuthTypeMismatch { got, want } => {
+            warn!(instance, %from, got, want, "dropped: another authentication type");
+        }
+        PacketFault::Password => warn!(instance, %from, "dropped: another password"),
+        PacketFault::Interval { got, want } => {
+            warn!(instance, %from, got, want, "dropped: another advert_int (seconds)");
+        }
+        PacketFault::Type(got) => warn!(instance, %from, got, "dropped: not an advertisement"),
+        PacketFault::TotalLength { got, want } => {
+            warn!(instance, %from, got, want, "dropped: another length than its header says");
+        }
+        PacketFault::IntervalLearned { got, want } => {
+            info!(instance, %from, ?got, ?want, "another advert_int, which counts while that router is master");
+        }
+        PacketFault::Checksum => warn!(instance, %from, "dropped: invalid checksum"),
+        PacketFault::AddressCount { got, want } => {
+            warn!(instance, %from, got, want, "another number of addresses than ours");
+        }
+        PacketFault::AddressMissing(addr) => {
+            warn!(instance, %from, %addr, "an address of ours is not in the advertisement");
+        }
+    }
+}
