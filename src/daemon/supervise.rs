@@ -44,6 +44,11 @@ impl Running {
 }
 
 impl Running {
+    /// Whether its end was told.
+    pub(crate) fn is_over(&self) -> bool {
+        self.end.is_terminated()
+    }
+
     /// Nobody waits for it any more, not even the end of the process.
     pub(crate) fn abandon(&mut self) {
         self.thread = None;

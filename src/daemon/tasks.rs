@@ -152,7 +152,8 @@ impl Tasks {
             .0
             .try_send(TrackCommand::Stop { done: track_done });
         let mut good = true;
-        for running in [&mut self.vrrp.1, &mut self.lvs.1, &mut self.track.1] {
+        let all = [&mut self.vrrp.1, &mut self.lvs.1, &mut self.track.1];
+        for running in all.into_iter().filter(|r| !r.is_over()) {
             match timeout(STOP_PATIENCE, running.ended()).await {
                 Ok(End::Finished) => {}
                 Ok(End::Failed(_) | End::Panicked) => good = false,
@@ -185,5 +186,83 @@ impl Tasks {
     /// Zeroes the counters.
     pub(crate) async fn clear_stats(&self) {
         _ = self.vrrp.0.send(VrrpCommand::ClearStats).await; // a task that is gone counts no more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// A VRRP task that panics when it gets a configuration, beside two that say which commands they got.
+    fn with_bad_vrrp(said: watch::Sender<Vec<&'static str>>) -> Tasks {
+        let (to_vrrp, mut vrrp) = mpsc::channel::<VrrpCommand>(1);
+        let (to_track, mut track) = mpsc::channel::<TrackCommand>(1);
+        let (to_lvs, mut lvs) = mpsc::channel::<LvsCommand>(1);
+        let bad = || async move {
+            let command = vrrp.recv().await;
+            panic!("on purpose, at {command:?}")
+        };
+        let by_lvs = said.clone();
+        let lvs = async move {
+            while let Some(command) = lvs.recv().await {
+                match command {
+                    LvsCommand::Apply { config: _, done } => _ = done.send(()),
+                    LvsCommand::Stop { release: _, done } => {
+                        by_lvs.send_modify(|s| s.push("lvs stops"));
+                        _ = done.send(());
+                        return;
+                    }
+                }
+            }
+        };
+        let track = async move {
+            while let Some(command) = track.recv().await {
+                match command {
+                    TrackCommand::Apply { config: _, done } => _ = done.send(()),
+                    TrackCommand::Stop { done } => {
+                        said.send_modify(|s| s.push("track stops"));
+                        _ = done.send(());
+                        return;
+                    }
+                }
+            }
+        };
+        Tasks {
+            vrrp: (to_vrrp, supervise::on_thread("bad", bad).expect("a thread")),
+            track: (to_track, supervise::locally("track", track)),
+            lvs: (to_lvs, supervise::locally("lvs", lvs)),
+        }
+    }
+
+    #[test]
+    fn the_death_of_the_vrrp_thread_is_noticed_and_the_others_are_stopped() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = runtime.expect("a runtime");
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let (said, heard) = watch::channel(Vec::new());
+            let mut tasks = with_bad_vrrp(said);
+            let ended = tasks.apply(&Arc::default()).await.expect_err("a dead task");
+            assert!(matches!(
+                ended,
+                Ended {
+                    name: "bad",
+                    end: End::Panicked
+                }
+            ));
+            let releases = Releases {
+                vrrp: Release::All,
+                ipvs: Release::All,
+            };
+            // The bad one has told its end already; the patience of the stop must not be spent on it.
+            let stopped = timeout(STOP_PATIENCE / 2, tasks.stop(releases)).await;
+            assert_eq!(stopped, Ok(true));
+            let mut heard = heard.borrow().clone();
+            heard.sort_unstable();
+            assert_eq!(heard, ["lvs stops", "track stops"]);
+        });
     }
 }
