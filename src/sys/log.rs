@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
@@ -218,19 +218,14 @@ impl Writer {
     fn run(mut self, lines: &Receiver<Item>) {
         while let Ok(item) = lines.recv() {
             self.take(item);
-            if let Err(TryRecvError::Empty) = lines.try_recv().map(|item| self.take(item)) {
-                self.report_lost();
-            }
+            self.report_lost();
         }
     }
 
     fn take(&mut self, item: Item) {
         match item {
             Item::Line(line) => self.write(&line),
-            Item::Flush(done) => {
-                self.report_lost();
-                _ = done.send(()); // whoever asked may have lost patience
-            }
+            Item::Flush(done) => _ = done.send(()), // whoever asked may have lost patience
         }
     }
 
@@ -253,8 +248,8 @@ impl Writer {
         let text = line.text.replace(|c: char| c.is_control(), " ");
         let now = Local::of(line.at);
         if self.settings.console {
-            // Standard error may be closed or full; there is no better place to say so.
-            _ = writeln!(io::stderr(), "{now}: {text}");
+            // In one piece, between the lines of others. It may be closed; there is no better place to say so.
+            _ = io::stderr().write_all(format!("{now}: {text}\n").as_bytes());
         }
         if let Some(facility) = self.settings.facility {
             let ident = line.speaker.ident();
@@ -342,4 +337,126 @@ impl fmt::Display for Local {
             self.without_year()
         )
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `say` logs at `level`, in a queue of `room` lines that nobody reads; and how many were lost.
+    fn said(level: Level, room: usize, say: impl FnOnce()) -> (Vec<Line>, u64) {
+        let (queue, lines) = sync_channel(room);
+        let lost = Arc::new(AtomicU64::new(0));
+        let layer = Queue {
+            queue,
+            lost: Arc::clone(&lost),
+            level,
+        };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
+        let lines = lines.into_iter().filter_map(|item| match item {
+            Item::Line(line) => Some(line),
+            Item::Flush(_) => None,
+        });
+        (lines.collect(), lost.load(Ordering::Relaxed))
+    }
+
+    #[test]
+    fn an_event_is_its_message_and_its_fields() {
+        let reason = io::Error::from(io::ErrorKind::NotFound);
+        let (lines, _) = said(Level::INFO, 9, || {
+            tracing::info!("(VI_1) Entering MASTER STATE");
+            tracing::warn!(iface = "eth0", reason = %reason, from = ?[1, 2], "no luck");
+            tracing::debug!("a detail");
+        });
+        let texts: Vec<_> = lines.iter().map(|l| l.text.as_str()).collect();
+        let fields = "no luck iface=\"eth0\" reason=entity not found from=[1, 2]";
+        assert_eq!(texts, ["(VI_1) Entering MASTER STATE", fields]);
+    }
+
+    #[test]
+    fn a_full_queue_loses_lines_and_counts_them() {
+        let (lines, lost) = said(Level::INFO, 3, || {
+            (0..10).for_each(|n| tracing::info!("line {n}"));
+        });
+        assert_eq!((lines.len(), lost), (3, 7));
+        assert_eq!(lines[2].text, "line 2");
+    }
+
+    #[test]
+    fn libraries_may_only_complain() {
+        let say = || {
+            tracing::error!(target: "netlink_proto", "e");
+            tracing::warn!(target: "netlink_proto", "w");
+            tracing::info!(target: "netlink_proto", "i");
+        };
+        assert_eq!(said(Level::INFO, 9, say).0.len(), 1);
+        assert_eq!(said(Level::DEBUG, 9, say).0.len(), 2);
+    }
+
+    #[test]
+    fn the_module_decides_who_speaks() {
+        let ident = |target: &str| Speaker::of(target).ident();
+        assert_eq!(ident("keepalived_rs::vrrp::task"), "Keepalived_vrrp");
+        assert_eq!(ident("keepalived_rs::track::script"), "Keepalived_vrrp");
+        assert_eq!(
+            ident("keepalived_rs::lvs::task"),
+            "Keepalived_healthcheckers"
+        );
+        assert_eq!(
+            ident("keepalived_rs::sys::ipvs"),
+            "Keepalived_healthcheckers"
+        );
+        assert_eq!(ident("keepalived_rs::daemon::run"), "Keepalived");
+        assert_eq!(ident("log"), "Keepalived");
+        assert_eq!(ident(module_path!()), "Keepalived_vrrp");
+    }
+
+    #[test]
+    fn a_moment_prints_like_ctime() {
+        let text = Local::of(UNIX_EPOCH + Duration::from_secs(86_400 * 200)).to_string();
+        // Whatever the zone is, it is this day or a neighbour.
+        let words: Vec<_> = text.split_whitespace().collect();
+        assert_eq!(
+            (words[1], words[4], text.len()),
+            ("Jul", "1970", 24),
+            "{text}"
+        );
+        assert!(["18", "19", "20"].contains(&words[2]), "{text}");
+    }
+
+    #[test]
+    fn a_flush_before_the_start_writes_and_returns() {
+        let (queue, lines) = sync_channel(9);
+        let settings = Settings {
+            console: false,
+            facility: None,
+            level: Level::INFO,
+            suffix: String::new(),
+        };
+        let lost = Arc::new(AtomicU64::new(0));
+        let writer = Writer {
+            settings,
+            socket: None,
+            lost,
+        };
+        let mut log = Log {
+            queue,
+            waiting: Some((lines, writer)),
+        };
+        log.flush(Duration::ZERO);
+        log.start().expect("a thread");
+        log.flush(LIMIT);
+        let line = Line {
+            at: UNIX_EPOCH,
+            level: Level::INFO,
+            speaker: Speaker::Daemon,
+            text: String::new(),
+        };
+        assert!(
+            log.queue.try_send(Item::Line(line)).is_ok(),
+            "the thread lives"
+        );
+    }
+
+    const LIMIT: Duration = Duration::from_secs(10);
 }
