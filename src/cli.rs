@@ -116,11 +116,13 @@ fn task(program: &str, matches: &ArgMatches, complaints: &mut Vec<String>) -> Ta
         .into_iter()
         .filter(|long| place(matches, long).is_some());
     let value = |long| matches.get_one::<String>(long).cloned();
+    if program.rsplit('/').next() == Some("genhash") {
+        return Task::Genhash; // its options are others
+    }
     match first.min_by_key(|long| place(matches, long)) {
         Some("version") => Task::Version,
         Some("help") => Task::Help,
         Some("genhash") => Task::Genhash,
-        _ if program.rsplit('/').next() == Some("genhash") => Task::Genhash,
         Some(_) => match value("signum").filter(|name| !name.is_empty()) {
             Some(name) => Task::Signum(name),
             None => {

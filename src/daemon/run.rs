@@ -50,7 +50,10 @@ pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
     supervise::log_panics();
     greet(options, words);
     let code = match prepare(options) {
-        Ok(Prepared::Launcher(launched)) => return launched.outcome().unwrap_or(FAILED),
+        Ok(Prepared::Launcher(launched)) => {
+            _ = startup::release_signals(); // so that it can be interrupted while it waits
+            return launched.outcome().unwrap_or(FAILED);
+        }
         Ok(Prepared::Daemon {
             config,
             source,

@@ -17,6 +17,8 @@ use crate::{lvs, track, vrrp};
 
 /// How long a stop may take until the process ends anyway: keepalived's `child_wait_time`.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a new configuration may take to be in force until the daemon goes on without knowing.
+const APPLY_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the answer to a question for the dump files may take.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -81,8 +83,17 @@ impl Tasks {
         Ok((tasks, notices))
     }
 
-    /// Start or reload: waits until the configuration is in force everywhere, or a task is gone.
+    /// Start or reload: waits until the configuration is in force everywhere, or a task is gone. One that does not
+    /// answer keeps nobody from stopping the daemon later.
     pub(crate) async fn apply(&mut self, config: &Arc<Config>) -> Result<(), Ended> {
+        let applied = timeout(APPLY_PATIENCE, self.apply_all(config)).await;
+        applied.unwrap_or_else(|_| {
+            tracing::error!("A task does not answer, the configuration may not be in force");
+            Ok(())
+        })
+    }
+
+    async fn apply_all(&mut self, config: &Arc<Config>) -> Result<(), Ended> {
         let (vrrp_done, in_vrrp) = oneshot::channel();
         let (track_done, in_track) = oneshot::channel();
         let (lvs_done, in_lvs) = oneshot::channel();
