@@ -9,16 +9,19 @@ use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Lines that wait to be written: every instance of a large configuration says a few things at once.
+/// Lines that wait to be written: every instance of a large configuration says a few things at once. The channel takes
+/// memory only for what is in it.
 const QUEUE: usize = 16_384;
 /// Where syslogd listens.
 const SYSLOG: &str = "/dev/log";
@@ -79,12 +82,12 @@ struct Line {
 enum Item {
     Line(Line),
     /// Answer when everything before is written.
-    Flush(SyncSender<()>),
+    Flush(std::sync::mpsc::SyncSender<()>),
 }
 
 /// The owner's end of the log.
 pub(crate) struct Log {
-    queue: SyncSender<Item>,
+    queue: Sender<Item>,
     /// Until the thread has it.
     waiting: Option<(Receiver<Item>, Writer)>,
 }
@@ -93,7 +96,7 @@ impl Log {
     /// Makes this the process's log. `log` records of libraries come in too, errors only (with `-D` warnings too: the
     /// netlink crates warn of every attribute that is younger than they are).
     pub(crate) fn install(settings: Settings) -> Self {
-        let (queue, lines) = sync_channel(QUEUE);
+        let (queue, lines) = channel(QUEUE);
         let lost = Arc::new(AtomicU64::new(0));
         let layer = Queue {
             queue: queue.clone(),
@@ -116,13 +119,13 @@ impl Log {
     /// Starts writing, on a thread of its own.
     ///
     /// # Errors
-    /// When the thread cannot be made; the lines stay and [`Log::flush`] writes them.
+    /// When the thread cannot be made; nothing is written then.
     pub(crate) fn start(&mut self) -> io::Result<()> {
-        let Some((lines, writer)) = self.waiting.take() else {
+        let Some((mut lines, writer)) = self.waiting.take() else {
             return Ok(());
         };
         let builder = std::thread::Builder::new().name("keepalived_log".into());
-        builder.spawn(move || writer.run(&lines)).map(drop)
+        builder.spawn(move || writer.run(&mut lines)).map(drop)
     }
 
     /// Writes everything that was said so far, waiting no longer than `patience`.
@@ -150,7 +153,7 @@ impl Log {
 
 /// The tracing layer: words an event and queues it.
 struct Queue {
-    queue: SyncSender<Item>,
+    queue: Sender<Item>,
     lost: Arc<AtomicU64>,
     level: Level,
 }
@@ -215,8 +218,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, lines: &Receiver<Item>) {
-        while let Ok(item) = lines.recv() {
+    fn run(mut self, lines: &mut Receiver<Item>) {
+        while let Some(item) = lines.blocking_recv() {
             self.take(item);
             self.report_lost();
         }
@@ -345,7 +348,7 @@ mod tests {
 
     /// What `say` logs at `level`, in a queue of `room` lines that nobody reads; and how many were lost.
     fn said(level: Level, room: usize, say: impl FnOnce()) -> (Vec<Line>, u64) {
-        let (queue, lines) = sync_channel(room);
+        let (queue, mut lines) = channel(room);
         let lost = Arc::new(AtomicU64::new(0));
         let layer = Queue {
             queue,
@@ -353,9 +356,9 @@ mod tests {
             level,
         };
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
-        let lines = lines.into_iter().filter_map(|item| match item {
-            Item::Line(line) => Some(line),
-            Item::Flush(_) => None,
+        let lines = std::iter::from_fn(|| match lines.try_recv() {
+            Ok(Item::Line(line)) => Some(line),
+            Ok(Item::Flush(_)) | Err(_) => None,
         });
         (lines.collect(), lost.load(Ordering::Relaxed))
     }
@@ -426,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_flush_before_the_start_writes_and_returns() {
-        let (queue, lines) = sync_channel(9);
+        let (queue, lines) = channel(9);
         let settings = Settings {
             console: false,
             facility: None,
