@@ -252,20 +252,21 @@ impl Instance {
                 return Turn::Stay;
             }
         };
-        for oddity in heard.oddities.into_iter().flatten() {
-            self.tell(Matter::Packet(oddity), heard.src, 0, out);
-        }
         if self
             .conceded_to
             .is_some_and(|owner| owner != heard.src || heard.priority != 255)
         {
             self.concede(now, None);
         }
-        match self.state {
+        let turn = match self.state {
             State::Idle | State::Fault => Turn::Stay,
             State::Backup(b) => self.hear_as_backup(now, b, heard, out),
             State::Master(m) => self.hear_as_master(now, m, heard, world, out),
+        };
+        for oddity in heard.oddities.into_iter().flatten() {
+            self.tell(Matter::Packet(oddity), heard.src, 0, out);
         }
+        turn
     }
 
     pub(super) fn send(&mut self, priority: u8, out: &mut Vec<Action>) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::daemon::bus::{Notice, Release, TrackerUpdate};
 use crate::model::Config;
-use crate::model::net::IfName;
+use crate::model::net::{IfName, VirtualAddress};
 use crate::time::Mono;
 
 use super::instance::State;
@@ -71,6 +71,8 @@ struct Node {
     /// Instant, virtual router and priority of every advertisement.
     sent: Vec<(Mono, u8, u8)>,
     garps: u64,
+    /// What its kernel was asked to hold, by instance.
+    held: BTreeMap<InstanceId, Vec<VirtualAddress>>,
     /// Counts restarts: an answer of the kernel to a former life is lost.
     life: u32,
 }
@@ -165,6 +167,7 @@ impl Lab {
             notices: Vec::new(),
             sent: Vec::new(),
             garps: 0,
+            held: BTreeMap::new(),
             life: 0,
         });
         self.nodes.len() - 1
@@ -178,6 +181,7 @@ impl Lab {
         node.alive = true;
         node.frozen = false;
         node.socket.clear();
+        node.held.clear();
         let facts = Arc::new(node.facts.clone());
         let config = node.config.clone();
         let good = node.script_good;
@@ -327,6 +331,8 @@ impl Lab {
                     self.post(later, Parcel::Converged { node, life, id });
                     Ok(())
                 } else {
+                    let desired = self.nodes[node].router.desired(id).addresses;
+                    self.nodes[node].held.insert(id, desired);
                     self.event(node, Event::Converged(id))
                 }
             }

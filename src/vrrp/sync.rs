@@ -104,22 +104,21 @@ impl Router {
         let Some(first) = instances.first() else {
             return;
         };
-        let is = |state: VrrpState| move |i: &&&Instance| i.named() == state;
-        let (idle, masters, backups) = (
-            instances.iter().filter(is(VrrpState::Stop)).count(),
-            instances.iter().filter(is(VrrpState::Master)).count(),
-            instances.iter().filter(is(VrrpState::Backup)).count(),
-        );
+        let count = |state: VrrpState| instances.iter().filter(|i| i.named() == state).count();
+        let (idle, masters) = (count(VrrpState::Stop), count(VrrpState::Master));
+        let (backups, all) = (count(VrrpState::Backup), instances.len());
         let faulty = instances.iter().find(|i| !i.standing.causes.is_empty());
         let leader = faulty.unwrap_or(first).id;
         if faulty.is_some() {
             self.enter_fault(unit, leader, out);
-        } else if idle == instances.len() {
+        } else if idle == all {
             self.start(now, unit, out);
-        } else if masters > 0 && masters + idle == instances.len() {
+        } else if masters == all || backups == all {
+            // They are where they may be.
+        } else if masters + idle == all {
             // New members of a running group join it.
             self.enter_master(now, unit, leader, out);
-        } else if backups < instances.len() {
+        } else {
             let leader = Leader {
                 id: leader,
                 resignations: 0,

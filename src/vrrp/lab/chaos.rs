@@ -282,6 +282,11 @@ fn judge(lab: &Lab) -> Outcome {
         }
     }
     for (n, node) in lab.nodes.iter().enumerate() {
+        for (id, held) in &node.held {
+            if *held != node.router.desired(*id).addresses {
+                return Err(format!("node {n}: the kernel holds {held:?} for {id:?}"));
+            }
+        }
         for instance in node.router.instances.iter() {
             let told = node.notices.iter().rev().find_map(|notice| match notice {
                 Notice::Instance {

@@ -1,1 +1,197 @@
+//! Stories of two or three routers that chance would seldom tell.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::model::global::Global;
+use crate::model::vrrp::{Instance as Model, Priority, Version, Vrid};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn model(priority: u8) -> Model {
+    let vrid = Vrid(51.try_into().expect("not zero"));
+    let mut model = Model::new("V1", eth0(), vrid, &Global::default());
+    model.priority = Priority::new(priority).expect("not zero");
+    let addr = VirtualAddress::new([10, 0, 0, 100].into(), 24, eth0());
+    model.addresses.push(addr);
+    model
+}
+
+/// A LAN of routers with these models, all started at once.
+fn lab(models: &[Model]) -> Lab {
+    let mut lab = Lab::new(7, &[51], false);
+    for model in models {
+        lab.add(Config {
+            instances: vec![Arc::new(model.clone())],
+            ..Config::default()
+        });
+    }
+    for n in 0..models.len() {
+        lab.start(n).expect("a start");
+    }
+    lab
+}
+
+fn run(lab: &mut Lab, span: Duration) {
+    lab.run_for(span)
+        .unwrap_or_else(|broken| panic!("{broken}"));
+}
+
+/// When node `n` first spoke at or after `from`, and with which priority.
+fn first_word(lab: &Lab, n: usize, from: Mono) -> Option<(Duration, u8)> {
+    let mut words = lab.nodes[n].sent.iter().filter(|(at, _, _)| *at >= from);
+    words
+        .next()
+        .map(|(at, _, priority)| (at.since(from), *priority))
+}
+
+#[test]
+fn the_better_one_is_elected_and_the_other_follows_a_crash_after_its_down_time() {
+    let mut lab = lab(&[model(150), model(100)]);
+    run(&mut lab, SECOND * 10);
+    assert_eq!(lab.masters_of(0), [0]);
+    let last = lab.nodes[0].sent.last().expect("it spoke").0;
+    let crash = lab.now;
+    lab.crash(0);
+    run(&mut lab, SECOND * 10);
+    assert_eq!(lab.masters_of(0), [1]);
+    let (after, priority) = first_word(&lab, 1, crash).expect("it took over");
+    assert_eq!(priority, 100);
+    let silence = (crash + after).since(last);
+    let down = Duration::from_micros(3_609_375);
+    assert!(
+        silence >= down && silence <= down + lab.latency,
+        "{silence:?}"
+    );
+}
+
+#[test]
+fn a_stop_hands_over_within_the_skew_time() {
+    let mut lab = lab(&[model(150), model(100)]);
+    run(&mut lab, SECOND * 10);
+    let stop = lab.now;
+    lab.stop(0).expect("a stop");
+    run(&mut lab, SECOND * 2);
+    let (after, _) = first_word(&lab, 1, stop).expect("it took over");
+    let skew = Duration::from_micros(609_375);
+    assert!(after >= skew && after <= skew + lab.latency, "{after:?}");
+}
+
+#[test]
+fn a_better_one_that_returns_takes_over_unless_it_is_told_not_to() {
+    for (preempt, master) in [(true, 0), (false, 1)] {
+        let mut better = model(150);
+        better.preempt = preempt;
+        let mut lab = lab(&[better, model(100)]);
+        run(&mut lab, SECOND * 10);
+        lab.crash(0);
+        run(&mut lab, SECOND * 10);
+        lab.start(0).expect("a start");
+        lab.promise(lab.latency * 2);
+        run(&mut lab, SECOND * 10);
+        assert_eq!(lab.masters_of(0), [master]);
+    }
+}
+
+#[test]
+fn a_partition_makes_two_masters_and_its_end_one() {
+    let mut lab = lab(&[model(150), model(100), model(50)]);
+    run(&mut lab, SECOND * 10);
+    lab.nodes[1].side = 1;
+    lab.nodes[2].side = 1;
+    run(&mut lab, SECOND * 10);
+    assert_eq!(lab.masters_of(0), [0, 1]);
+    lab.nodes[1].side = 0;
+    lab.nodes[2].side = 0;
+    lab.promise(SECOND + lab.latency * 2);
+    lab.master_from = lab.now;
+    run(&mut lab, SECOND * 10);
+    assert_eq!(lab.masters_of(0), [0]);
+}
+
+#[test]
+fn a_frozen_backup_that_may_not_preempt_does_not_take_over_when_it_wakes() {
+    for frozen in [4, 5, 6, 60] {
+        let mut meek = model(200);
+        meek.preempt = false;
+        let mut lab = lab(&[model(100), meek]);
+        lab.crash(1);
+        run(&mut lab, SECOND * 10);
+        lab.start(1).expect("a start");
+        run(&mut lab, SECOND * 10);
+        assert_eq!(lab.masters_of(0), [0]);
+        lab.freeze(1);
+        run(&mut lab, SECOND * frozen);
+        lab.calm = true;
+        lab.thaw(1)
+            .unwrap_or_else(|broken| panic!("after {frozen} s: {broken}"));
+        run(&mut lab, SECOND * 10);
+        assert_eq!(lab.masters_of(0), [0], "frozen for {frozen} s");
+    }
+}
+
+#[test]
+fn a_frozen_master_listens_before_it_speaks() {
+    let mut meek = model(150);
+    meek.preempt = false;
+    let mut lab = lab(&[meek, model(100)]);
+    run(&mut lab, SECOND * 10);
+    assert_eq!(lab.masters_of(0), [0]);
+    lab.freeze(0);
+    run(&mut lab, SECOND * 30);
+    assert_eq!(lab.masters_of(0), [1]);
+    let thaw = lab.now;
+    lab.thaw(0).unwrap_or_else(|broken| panic!("{broken}"));
+    lab.promise(Duration::ZERO);
+    run(&mut lab, SECOND * 30);
+    assert_eq!(first_word(&lab, 0, thaw), None);
+    assert_eq!(lab.masters_of(0), [1]);
+}
+
+#[test]
+fn version_2_masters_that_disagree_about_the_interval_never_hear_each_other() {
+    let mut other = model(100);
+    other.advert_int = SECOND * 2;
+    let mut lab = lab(&[model(150), other]);
+    run(&mut lab, SECOND * 20);
+    assert_eq!(lab.masters_of(0), [0, 1]);
+}
+
+#[test]
+fn version_3_backups_learn_the_masters_interval() {
+    let [mut master, mut backup] = [model(150), model(100)];
+    master.version = Version::V3;
+    backup.version = Version::V3;
+    master.advert_int = SECOND * 5;
+    let mut lab = lab(&[master, backup]);
+    run(&mut lab, SECOND * 200);
+    assert_eq!(lab.masters_of(0), [0]);
+    lab.promise(Duration::ZERO);
+    lab.master_from = lab.now;
+    run(&mut lab, SECOND * 200);
+}
+
+#[test]
+fn different_address_lists_do_not_make_two_masters() {
+    let mut more = model(100);
+    let addr = VirtualAddress::new([10, 0, 0, 101].into(), 24, eth0());
+    more.addresses.push(addr);
+    let mut lab = lab(&[model(150), more]);
+    run(&mut lab, SECOND * 20);
+    assert_eq!(lab.masters_of(0), [0]);
+}
+
+#[test]
+fn an_hour_of_peace_changes_nothing() {
+    let mut lab = lab(&[model(150), model(100)]);
+    run(&mut lab, SECOND * 10);
+    lab.promise(Duration::ZERO);
+    lab.master_from = lab.now;
+    let (spoken, now) = (lab.nodes[0].sent.len(), lab.now);
+    run(&mut lab, SECOND * 3600);
+    assert_eq!(lab.nodes[0].sent.len() - spoken, 3600);
+    let last = lab.nodes[0].sent.last().expect("it spoke").0;
+    assert!(last.since(now) <= SECOND * 3600);
+    assert!(lab.nodes[1].sent.is_empty());
+}
