@@ -1,0 +1,225 @@
+//! Kernels as they come: without IPVS, without a scheduler, with somebody else's hands in the table.
+
+crate::guests! {
+    without_ipvs_there_is_one_clear_error_and_vrrp_goes_on
+    the_module_is_loaded_when_it_is_needed_and_not_before
+    a_missing_scheduler_costs_only_the_service_that_asks_for_it
+    what_others_put_into_the_table_stays_there
+    a_flushed_table_comes_back
+    after_a_kill_everything_is_taken_over
+    ipvs_may_be_left_behind_on_request
+}
+
+mod story {
+    use std::fs;
+    use std::process::Command;
+
+    use nix::sys::signal::Signal;
+
+    use crate::lab::until;
+    use crate::world::{LIMIT, OURS, World};
+
+    const VRRP: &str = "vrrp_instance VI_1 {\n  state MASTER\n  interface eth0\n  virtual_router_id 51\n  \
+                        priority 255\n  virtual_ipaddress {\n    10.1.1.166\n  }\n}\n";
+
+    /// A virtual server by last octet, with real servers that are never checked.
+    fn service(last: u8, sched: &str, servers: &[u8]) -> String {
+        let servers: String = servers
+            .iter()
+            .map(|n| format!("  real_server 10.1.1.{n} 80 {{\n    weight 1\n  }}\n"))
+            .collect();
+        format!(
+            "virtual_server 10.1.1.{last} 80 {{\n  delay_loop 1\n  lb_algo {sched}\n  lb_kind NAT\n  protocol TCP\n\
+             {servers}}}\n"
+        )
+    }
+
+    /// The same with a check.
+    fn checked(last: u8, servers: &[u8]) -> String {
+        service(last, "rr", servers).replace(
+            "    weight 1\n",
+            "    TCP_CHECK {\n      connect_timeout 1\n      warmup 0\n      retry 0\n    }\n",
+        )
+    }
+
+    fn modules() -> String {
+        fs::read_to_string("/proc/modules").expect("a kernel with modules")
+    }
+
+    fn unload_ipvs() {
+        for _ in 0..3 {
+            let loaded = modules();
+            let ours = loaded.split_whitespace().filter(|w| w.starts_with("ip_vs"));
+            let mut names: Vec<_> = ours
+                .flat_map(|w| w.trim_end_matches(',').split(','))
+                .collect();
+            names.sort_by_key(|n| std::cmp::Reverse(n.len()));
+            names.dedup();
+            for name in names {
+                let _ = Command::new("rmmod").arg(name).output();
+            }
+        }
+        assert!(!modules().contains("ip_vs"), "{}", modules());
+    }
+
+    pub(super) fn without_ipvs_there_is_one_clear_error_and_vrrp_goes_on() {
+        let world = World::new(&[]);
+        unload_ipvs();
+        let modprobe = fs::read_to_string("/proc/sys/kernel/modprobe").expect("it has a name");
+        fs::write("/proc/sys/kernel/modprobe", "/bin/false").expect("guest root may");
+        let conf = VRRP.to_owned() + &checked(166, &[163]);
+        let mut daemon = world.start(OURS, &conf, &[]);
+        daemon.wait_log("kernel module ip_vs is not loaded and cannot be");
+        daemon.wait_log("(VI_1) Entering MASTER STATE");
+        let errors = |log: &str| log.matches("IPVS: Can't initialize ipvs").count();
+        assert_eq!(errors(&daemon.log()), 1, "{}", daemon.log());
+
+        // A reload tries again, and succeeds once the module can be had.
+        daemon.signal(Signal::SIGHUP);
+        until("the second try", LIMIT, || {
+            (errors(&daemon.log()) == 2).then_some(())
+        });
+        fs::write("/proc/sys/kernel/modprobe", modprobe.trim()).expect("guest root may");
+        daemon.signal(Signal::SIGHUP);
+        daemon.wait_log("TCP_CHECK on service [10.1.1.163]:tcp:80 failed.");
+        world.wait_rules("dead and out", &daemon, &["-t 10.1.1.166:80 -s rr"]);
+        assert!(daemon.running());
+        assert!(daemon.stop().success(), "{}", daemon.log());
+    }
+
+    pub(super) fn the_module_is_loaded_when_it_is_needed_and_not_before() {
+        let world = World::new(&[]);
+        unload_ipvs();
+        let mut daemon = world.start(OURS, VRRP, &[]);
+        daemon.wait_log("(VI_1) Entering MASTER STATE");
+        assert!(!modules().contains("ip_vs"), "nobody asked for it");
+        world.configure(&(VRRP.to_owned() + &service(166, "wrr", &[163])));
+        daemon.signal(Signal::SIGHUP);
+        world.wait_rules(
+            "added by the reload",
+            &daemon,
+            &[
+                "-t 10.1.1.166:80 -s wrr",
+                "-t 10.1.1.166:80 -r 10.1.1.163:80 -m -w 1",
+            ],
+        );
+        world.configure(VRRP);
+        daemon.signal(Signal::SIGHUP);
+        world.wait_rules("removed by the reload", &daemon, &[]);
+        assert!(daemon.stop().success(), "{}", daemon.log());
+    }
+
+    /// The guest's kernel has no `twos`.
+    pub(super) fn a_missing_scheduler_costs_only_the_service_that_asks_for_it() {
+        let world = World::new(&[]);
+        let conf = service(166, "twos", &[163]) + &service(167, "rr", &[163]);
+        let mut daemon = world.start(OURS, &conf, &["-C"]);
+        daemon.wait_log(
+            "IPVS cmd IP_VS_SO_SET_ADD(1154) error: Scheduler or persistence engine not found(2) \
+             (10.1.1.166:tcp:80)",
+        );
+        let healthy = [
+            "-t 10.1.1.167:80 -s rr",
+            "-t 10.1.1.167:80 -r 10.1.1.163:80 -m -w 1",
+        ];
+        world.wait_rules("the other one", &daemon, &healthy);
+        assert_eq!(
+            daemon.log().matches("IPVS cmd").count(),
+            1,
+            "{}",
+            daemon.log()
+        );
+        assert!(daemon.stop().success(), "{}", daemon.log());
+        world.wait_rules("stopped", &daemon, &[]);
+    }
+
+    pub(super) fn what_others_put_into_the_table_stays_there() {
+        let world = World::new(&[]);
+        for line in [
+            "-A -t 10.1.1.9:80 -s lc",
+            "-a -t 10.1.1.9:80 -r 10.1.1.99:80 -g -w 4",
+            // Ours by configuration, with other values, and with a guest in it.
+            "-A -t 10.1.1.166:80 -s wlc -p 100",
+            "-a -t 10.1.1.166:80 -r 10.1.1.163:80 -g -w 9",
+            "-a -t 10.1.1.166:80 -r 10.1.1.98:80 -m -w 5",
+        ] {
+            world.ipvsadm(line);
+        }
+        let foreign = [
+            "-t 10.1.1.9:80 -s lc",
+            "-t 10.1.1.9:80 -r 10.1.1.99:80 -g -w 4",
+        ];
+        let mut rules = vec![
+            "-t 10.1.1.166:80 -s rr",
+            "-t 10.1.1.166:80 -r 10.1.1.163:80 -m -w 1",
+            "-t 10.1.1.166:80 -r 10.1.1.164:80 -m -w 1",
+            "-t 10.1.1.166:80 -r 10.1.1.98:80 -m -w 5",
+        ];
+        rules.extend(foreign);
+        let mut daemon = world.start(OURS, &service(166, "rr", &[163, 164]), &["-C"]);
+        world.wait_rules("taken over", &daemon, &rules);
+        assert!(daemon.stop().success(), "{}", daemon.log());
+        world.wait_rules("stopped", &daemon, &foreign);
+    }
+
+    pub(super) fn a_flushed_table_comes_back() {
+        let world = World::new(&[163]);
+        let conf = checked(166, &[163]) + &service(167, "rr", &[164]);
+        let server = world.serve(163);
+        let mut daemon = world.start(OURS, &conf, &["-C"]);
+        let quiet = [
+            "-t 10.1.1.167:80 -s rr",
+            "-t 10.1.1.167:80 -r 10.1.1.164:80 -m -w 1",
+        ];
+        let up = [
+            "-t 10.1.1.166:80 -s rr",
+            "-t 10.1.1.166:80 -r 10.1.1.163:80 -m -w 1",
+            quiet[0],
+            quiet[1],
+        ];
+        world.wait_rules("start", &daemon, &up);
+        daemon.wait_log("TCP connection to [10.1.1.163]:tcp:80 success.");
+        world.ipvsadm("-C");
+        // The next change of the first one meets the hole at once; the audit finds the other.
+        drop(server);
+        world.wait_rules("dead, and all back", &daemon, &[up[0], quiet[0], quiet[1]]);
+        let _server = world.serve(163);
+        world.wait_rules("alive", &daemon, &up);
+        daemon.wait_log("somebody else changed the IPVS table");
+        assert!(daemon.stop().success(), "{}", daemon.log());
+    }
+
+    pub(super) fn after_a_kill_everything_is_taken_over() {
+        let world = World::new(&[]);
+        let both = service(166, "rr", &[163, 164]);
+        let mut daemon = world.start(OURS, &both, &["-C"]);
+        let up = [
+            "-t 10.1.1.166:80 -s rr",
+            "-t 10.1.1.166:80 -r 10.1.1.163:80 -m -w 1",
+            "-t 10.1.1.166:80 -r 10.1.1.164:80 -m -w 1",
+        ];
+        world.wait_rules("start", &daemon, &up);
+        daemon.kill();
+        world.wait_rules("killed", &daemon, &up);
+        let mut daemon = world.start(OURS, &both.replace("weight 1", "weight 3"), &["-C"]);
+        let heavier = up.map(|rule| rule.replace("-w 1", "-w 3"));
+        let heavier = heavier.each_ref().map(String::as_str);
+        world.wait_rules("taken over", &daemon, &heavier);
+        assert!(daemon.stop().success(), "{}", daemon.log());
+        world.wait_rules("stopped", &daemon, &[]);
+    }
+
+    pub(super) fn ipvs_may_be_left_behind_on_request() {
+        let world = World::new(&[]);
+        let mut daemon = world.start(OURS, &service(166, "rr", &[163]), &["-C", "-I"]);
+        let up = [
+            "-t 10.1.1.166:80 -s rr",
+            "-t 10.1.1.166:80 -r 10.1.1.163:80 -m -w 1",
+        ];
+        world.wait_rules("start", &daemon, &up);
+        let log = daemon.log();
+        assert!(daemon.stop().success(), "{log}");
+        world.wait_rules("stopped", &daemon, &up);
+        assert!(!daemon.log().contains("Shutting down service"));
+    }
+}

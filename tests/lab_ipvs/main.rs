@@ -1,0 +1,82 @@
+//! Virtual servers on a kernel that has IPVS, beside stock keepalived on the same one.
+//!
+//! Each test runs twice: outside it starts `tests/uml/uml-run`, a throw-away User Mode Linux kernel, with this very
+//! binary in it; inside, the test proper. Needs the Debian packages user-mode-linux, kmod, iproute2, ipvsadm and, as
+//! oracle, keepalived; needs no root.
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod kernel;
+mod oracle;
+mod requests;
+mod world;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+/// Guests at once; each takes 512 MiB and a processor while it works.
+const GUESTS: usize = 4;
+
+static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// Runs `inside` in a kernel of its own. `name`: what the test runner calls the test.
+fn in_guest(name: &str, inside: fn()) {
+    if std::env::var_os("UML_RUN").is_some() {
+        return inside();
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let uml_run = root.join("tests/uml/uml-run");
+    let check = Command::new(&uml_run).arg("--check").output();
+    let missing = match check {
+        Ok(out) if out.status.success() => Path::new(world::STOCK).exists().then_some(()),
+        Ok(_) | Err(_) => None,
+    };
+    if missing.is_none() {
+        // Not through `println!`: the test runner would keep it to itself.
+        let _ = writeln!(std::io::stderr(), "skipped: needs packages: {name}");
+        return;
+    }
+    let (running, ended) = &RUNNING;
+    let mut count = running.lock().unwrap_or_else(PoisonError::into_inner);
+    while *count >= GUESTS {
+        count = ended.wait(count).unwrap_or_else(PoisonError::into_inner);
+    }
+    *count += 1;
+    drop(count);
+    let ours = Path::new(env!("CARGO_BIN_EXE_keepalived-rs"));
+    let out = Command::new(&uml_run)
+        .args(["--timeout", "240", "--share"])
+        .arg(ours.parent().expect("a file is in a directory"))
+        .arg(std::env::current_exe().expect("this binary"))
+        .args(["--exact", name, "--nocapture"])
+        .current_dir(root)
+        .output();
+    *running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+    ended.notify_one();
+    let out = out.expect("uml-run runs");
+    let (said, complained) = (
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr),
+    );
+    assert!(
+        out.status.success() && said.contains("1 passed"),
+        "{}\n{said}\n{complained}",
+        out.status
+    );
+}
+
+/// Tests that take place inside.
+macro_rules! guests {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            let name = concat!(module_path!(), "::", stringify!($name));
+            let name = name.split_once("::").map_or(name, |(_, rest)| rest);
+            crate::in_guest(name, story::$name);
+        }
+    )*};
+}
+use guests;
