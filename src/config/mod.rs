@@ -9,6 +9,7 @@ pub(crate) mod expand;
 pub(crate) mod host;
 pub(crate) mod lex;
 mod link;
+pub(crate) mod names;
 pub(crate) mod source;
 pub(crate) mod table;
 pub(crate) mod tree;

@@ -3,6 +3,8 @@
 //! A row names a keyword and what to do with its arguments; the engine finds the row, adds place and keyword to what the
 //! row complains about, and goes on with the next statement. Source: the structure of keepalived.conf(5).
 
+mod inline;
+
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -394,8 +396,9 @@ impl<'r, 'a> Args<'r, 'a> {
         self.opt().ok_or_else(|| Fault {
             code: Code::MissingArgument,
             text: format!(
-                "*** Configuration line starting `{0}` is missing a parameter after keyword `{0}` at word position {1}",
-                self.keyword,
+                "*** Configuration line starting `{}` is missing a parameter after keyword `{}` at word position {}",
+                self.words.first().map_or("", |w| w.text),
+                self.last(),
                 self.words.len() + 1
             ),
             word: 0,

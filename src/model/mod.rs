@@ -7,6 +7,7 @@ pub(crate) mod diff;
 pub(crate) mod global;
 pub(crate) mod lvs;
 pub(crate) mod net;
+pub(crate) mod route;
 pub(crate) mod track;
 pub(crate) mod vrrp;
 

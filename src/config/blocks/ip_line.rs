@@ -85,7 +85,7 @@ fn scope(word: &str) -> Option<Scope> {
 }
 
 /// An address with its prefix length; a bad length is a complaint and means the full one.
-fn prefix(a: &mut Args<'_, '_>, word: &str) -> Option<(IpAddr, u8)> {
+pub(crate) fn prefix(a: &mut Args<'_, '_>, word: &str) -> Option<(IpAddr, u8)> {
     let (addr, suffix) = value::with_suffix(word)?;
     let full = if addr.is_ipv4() { 32 } else { 128 };
     let Some(suffix) = suffix.filter(|s| !s.is_empty()) else {

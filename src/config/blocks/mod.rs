@@ -5,6 +5,8 @@ pub(crate) mod global;
 pub(crate) mod inert;
 pub(crate) mod ip_line;
 pub(crate) mod root;
+pub(crate) mod route_line;
+pub(crate) mod rule_line;
 pub(crate) mod script;
 pub(crate) mod sync_group;
 pub(crate) mod tracking;
