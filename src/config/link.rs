@@ -6,6 +6,7 @@
 mod instance;
 mod scripts;
 mod servers;
+mod statics;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use crate::model::track::ScriptTrack;
 use crate::model::vrrp::{Instance, Notify, SyncGroup};
 
 /// Makes the model of what was read.
-pub(crate) fn link(draft: Draft, host: &dyn Host, diags: &mut Diags) -> Config {
+pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Config {
+    let rules = statics::number(&mut draft, diags);
     let global = draft.global.model;
     let mut scripts = Scripts::new(host, &global);
     let virtual_servers = servers::link(draft.servers, &mut scripts, diags);
@@ -47,18 +49,23 @@ pub(crate) fn link(draft: Draft, host: &dyn Host, diags: &mut Diags) -> Config {
     scripts.define(draft.scripts, diags);
     let grouped = group_options(&draft.groups);
     let mut instances = Vec::new();
-    for i in draft.instances {
+    for (i, rules) in draft.instances.into_iter().zip(rules.of_instances) {
         let weighted = grouped.get(&i.name).copied().unwrap_or(true);
-        instances.extend(instance::link(i, &global, weighted, &mut scripts, diags).map(Arc::new));
+        let found = instance::link(i, &global, weighted, &mut scripts, diags);
+        instances.extend(found.map(|i| Arc::new(Instance { rules, ..i })));
     }
     distinct(&instances, diags);
     let groups = groups(draft.groups, &instances, &mut scripts, diags);
     scripts.say("scripts", diags);
+    let track_groups = statics::groups(draft.track_groups, &instances, diags);
+    let statics = statics::link(draft.statics, rules.of_statics, &global, &track_groups);
     Config {
         global: Arc::new(global),
         instances,
         groups,
         scripts: scripts.into_model(),
+        statics,
+        track_groups,
         virtual_servers,
     }
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::fake::Fake;
 
 mod corpus;
+mod routes;
 
 /// `-t`'s exit code, the daemon's, and the messages.
 fn verdict(text: &str) -> (u8, Option<u8>, Vec<String>) {

@@ -36,6 +36,8 @@ pub(crate) struct Global {
     pub(crate) strict: bool,
     /// `vrrp_startup_delay`: how long after start nothing is decided, default none.
     pub(crate) startup_delay: Duration,
+    /// `default_interface`: that of static addresses that name none, default eth0.
+    pub(crate) default_interface: Arc<str>,
     /// `dynamic_interfaces`: an interface may be missing when the configuration is read.
     pub(crate) dynamic_interfaces: bool,
     /// `enable_script_security`.
@@ -108,6 +110,7 @@ impl Default for Global {
             skip_check_adv_addr: false,
             strict: false,
             startup_delay: Duration::ZERO,
+            default_interface: "eth0".into(),
             dynamic_interfaces: false,
             script_security: false,
             script_user: None,

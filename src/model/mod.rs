@@ -23,6 +23,10 @@ pub(crate) struct Config {
     pub(crate) groups: Vec<Arc<vrrp::SyncGroup>>,
     /// `vrrp_script`, in file order; only those that may run.
     pub(crate) scripts: Vec<Arc<track::Script>>,
+    /// `static_ipaddress`, `static_routes`, `static_rules`.
+    pub(crate) statics: route::Statics,
+    /// `track_group`, in file order.
+    pub(crate) track_groups: Vec<Arc<route::TrackGroup>>,
     /// `virtual_server`, in file order.
     pub(crate) virtual_servers: Vec<Arc<lvs::VirtualServer>>,
 }

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::net::{Family, IfName, Scope};
+use super::net::{Family, IfName, Scope, VirtualAddress};
 
 /// An address and how many of its bits count, 0..=32 or 0..=128. Host bits are kept as written; the kernel masks them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -327,4 +327,29 @@ impl Rule {
             track: true,
         }
     }
+}
+
+/// An entry of `static_ipaddress`, `static_routes` or `static_rules`: there from start to stop, whatever instances do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Static<T> {
+    pub(crate) entry: T,
+    /// `track_group`: names an existing [`TrackGroup`].
+    pub(crate) group: Option<Arc<str>>,
+}
+
+/// All of them, in file order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Statics {
+    pub(crate) addresses: Vec<Static<VirtualAddress>>,
+    pub(crate) routes: Vec<Static<Route>>,
+    pub(crate) rules: Vec<Static<Rule>>,
+}
+
+/// One `track_group`: instances that track the interface of the static entries that name the group, with weight 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TrackGroup {
+    /// Name of the block; unique.
+    pub(crate) name: Arc<str>,
+    /// Names of existing instances, in file order; at least one.
+    pub(crate) members: Vec<Arc<str>>,
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::diff::{Keyed, Reload};
 use super::global::Global;
 use super::net::{Family, IfName, VirtualAddress};
+use super::route::{Route, Rule};
 use super::track::{InterfaceTrack, NotifyScript, ScriptTrack};
 
 /// `virtual_router_id`, 1..=255.
@@ -170,6 +171,10 @@ pub(crate) struct Instance {
     pub(crate) addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: set and announced, not listed in advertisements.
     pub(crate) excluded: Vec<VirtualAddress>,
+    /// `virtual_routes`: installed while MASTER.
+    pub(crate) routes: Vec<Route>,
+    /// `virtual_rules`: installed while MASTER.
+    pub(crate) rules: Vec<Rule>,
     /// `track_interface`, without the instance's own interface.
     pub(crate) track_interfaces: Vec<InterfaceTrack>,
     /// `track_script`.
@@ -207,6 +212,8 @@ impl Instance {
             mcast_group: global.vrrp_mcast_group4.into(),
             addresses: Vec::new(),
             excluded: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
             track_interfaces: Vec::new(),
             track_scripts: Vec::new(),
             dont_track_primary: false,
@@ -239,6 +246,8 @@ impl Instance {
             source,
             addresses,
             excluded,
+            routes,
+            rules,
             track_interfaces,
             track_scripts,
             dont_track_primary,
@@ -261,6 +270,8 @@ impl Instance {
             || *source != self.source
             || *addresses != self.addresses
             || *excluded != self.excluded
+            || *routes != self.routes
+            || *rules != self.rules
             || *track_interfaces != self.track_interfaces
             || *track_scripts != self.track_scripts
             || *dont_track_primary != self.dont_track_primary

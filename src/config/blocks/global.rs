@@ -139,6 +139,11 @@ pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
         key("smtp_alert_checker", "[<bool>]", |v, a| {
             a.bool().map(|on| v.model.mail.alert_checker = Some(on))
         }),
+        key("default_interface", "<IFNAME>, default eth0", |v, a| {
+            a.present()?;
+            v.model.default_interface = a.word()?.into();
+            Ok(())
+        }),
         key("dynamic_interfaces", "[allow_if_changes]", |v, a| {
             v.model.dynamic_interfaces = true;
             match a.opt() {

@@ -21,7 +21,19 @@ pub(crate) const INERT: Inert = &[
             "vrrp_startup_delay",
         ],
     ),
-    ("vrrp_instance", &["smtp_alert"]),
+    (
+        "",
+        &[
+            "static_ipaddress",
+            "static_routes",
+            "static_rules",
+            "track_group",
+        ],
+    ),
+    (
+        "vrrp_instance",
+        &["smtp_alert", "virtual_routes", "virtual_rules"],
+    ),
     (
         "vrrp_sync_group",
         &["smtp_alert", "sync_group_tracking_weight"],

@@ -1,11 +1,12 @@
-//! One line of `virtual_ipaddress`: an address and its options, in the words of `ip address`.
+//! One line of `virtual_ipaddress` or `static_ipaddress`: an address and its options, in the words of `ip address`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::names::Names;
 use super::super::source::Code;
-use super::super::table::{Args, Fault};
+use super::super::table::{Args, Block, Fault, key};
 use super::super::value;
 use crate::model::net::{IfName, PreferredLft, Scope, VirtualAddress};
 
@@ -59,6 +60,11 @@ impl AddressDraft {
         }
     }
 
+    /// Whether somebody else's deletion matters.
+    pub(crate) fn tracked(&self) -> bool {
+        self.track
+    }
+
     fn resolve(&self, broadcast: Broadcast) -> Option<Ipv4Addr> {
         let IpAddr::V4(addr) = self.addr else {
             return None;
@@ -70,18 +76,6 @@ impl AddressDraft {
             Broadcast::Zeros => Ipv4Addr::from(u32::from(addr) & !hosts),
         })
     }
-}
-
-/// Names of scopes that are always known; others are numbers.
-fn scope(word: &str) -> Option<Scope> {
-    Some(Scope(match word {
-        "global" => 0,
-        "site" => 200,
-        "link" => 253,
-        "host" => 254,
-        "nowhere" => 255,
-        number => number.parse().ok()?,
-    }))
 }
 
 /// An address with its prefix length; a bad length is a complaint and means the full one.
@@ -106,80 +100,158 @@ pub(crate) fn prefix(a: &mut Args<'_, '_>, word: &str) -> Option<(IpAddr, u8)> {
 
 /// Reads a line. `dynamic`: its `dev` need not exist.
 pub(crate) fn read(a: &mut Args<'_, '_>, dynamic: bool) -> Result<AddressDraft, Fault> {
-    let word = a.word()?;
-    let invalid = |a: &Args<'_, '_>| {
-        a.whole_fault(
-            Code::InvalidAddress,
-            format!("VRRP parsed invalid IP {word}. skipping IP..."),
-        )
-    };
-    let (addr, prefix_len) = prefix(a, word).ok_or_else(|| invalid(a))?;
-    let has_prefix = word.contains('/');
-    let mut v = AddressDraft {
-        addr,
-        prefix_len,
-        dev: None,
-        label: None,
-        broadcast: None,
-        scope: Scope(0),
-        peer: None,
-        preferred_lft: None,
-        home: false,
-        nodad: true,
-        mngtmpaddr: false,
-        noprefixroute: false,
-        autojoin: false,
-        track: true,
-    };
-    while let Some(option) = a.opt() {
-        match option {
-            "dev" => dev(a, &mut v, word, dynamic)?,
-            "brd" | "broadcast" => broadcast(a, &mut v, option)?,
-            "scope" => {
-                let name = value_of(a, option)?;
-                match (scope(name), addr.is_ipv4()) {
-                    (Some(found), true) => v.scope = found,
-                    (Some(_), false) => {
-                        let text = format!(
-                            "Cannot specify scope for IPv6 addresses ({word}) - ignoring scope"
-                        );
-                        let fault = a.whole_fault(Code::Useless, text);
-                        a.report(fault);
-                    }
-                    (None, _) => {
-                        a.warn(Code::BadValue, format!("invalid scope '{name}' - ignored"))
-                    }
-                }
+    let mut v = Line::begin(a, dynamic)?;
+    a.inline(&ADDRESS_LINE, &mut v, unknown)?;
+    finish(a, v.draft)
+}
+
+/// Reads a line of `static_ipaddress`. The second is its `track_group`, not yet looked up.
+pub(crate) fn read_static(
+    a: &mut Args<'_, '_>,
+    dynamic: bool,
+) -> Result<(AddressDraft, Option<Arc<str>>), Fault> {
+    let mut v = Line::begin(a, dynamic)?;
+    a.inline(&ADDRESS_LINE, &mut v, |v, a| match a.last() {
+        "track_group" => {
+            let name = value_of(a, "track_group")?;
+            if v.group.is_some() {
+                a.warn(
+                    Code::Repeated,
+                    "a second track_group - rest of line ignored",
+                );
+                a.rest().for_each(drop);
+                return Ok(());
             }
-            "label" => label(a, &mut v, word)?,
-            "peer" => peer(a, &mut v, has_prefix)?,
-            "preferred_lft" => match value_of(a, option)? {
-                "forever" => v.preferred_lft = Some(PreferredLft::Forever),
-                number => match number.parse::<u32>() {
-                    Ok(n) => {
-                        v.preferred_lft = Some(PreferredLft::For(Duration::from_secs(n.into())))
-                    }
-                    Err(_) => a.warn(
-                        Code::InvalidNumber,
-                        format!("invalid preferred_lft '{number}' - ignored"),
-                    ),
-                },
-            },
-            "home" => v.home = true,
-            "-nodad" => v.nodad = false,
-            "mngtmpaddr" => v.mngtmpaddr = true,
-            "noprefixroute" => v.noprefixroute = true,
-            "autojoin" => v.autojoin = true,
-            "no_track" => v.track = false,
-            _ => {
-                let text =
-                    format!("Unknown configuration entry '{option}' for ip address - ignoring");
-                let fault = a.whole_fault(Code::UnknownWord, text);
-                a.report(fault);
-            }
+            v.group = Some(name.into());
+            Ok(())
         }
+        _ => unknown(v, a),
+    })?;
+    Ok((finish(a, v.draft)?, v.group))
+}
+
+/// A line while it is read.
+pub(crate) struct Line {
+    draft: AddressDraft,
+    /// The address as it is written.
+    word: String,
+    group: Option<Arc<str>>,
+    dynamic: bool,
+}
+
+impl Line {
+    /// Takes the address.
+    fn begin(a: &mut Args<'_, '_>, dynamic: bool) -> Result<Self, Fault> {
+        let word = a.word()?;
+        let Some((addr, prefix_len)) = prefix(a, word) else {
+            let text = format!("VRRP parsed invalid IP {word}. skipping IP...");
+            return Err(a.whole_fault(Code::InvalidAddress, text));
+        };
+        Ok(Self {
+            draft: AddressDraft {
+                addr,
+                prefix_len,
+                dev: None,
+                label: None,
+                broadcast: None,
+                scope: Scope(0),
+                peer: None,
+                preferred_lft: None,
+                home: false,
+                nodad: true,
+                mngtmpaddr: false,
+                noprefixroute: false,
+                autojoin: false,
+                track: true,
+            },
+            word: word.to_owned(),
+            group: None,
+            dynamic,
+        })
     }
-    finish(a, v)
+}
+
+fn unknown(_: &mut Line, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    let text = format!(
+        "Unknown configuration entry '{}' for ip address - ignoring",
+        a.last()
+    );
+    let fault = a.whole_fault(Code::UnknownWord, text);
+    a.report(fault);
+    Ok(())
+}
+
+pub(crate) static ADDRESS_LINE: Block<Line> = Block {
+    name: "address",
+    rows: &[
+        key("dev", "<IFNAME>, default that of the instance", |v, a| {
+            dev(a, &mut v.draft, &v.word, v.dynamic)
+        }),
+        key("brd", "<IPv4>|+|-", |v, a| {
+            broadcast(a, &mut v.draft, "brd")
+        }),
+        key("broadcast", "as brd", |v, a| {
+            broadcast(a, &mut v.draft, "broadcast")
+        }),
+        key("scope", "0..=255|name of rt_scopes, default global", scope),
+        key("label", "<STRING>, at most 15 octets", |v, a| {
+            label(a, &mut v.draft, &v.word)
+        }),
+        key("peer", "<IP>", |v, a| {
+            let has_prefix = v.word.contains('/');
+            peer(a, &mut v.draft, has_prefix)
+        }),
+        key("preferred_lft", "seconds|forever", |v, a| {
+            v.draft.preferred_lft = match value_of(a, "preferred_lft")? {
+                "forever" => Some(PreferredLft::Forever),
+                number => match number.parse::<u32>() {
+                    Ok(n) => Some(PreferredLft::For(Duration::from_secs(n.into()))),
+                    Err(_) => {
+                        a.warn(
+                            Code::InvalidNumber,
+                            format!("invalid preferred_lft '{number}' - ignored"),
+                        );
+                        return Ok(());
+                    }
+                },
+            };
+            Ok(())
+        }),
+        key("home", "flag", |v, a| a.flag().map(|on| v.draft.home = on)),
+        key("-nodad", "flag", |v, a| {
+            a.flag().map(|on| v.draft.nodad = !on)
+        }),
+        key("mngtmpaddr", "flag", |v, a| {
+            a.flag().map(|on| v.draft.mngtmpaddr = on)
+        }),
+        key("noprefixroute", "flag", |v, a| {
+            a.flag().map(|on| v.draft.noprefixroute = on)
+        }),
+        key("autojoin", "flag", |v, a| {
+            a.flag().map(|on| v.draft.autojoin = on)
+        }),
+        key("no_track", "flag", |v, a| {
+            a.flag().map(|on| v.draft.track = !on)
+        }),
+    ],
+};
+
+fn scope(v: &mut Line, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    let name = value_of(a, "scope")?;
+    let found = Names::Scope.number(name, a.host());
+    match (found.and_then(|n| u8::try_from(n).ok()), v.draft.addr) {
+        (Some(found), IpAddr::V4(_)) => v.draft.scope = Scope(found),
+        (Some(_), IpAddr::V6(_)) => {
+            let text = format!(
+                "Cannot specify scope for IPv6 addresses ({}) - ignoring scope",
+                v.word
+            );
+            let fault = a.whole_fault(Code::Useless, text);
+            a.report(fault);
+        }
+        (None, _) => a.warn(Code::BadValue, format!("invalid scope '{name}' - ignored")),
+    }
+    Ok(())
 }
 
 /// The word behind an option; without one the line is dropped.

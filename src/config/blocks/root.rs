@@ -4,6 +4,7 @@ use super::super::source::Code;
 use super::super::table::{Block, early, sub};
 use super::global::{GLOBAL_DEFS, GlobalDraft};
 use super::script::{ScriptDraft, VRRP_SCRIPT};
+use super::statics::{self, StaticsDraft, TrackGroupDraft};
 use super::sync_group::{GroupDraft, VRRP_SYNC_GROUP};
 use super::virtual_server::{ServerDraft, VIRTUAL_SERVER};
 use super::vrrp_instance::{InstanceDraft, VRRP_INSTANCE};
@@ -16,6 +17,8 @@ pub(crate) struct Draft {
     pub(crate) instances: Vec<InstanceDraft>,
     pub(crate) groups: Vec<GroupDraft>,
     pub(crate) servers: Vec<ServerDraft>,
+    pub(crate) statics: StaticsDraft,
+    pub(crate) track_groups: Vec<TrackGroupDraft>,
 }
 
 pub(crate) static ROOT: Block<Draft> = Block {
@@ -68,5 +71,9 @@ pub(crate) static ROOT: Block<Draft> = Block {
             v.servers.push(server);
             Ok(())
         }),
+        statics::TRACK_GROUP,
+        statics::ADDRESSES,
+        statics::ROUTES,
+        statics::RULES,
     ],
 };

@@ -14,11 +14,11 @@ use std::time::Duration;
 use super::super::names::Names;
 use super::super::source::Code;
 use super::super::table::{Args, Block, Fault, Row, key, renamed};
-use super::super::value;
 use super::ip_line;
+use super::route_words::{force_family, interface, named_octet, realms, same_family};
 use crate::model::net::{Family, IfName, Scope};
 use crate::model::route::{
-    Insert, NextHop, Prefix, Protocol, Realms, Route, RouteType, RouterPreference, Table,
+    Insert, NextHop, Prefix, Protocol, Route, RouteType, RouterPreference, Table,
 };
 
 /// A route while its line is read.
@@ -46,82 +46,6 @@ enum Dest {
 /// A complaint that drops the line.
 fn refuse<T>(a: &Args<'_, '_>, text: impl Into<String>) -> Result<T, Fault> {
     Err(a.whole_fault(Code::BadValue, text))
-}
-
-/// Every address of a line is of one family.
-pub(crate) fn same_family(
-    a: &Args<'_, '_>,
-    known: &mut Option<Family>,
-    family: Family,
-    what: &str,
-) -> Result<(), Fault> {
-    match *known.get_or_insert(family) == family {
-        true => Ok(()),
-        false => Err(a.whole_fault(
-            Code::WrongFamily,
-            format!("Cannot mix IPv4 and IPv6 addresses for {what}"),
-        )),
-    }
-}
-
-/// `inet` or `inet6`.
-pub(crate) fn force_family(
-    a: &mut Args<'_, '_>,
-    known: &mut Option<Family>,
-    family: Family,
-    what: &str,
-) -> Result<(), Fault> {
-    same_family(a, known, family, what)?;
-    let keyword = a.keyword();
-    if a.peek() == Some(keyword) {
-        // Who doubled the word for keepalived, which skips the second one, is understood.
-        a.opt();
-    } else if let Some(next) = a.peek() {
-        let text = format!("keepalived skips '{next}' after {keyword}; it is not skipped here");
-        a.warn(Code::Conflict, text);
-    }
-    Ok(())
-}
-
-/// An interface that exists, or may come later.
-pub(crate) fn interface(
-    a: &mut Args<'_, '_>,
-    dynamic: bool,
-    what: &str,
-) -> Result<IfName, Fault> {
-    let name = a.word()?;
-    let found = IfName::new(name).filter(|_| dynamic || a.host().interface(name).is_some());
-    found.ok_or_else(|| {
-        let text = format!("WARNING - interface {name} for {what} doesn't exist");
-        a.whole_fault(Code::NoInterface, text)
-    })
-}
-
-/// `<realm>[/<realm>]`, numbers or names; the first one alone is that of the destination.
-pub(crate) fn realms(a: &mut Args<'_, '_>, what: &str) -> Result<Realms, Fault> {
-    let word = a.word()?;
-    let one = |word: &str| {
-        let number = Names::Realm.number(word, a.host())?;
-        u8::try_from(number).ok()
-    };
-    let found = match word.split_once('/') {
-        Some((source, dest)) => one(source).zip(one(dest)),
-        None => one(word).map(|dest| (0, dest)),
-    };
-    match found {
-        Some((source, dest)) => Ok(Realms { source, dest }),
-        None => refuse(a, format!("Invalid realms {word} for {what}")),
-    }
-}
-
-/// A number up to 255, or a name for one.
-pub(crate) fn named_octet(a: &mut Args<'_, '_>, names: Names, what: &str) -> Result<u8, Fault> {
-    let word = a.word()?;
-    let number = names.number(word, a.host());
-    match number.and_then(|n| u8::try_from(n).ok()) {
-        Some(n) => Ok(n),
-        None => refuse(a, format!("{what} {word} not found or invalid")),
-    }
 }
 
 fn type_of(word: &str) -> Option<RouteType> {
@@ -207,7 +131,9 @@ fn vrf(v: &mut RouteLine, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let Some(found) = IfName::new(name).filter(|_| a.host().interface(name).is_some()) else {
         return refuse(a, format!("VRF {name} not found for route"));
     };
-    let about = a.host().read(format!("/sys/class/net/{name}/uevent").as_ref());
+    let about = a
+        .host()
+        .read(format!("/sys/class/net/{name}/uevent").as_ref());
     if about.is_ok_and(|text| !String::from_utf8_lossy(&text).contains("DEVTYPE=vrf")) {
         return refuse(a, format!("Route specified VRF {name} is not a VRF"));
     }
@@ -305,7 +231,9 @@ pub(crate) static ROUTE_LINE: Block<RouteLine> = Block {
         key("preference", "as metric", priority),
         key("dev", "<IFNAME>", dev),
         key("oif", "as dev", dev),
-        key("onlink", "flag", |v, a| a.flag().map(|on| v.route.onlink = on)),
+        key("onlink", "flag", |v, a| {
+            a.flag().map(|on| v.route.onlink = on)
+        }),
         key("encap", "ip|ip6|mpls|ila ...", |v, a| {
             match encap::read(a) {
                 Ok(found) => v.route.encap = Some(found),
@@ -455,46 +383,4 @@ pub(crate) fn read_virtual(a: &mut Args<'_, '_>, dynamic: bool) -> Result<Route,
         (route, None) => Ok(route),
         (_, Some(_)) => refuse(a, "track_group is for static routes only"),
     }
-}
-
-/// Digits with a unit behind.
-fn split_unit(word: &str) -> (&str, &str) {
-    let end = word
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(word.len());
-    word.split_at(end)
-}
-
-/// A number in the kernel's unit, of which a millisecond has `scale`: as it is, or in seconds or milliseconds.
-fn kernel_time(a: &mut Args<'_, '_>, scale: u32) -> Result<u32, Fault> {
-    let word = a.word()?;
-    let (number, unit) = split_unit(word);
-    let (places, per_unit) = match unit {
-        "" => (0, 1),
-        "ms" | "msec" | "msecs" => (0, u128::from(scale)),
-        "s" | "sec" | "secs" => (3, u128::from(scale)),
-        _ => return refuse(a, format!("Invalid {} {word} for route", a.keyword())),
-    };
-    let Some(found) = value::decimal(number, places) else {
-        return refuse(a, format!("Invalid {} {word} for route", a.keyword()));
-    };
-    if found.rounded {
-        a.warn(
-            Code::Rounded,
-            format!("number '{number}' has too many decimal places"),
-        );
-    }
-    let units = match places {
-        0 => u128::from(found.value.as_secs()) * per_unit,
-        _ => found.value.as_millis() * per_unit,
-    };
-    let (min, max) = (200 * u128::from(scale), 120_000 * u128::from(scale));
-    let used = units.clamp(min, max);
-    if used != units {
-        a.warn(
-            Code::OutOfRange,
-            format!("{word} is not in 200ms..=120s - using the nearest"),
-        );
-    }
-    Ok(u32::try_from(used).unwrap_or(u32::MAX))
 }

@@ -11,7 +11,7 @@ use super::super::source::{Code, Span};
 use super::super::table::{Args, Block, Fault, Row, key};
 use super::super::value;
 use super::ip_line;
-use super::route_line::{force_family, interface, named_octet, realms};
+use super::route_words::{force_family, interface, named_octet, realms};
 use crate::model::net::Family;
 use crate::model::route::{Mark, Prefix, Protocol, Rule, RuleAction, Table};
 
@@ -49,9 +49,14 @@ impl RuleDraft {
         }
     }
 
-    /// Whether the line says a preference.
-    pub(crate) fn is_numbered(&self) -> bool {
-        self.numbered
+    /// Whether somebody else's deletion matters.
+    pub(crate) fn tracked(&self) -> bool {
+        self.rule.track
+    }
+
+    /// Whether it names an input interface.
+    pub(crate) fn has_iif(&self) -> bool {
+        self.rule.iif.is_some()
     }
 }
 
@@ -284,17 +289,21 @@ pub(crate) static RULE_LINE: Block<RuleLine> = Block {
         action("blackhole", BLACKHOLE),
         action("unreachable", UNREACHABLE),
         action("prohibit", PROHIBIT),
-        key("type", "nop|goto <n>|blackhole|unreachable|prohibit", |v, a| {
-            match a.word()? {
+        key(
+            "type",
+            "nop|goto <n>|blackhole|unreachable|prohibit",
+            |v, a| match a.word()? {
                 "nop" => NOP(v, a),
                 "goto" => GOTO(v, a),
                 "blackhole" => BLACKHOLE(v, a),
                 "unreachable" => UNREACHABLE(v, a),
                 "prohibit" => PROHIBIT(v, a),
                 word => refuse(a, format!("Unknown rule option {word}")),
-            }
+            },
+        ),
+        key("no_track", "flag", |v, a| {
+            a.flag().map(|on| v.rule.track = !on)
         }),
-        key("no_track", "flag", |v, a| a.flag().map(|on| v.rule.track = !on)),
         key("track_group", "<NAME>, static rules only", |v, a| {
             v.group = Some(a.word()?.into());
             Ok(())
@@ -338,7 +347,10 @@ fn finish(v: RuleLine, a: &mut Args<'_, '_>) -> Result<RuleDraft, Fault> {
         || rule.suppress_prefixlength.is_some()
         || rule.suppress_ifgroup.is_some();
     if narrowed && !looks_up {
-        return refuse(a, "suppressor/realm specified for non table action - skipping");
+        return refuse(
+            a,
+            "suppressor/realm specified for non table action - skipping",
+        );
     }
     if rule.realms.is_some() && family == Family::V6 {
         return refuse(a, "realms is only valid for IPv4 - skipping");

@@ -10,9 +10,12 @@ use super::super::value;
 use super::command::{self, CommandDraft};
 use super::global::{MAX_DELAY, delay, repeat};
 use super::ip_line::{self, AddressDraft};
+use super::route_line;
+use super::rule_line::{self, RuleDraft};
 use super::tracking::{self, TrackDraft};
 use crate::model::global::Global;
 use crate::model::net::{Family, IfName};
+use crate::model::route::Route;
 use crate::model::track::InterfaceTrack;
 use crate::model::vrrp::{Garp, InitialState, Priority, Version, Vrid};
 
@@ -57,6 +60,8 @@ pub(crate) struct InstanceDraft {
     pub(crate) family: Option<Family>,
     pub(crate) addresses: Vec<AddressDraft>,
     pub(crate) excluded: Vec<AddressDraft>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) rules: Vec<RuleDraft>,
     pub(crate) no_addresses: bool,
     pub(crate) track_interfaces: Vec<InterfaceTrack>,
     pub(crate) track_scripts: Vec<TrackDraft>,
@@ -95,6 +100,8 @@ impl InstanceDraft {
             family: None,
             addresses: Vec::new(),
             excluded: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
             no_addresses: false,
             track_interfaces: Vec::new(),
             track_scripts: Vec::new(),
@@ -342,6 +349,12 @@ pub(crate) static VRRP_INSTANCE: Block<InstanceDraft> = Block {
                 Ok(())
             },
         ),
+        lines("virtual_routes", "{ <route line>... }", |v, a| {
+            route_line::read_virtual(a, v.dynamic).map(|r| v.routes.push(r))
+        }),
+        lines("virtual_rules", "{ <rule line>... }", |v, a| {
+            rule_line::read_virtual(a, v.dynamic).map(|r| v.rules.push(r))
+        }),
         key("no_virtual_ipaddress", "flag", |v, a| {
             a.flag().map(|on| v.no_addresses = on)
         }),

@@ -62,6 +62,7 @@ pub(super) fn link(
         v.mcast_group = global.vrrp_mcast_group6.into();
     }
     addresses(&mut voice, &mut v);
+    v.routes = draft.routes.clone();
     state(&mut voice, &mut v);
     v.advert_int = interval(&mut voice, v.version);
     v.auth = authentication(&mut voice, v.version);

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::super::names::Names;
 use super::super::super::table::{Args, Fault};
-use super::{named_octet, refuse};
+use super::super::route_words::named_octet;
+use super::refuse;
 use crate::model::route::{Encap, TunnelHeader};
 
 /// Highest MPLS label, 20 bits.
@@ -83,14 +84,13 @@ fn header<A>(
     }
 }
 
-fn endpoint<A>(
-    a: &mut Args<'_, '_>,
-    kind: &str,
-    of: fn(IpAddr) -> Option<A>,
-) -> Result<A, Fault> {
+fn endpoint<A>(a: &mut Args<'_, '_>, kind: &str, of: fn(IpAddr) -> Option<A>) -> Result<A, Fault> {
     let addr = a.addr()?;
     match of(addr) {
         Some(addr) => Ok(addr),
-        None => refuse(a, format!("address {addr} not valid for {kind} encapsulation")),
+        None => refuse(
+            a,
+            format!("address {addr} not valid for {kind} encapsulation"),
+        ),
     }
 }

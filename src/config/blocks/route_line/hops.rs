@@ -2,7 +2,8 @@
 
 use super::super::super::source::Code;
 use super::super::super::table::{Args, Fault};
-use super::{RouteLine, encap, interface, realms, same_family};
+use super::super::route_words::{interface, realms, same_family};
+use super::{RouteLine, encap};
 use crate::model::net::Family;
 use crate::model::route::NextHop;
 

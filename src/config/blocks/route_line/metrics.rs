@@ -2,7 +2,8 @@
 
 use super::super::super::source::Code;
 use super::super::super::table::{Args, Fault, Row, key};
-use super::{RouteLine, kernel_time, refuse};
+use super::super::super::value;
+use super::{RouteLine, refuse};
 use crate::model::route::{Locked, Metric};
 
 type Line = Row<RouteLine>;
@@ -27,21 +28,11 @@ fn lockable(v: &mut RouteLine, a: &mut Args<'_, '_>, metric: Metric) -> Result<(
     Ok(())
 }
 
-fn plain(
-    v: &mut RouteLine,
-    a: &mut Args<'_, '_>,
-    metric: Metric,
-    max: u32,
-) -> Result<(), Fault> {
+fn plain(v: &mut RouteLine, a: &mut Args<'_, '_>, metric: Metric, max: u32) -> Result<(), Fault> {
     a.strict(0..=max).map(|n| put(v, metric, n, false))
 }
 
-fn time(
-    v: &mut RouteLine,
-    a: &mut Args<'_, '_>,
-    metric: Metric,
-    scale: u32,
-) -> Result<(), Fault> {
+fn time(v: &mut RouteLine, a: &mut Args<'_, '_>, metric: Metric, scale: u32) -> Result<(), Fault> {
     let locked = lock(a);
     let value = kernel_time(a, scale)?;
     put(v, metric, value, locked);
@@ -80,9 +71,7 @@ pub(super) const FEATURES: Line = key("features", "ecn", |v, a| {
     }
     Ok(())
 });
-pub(super) const QUICKACK: Line = key("quickack", "0|1", |v, a| {
-    plain(v, a, Metric::QuickAck, 1)
-});
+pub(super) const QUICKACK: Line = key("quickack", "0|1", |v, a| plain(v, a, Metric::QuickAck, 1));
 pub(super) const FASTOPEN: Line = key("fastopen_no_cookie", "0|1", |v, a| {
     plain(v, a, Metric::FastOpenNoCookie, 1)
 });
@@ -97,3 +86,45 @@ pub(super) const CONGCTL: Line = key("congctl", "[lock] <NAME>", |v, a| {
     v.route.congctl = Some(Locked { value, locked });
     Ok(())
 });
+
+/// Digits with a unit behind.
+fn split_unit(word: &str) -> (&str, &str) {
+    let end = word
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(word.len());
+    word.split_at(end)
+}
+
+/// A number in the kernel's unit, of which a millisecond has `scale`: as it is, or in seconds or milliseconds.
+fn kernel_time(a: &mut Args<'_, '_>, scale: u32) -> Result<u32, Fault> {
+    let word = a.word()?;
+    let (number, unit) = split_unit(word);
+    let (places, per_unit) = match unit {
+        "" => (0, 1),
+        "ms" | "msec" | "msecs" => (0, u128::from(scale)),
+        "s" | "sec" | "secs" => (3, u128::from(scale)),
+        _ => return refuse(a, format!("Invalid {} {word} for route", a.keyword())),
+    };
+    let Some(found) = value::decimal(number, places) else {
+        return refuse(a, format!("Invalid {} {word} for route", a.keyword()));
+    };
+    if found.rounded {
+        a.warn(
+            Code::Rounded,
+            format!("number '{number}' has too many decimal places"),
+        );
+    }
+    let units = match places {
+        0 => u128::from(found.value.as_secs()) * per_unit,
+        _ => found.value.as_millis() * per_unit,
+    };
+    let (min, max) = (200 * u128::from(scale), 120_000 * u128::from(scale));
+    let used = units.clamp(min, max);
+    if used != units {
+        a.warn(
+            Code::OutOfRange,
+            format!("{word} is not in 200ms..=120s - using the nearest"),
+        );
+    }
+    Ok(u32::try_from(used).unwrap_or(u32::MAX))
+}
