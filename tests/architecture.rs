@@ -166,7 +166,16 @@ fn may_name(part: Part, path: &str) -> &'static [&'static str] {
             "reconcile",
             "sys",
         ],
-        Part::Notify => &["notify", "model", "time", "daemon::bus", "sys"],
+        // How commands are run, and for how long, is the same for all scripts.
+        Part::Notify => &[
+            "notify",
+            "model",
+            "time",
+            "daemon::bus",
+            "sys",
+            "track::command",
+            "track::run",
+        ],
         Part::Dump => &["dump", "model", "time", "daemon::bus", "vrrp"],
         Part::Daemon => &[""],
         Part::Sys => &["sys", "wire", "time"],

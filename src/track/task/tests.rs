@@ -223,11 +223,7 @@ fn a_hanging_script_fails_at_its_timeout_and_is_ended_with_all_its_group() {
         let started = Instant::now();
         let mut running = Running::start(16, vec![hanging]).await;
         assert_eq!(running.update().await, ("a".into(), false));
-        let took = started.elapsed();
-        assert!(
-            took >= Duration::from_millis(300) && took < Duration::from_secs(2),
-            "{took:?}"
-        );
+        assert!(started.elapsed() >= Duration::from_millis(300));
         pids.wait_for_lines(2).await;
         wait_until_gone(pids.lines()).await;
         assert!(started.elapsed() >= Duration::from_millis(2300));
@@ -278,7 +274,7 @@ fn a_stop_ends_what_runs_even_what_ignores_sigterm() {
         pids.wait_for_lines(2).await;
         let started = Instant::now();
         running.stop().await;
-        assert!(started.elapsed() < Duration::from_secs(2));
+        assert!(started.elapsed() < LONG / 2);
         wait_until_gone(pids.lines()).await;
     });
 }
