@@ -11,8 +11,10 @@ use crate::daemon::bus::VrrpState;
 use crate::model::Config;
 use crate::model::global::Global;
 use crate::model::net::{IfName, VirtualAddress};
-use crate::model::vrrp::{Instance, Version, Vrid};
+use crate::model::vrrp::{InitialState, Instance, Priority, Version, Vrid};
+use crate::sys::monitor::Monitor;
 use crate::sys::testnet::{in_namespace_async, ip, veth};
+use crate::sys::view::Change;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -148,5 +150,236 @@ fn a_router_alone_becomes_master_and_leaves_nothing_behind() {
         d.stop(Release::All).await;
         assert!(!shown("a").contains("10.0.0.10"));
         assert!(shown("a").contains("10.0.0.1/24"));
+    });
+}
+
+#[test]
+fn addresses_of_an_earlier_run_are_removed_and_those_of_others_stay() {
+    with_task(|mut d| async move {
+        for addr in ["10.0.0.100/24", "10.0.0.200/24", "fd00::100/64"] {
+            ip(&format!("addr add {addr} dev a"));
+        }
+        let mut slow = instance("VI", "a", 51, &["10.0.0.100", "10.0.0.101"]);
+        slow.advert_int = Duration::from_secs(10);
+        slow.excluded = vec![vip("fd00::100", &dev("a"))];
+        d.apply(vec![slow]).await;
+        d.enters("VI", VrrpState::Backup).await;
+        let now = shown("a");
+        assert!(!now.contains("10.0.0.100") && !now.contains("fd00::100"));
+        assert!(now.contains("10.0.0.200") && now.contains("10.0.0.1/24"));
+        d.stop(Release::All).await;
+        assert!(shown("a").contains("10.0.0.200"));
+    });
+}
+
+#[test]
+fn an_owner_takes_its_addresses_over_without_a_gap() {
+    with_task(|mut d| async move {
+        ip("addr add 10.0.0.100/24 dev a");
+        let mut watch = Monitor::open().expect("a monitor");
+        watch.drain();
+        let mut owner = instance("VI", "a", 51, &["10.0.0.100"]);
+        owner.priority = Priority::OWNER;
+        owner.initial_state = InitialState::Master;
+        d.apply(vec![owner]).await;
+        d.enters("VI", VrrpState::Master).await;
+        assert_eq!(watch.drain(), []);
+        d.stop(Release::All).await;
+        assert!(!shown("a").contains("10.0.0.100"));
+    });
+}
+
+#[test]
+fn with_nothing_to_release_everything_stays() {
+    with_task(|mut d| async move {
+        d.apply(vec![instance("VI", "a", 51, &["10.0.0.100"])])
+            .await;
+        d.enters("VI", VrrpState::Master).await;
+        eventually("the address is set", || shown("a").contains("10.0.0.100")).await;
+        d.stop(Release::Nothing).await;
+        assert!(shown("a").contains("10.0.0.100"));
+    });
+}
+
+#[test]
+fn an_address_deleted_by_somebody_else_makes_the_master_give_way_and_return() {
+    with_task(|mut d| async move {
+        d.apply(vec![instance("VI", "a", 51, &["10.0.0.100", "10.0.0.101"])])
+            .await;
+        d.enters("VI", VrrpState::Master).await;
+        eventually("the address is set", || shown("a").contains("10.0.0.100")).await;
+        ip("addr del 10.0.0.100/24 dev a");
+        d.enters("VI", VrrpState::Backup).await;
+        d.enters("VI", VrrpState::Master).await;
+        eventually("the address is set again", || {
+            shown("a").contains("10.0.0.100")
+        })
+        .await;
+        d.stop(Release::All).await;
+    });
+}
+
+#[test]
+fn an_address_that_our_own_deletion_takes_along_comes_back() {
+    with_task(|mut d| async move {
+        // Without promotion the first address of a subnet takes the others along.
+        let _ = std::fs::write("/proc/sys/net/ipv4/conf/a/promote_secondaries", "0");
+        let both = |vips: &[&str]| vec![instance("VI", "a", 51, vips)];
+        d.apply(both(&["10.1.0.100", "10.1.0.101"])).await;
+        d.enters("VI", VrrpState::Master).await;
+        eventually("the addresses are set", || {
+            shown("a").contains("10.1.0.101")
+        })
+        .await;
+        d.apply(both(&["10.1.0.101"])).await;
+        eventually("the other one is there", || {
+            let now = shown("a");
+            !now.contains("10.1.0.100") && now.contains("10.1.0.101")
+        })
+        .await;
+        // Nobody noticed: no transition.
+        assert!(d.notices.try_recv().is_err());
+        d.stop(Release::All).await;
+    });
+}
+
+#[test]
+fn a_reload_that_changes_a_label_replaces_that_address_only() {
+    with_task(|mut d| async move {
+        let labelled = |label: &str| {
+            let mut i = instance("VI", "a", 51, &["10.0.0.100", "10.0.0.101"]);
+            i.addresses[1].label = Some(label.into());
+            vec![i]
+        };
+        d.apply(labelled("a:1")).await;
+        d.enters("VI", VrrpState::Master).await;
+        eventually("the addresses are set", || shown("a").contains("a:1")).await;
+        let mut watch = Monitor::open().expect("a monitor");
+        watch.drain();
+        d.apply(labelled("a:2")).await;
+        eventually("the label is new", || shown("a").contains("a:2")).await;
+        let touched = watch.drain().into_iter().filter_map(|change| match change {
+            Change::AddressGone { key, .. } => Some(key.local.to_string()),
+            Change::Link(_) | Change::LinkGone(_) | Change::AddressNew(_) => None,
+        });
+        assert_eq!(touched.collect::<Vec<_>>(), ["10.0.0.101"]);
+        d.stop(Release::All).await;
+    });
+}
+
+#[test]
+fn an_interface_that_comes_back_under_another_index_serves_again() {
+    with_task(|mut d| async move {
+        d.apply(vec![instance("VI", "a", 51, &["10.0.0.100", "fd00::100"])])
+            .await;
+        d.enters("VI", VrrpState::Master).await;
+        ip("link del dev a");
+        d.enters("VI", VrrpState::Fault).await;
+        ip("link add name x type veth peer name y");
+        veth("a", "b");
+        ip("addr add 10.0.0.1/24 dev a");
+        d.enters("VI", VrrpState::Master).await;
+        eventually("the addresses are set", || {
+            let now = shown("a");
+            now.contains("10.0.0.100") && now.contains("fd00::100")
+        })
+        .await;
+        d.stop(Release::All).await;
+        let now = shown("a");
+        assert!(!now.contains("10.0.0.100") && !now.contains("fd00::100"));
+    });
+}
+
+#[test]
+fn an_address_on_an_interface_that_comes_later_is_set_when_it_comes() {
+    with_task(|mut d| async move {
+        let mut i = instance("VI", "a", 51, &["10.0.0.100"]);
+        i.excluded = vec![vip("10.9.0.1", &dev("late"))];
+        d.apply(vec![i]).await;
+        d.enters("VI", VrrpState::Master).await;
+        eventually("the first address is set", || {
+            shown("a").contains("10.0.0.100")
+        })
+        .await;
+        veth("late", "late2");
+        eventually("the other one follows", || {
+            shown("late").contains("10.9.0.1")
+        })
+        .await;
+        d.stop(Release::All).await;
+        assert!(!shown("late").contains("10.9.0.1"));
+    });
+}
+
+#[test]
+fn two_thousand_addresses_come_and_go_with_their_master() {
+    with_task(|mut d| async move {
+        let many: Vec<_> = (0..2000)
+            .map(|n| format!("10.{}.{}.1", 1 + n / 250, n % 250))
+            .collect();
+        let mut heavy = instance("HEAVY", "a", 52, &[]);
+        heavy.addresses = vec![vip("10.0.0.100", &dev("a"))];
+        heavy.excluded = many.iter().map(|addr| vip(addr, &dev("a"))).collect();
+        heavy.garp.master_repeat = 1;
+        d.apply(vec![instance("VI", "a", 51, &["10.0.0.99"])]).await;
+        d.enters("VI", VrrpState::Master).await;
+        d.apply(vec![instance("VI", "a", 51, &["10.0.0.99"]), heavy])
+            .await;
+        d.enters("HEAVY", VrrpState::Master).await;
+        eventually("the last address is set", || {
+            shown("a").contains(many[1999].as_str())
+        })
+        .await;
+        d.stop(Release::All).await;
+        assert!(!shown("a").contains("10.0.0.100"));
+        assert_eq!(ip("-4 -o addr show dev a").lines().count(), 1);
+    });
+}
+
+#[test]
+fn a_task_that_is_dropped_resigns_and_takes_its_addresses_along() {
+    with_task(|mut d| async move {
+        d.apply(vec![instance("VI", "a", 51, &["10.0.0.100"])])
+            .await;
+        d.enters("VI", VrrpState::Master).await;
+        eventually("the address is set", || shown("a").contains("10.0.0.100")).await;
+        d.task.abort();
+        assert!(d.task.await.is_err());
+        assert!(!shown("a").contains("10.0.0.100"));
+    });
+}
+
+#[test]
+fn trackers_and_updates_for_others_pass_through() {
+    with_task(|mut d| async move {
+        d.apply(vec![instance("VI", "a", 51, &["10.0.0.100"])])
+            .await;
+        d.trackers
+            .send(TrackerUpdate::Script {
+                name: "unknown".into(),
+                good: true,
+            })
+            .await
+            .expect("the task runs");
+        d.enters("VI", VrrpState::Master).await;
+        let own: IpAddr = "10.0.0.1".parse().expect("an address");
+        let wait = async {
+            let (mut address, mut state) = (false, false);
+            while !(address && state) {
+                match d.updates.recv().await.expect("the task runs") {
+                    VrrpUpdate::Address { addr, up } => address |= addr == own && up,
+                    VrrpUpdate::Instance { state: s, .. } => state |= s == VrrpState::Master,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("both");
+        let (reply, answer) = oneshot::channel();
+        d.commands
+            .send(VrrpCommand::Snapshot(reply))
+            .await
+            .expect("the task runs");
+        let snapshot = answer.await.expect("a snapshot");
+        assert_eq!(snapshot[0].state, VrrpState::Master);
+        d.stop(Release::All).await;
     });
 }
