@@ -150,10 +150,11 @@ impl Task {
 
     fn wake(&mut self) {
         self.step(Event::Wake);
+        // A new master announces its addresses right after its first advertisement.
+        self.go_on();
         // Whoever is late has to listen all the same, or he would not hear that somebody else is master.
         if self.router.deadline() <= clock::now() {
             self.listen();
-            self.go_on();
         }
     }
 
@@ -161,6 +162,7 @@ impl Task {
     fn go_on(&mut self) {
         match self.events.pop_front() {
             Some(event) => self.step(event),
+            None if !self.kernel.busy() => {}
             None => {
                 self.kernel
                     .work(&self.router, &mut self.events, &mut self.updates);

@@ -25,8 +25,8 @@ use crate::sys::view::{Change, View};
 use crate::vrrp::router::Router;
 use crate::vrrp::{Event, IfIndex, InstanceId, InterfaceFacts};
 
-/// Frames per turn: some 0.2 ms.
-const FRAMES: usize = 64;
+/// Requests and frames per turn: well below a millisecond.
+const PORTION: usize = BATCH;
 
 /// One thing to do.
 #[derive(Debug)]
@@ -73,6 +73,10 @@ pub(super) struct Kernel {
     /// What the core was told last.
     told: HashMap<IfIndex, Arc<InterfaceFacts>>,
     reached: Vec<Milestone>,
+    /// Who has what the core asked for; not told yet.
+    converged: Vec<InstanceId>,
+    /// The kernel has something to say about our last work.
+    unread: bool,
 }
 
 impl Kernel {
@@ -92,6 +96,8 @@ impl Kernel {
             unmet: BTreeSet::new(),
             told: HashMap::new(),
             reached: Vec::new(),
+            converged: Vec::new(),
+            unread: false,
         })
     }
 
@@ -200,65 +206,92 @@ impl Kernel {
         self.line.push_back(Work::Sweep);
     }
 
-    /// Does a bounded part of the work.
+    /// Does a bounded part of the work. What the kernel says about it is read afterwards, so that the frames that
+    /// announce an address follow it at once, and before the core is told that it is done.
     pub(super) fn work(
         &mut self,
         router: &Router,
         events: &mut VecDeque<Event>,
         updates: &mut Outbox<VrrpUpdate>,
     ) {
-        let mut frames = 0;
-        while let Some(work) = self.line.pop_front() {
-            match work {
-                Work::Frame { interface, octets } => {
-                    if self.emit(interface, &octets) {
-                        frames += 1;
-                    } else {
-                        self.stuck = true;
-                        self.line.push_front(Work::Frame { interface, octets });
-                    }
-                    if self.stuck || frames == FRAMES {
-                        return;
-                    }
+        let mut room = PORTION;
+        while room > 0
+            && !self.stuck
+            && let Some(work) = self.line.pop_front()
+        {
+            room = room.saturating_sub(self.portion(work, room, router, events, updates));
+        }
+        self.conclude(events, updates);
+    }
+
+    /// Does one thing, or as much of it as there is room for. Returns how much that was.
+    fn portion(
+        &mut self,
+        work: Work,
+        room: usize,
+        router: &Router,
+        events: &mut VecDeque<Event>,
+        updates: &mut Outbox<VrrpUpdate>,
+    ) -> usize {
+        match work {
+            Work::Frame { interface, octets } => {
+                if !self.emit(interface, &octets) {
+                    self.stuck = true;
+                    self.line.push_front(Work::Frame { interface, octets });
                 }
-                Work::Converge { instance, answer } => {
-                    let ops = self.operations(router, instance);
+                1
+            }
+            Work::Converge { instance, answer } => {
+                // What earlier work brought about must be known before it is built upon.
+                self.conclude(events, updates);
+                let ops = self.operations(router, instance);
+                self.line.push_front(Work::Apply {
+                    instance,
+                    ops,
+                    answer,
+                });
+                0
+            }
+            Work::Apply {
+                instance,
+                mut ops,
+                answer,
+            } => {
+                let batch: Vec<_> = ops.drain(..ops.len().min(room)).collect();
+                let done = batch.len();
+                self.carry_out(instance, batch);
+                self.unread = true;
+                if !ops.is_empty() {
                     self.line.push_front(Work::Apply {
                         instance,
                         ops,
                         answer,
                     });
+                } else if answer {
+                    self.converged.push(instance);
                 }
-                Work::Apply {
-                    instance,
-                    mut ops,
-                    answer,
-                } => {
-                    let batch: Vec<_> = ops.drain(..ops.len().min(BATCH)).collect();
-                    self.carry_out(instance, batch);
-                    self.take_all_news(events, updates);
-                    if !ops.is_empty() {
-                        self.line.push_front(Work::Apply {
-                            instance,
-                            ops,
-                            answer,
-                        });
-                    } else if answer {
-                        events.push_back(Event::Converged(instance));
-                    }
-                    return;
-                }
-                Work::Sweep => {
-                    let keys: Vec<_> = std::mem::take(&mut self.leftovers).into_iter().collect();
-                    self.remove(&keys);
-                    return;
-                }
-                Work::Reached(milestone) => {
-                    self.reached.push(milestone);
-                    return;
-                }
+                done
+            }
+            Work::Sweep => {
+                self.conclude(events, updates);
+                let keys: Vec<_> = std::mem::take(&mut self.leftovers).into_iter().collect();
+                self.remove(&keys);
+                self.unread = true;
+                keys.len()
+            }
+            Work::Reached(milestone) => {
+                self.reached.push(milestone);
+                0
             }
         }
+    }
+
+    /// Reads what the kernel says about our work, then tells the core of what is done.
+    fn conclude(&mut self, events: &mut VecDeque<Event>, updates: &mut Outbox<VrrpUpdate>) {
+        if std::mem::take(&mut self.unread) {
+            self.take_all_news(events, updates);
+        }
+        events.extend(self.converged.drain(..).map(Event::Converged));
     }
 
     /// False: there is no room now.
