@@ -75,6 +75,8 @@ impl Alarm {
             // An expiry of an earlier setting is swallowed here; the loop looks at the clock, not at the timer.
             if self.fd.read(expirations).is_ok() {
                 self.armed = None;
+                // One shot: there is no second expiry to look for.
+                self.fd.exhausted();
             }
         }
     }

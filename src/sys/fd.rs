@@ -106,10 +106,20 @@ impl WatchedFd {
         if let Err(e) = &result
             && e.kind() == io::ErrorKind::WouldBlock
         {
-            let nothing = |_: &Owned| Err::<(), _>(io::ErrorKind::WouldBlock.into());
-            let _ = self.0.try_io(interest, nothing);
+            self.clear(interest);
         }
         result
+    }
+
+    /// There is nothing more to read: [`WatchedFd::readable`] waits for the next arrival.
+    pub(crate) fn exhausted(&self) {
+        self.clear(Interest::READABLE);
+    }
+
+    fn clear(&self, interest: Interest) {
+        let nothing = |_: &Owned| Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        // Always an error: that is what clears it.
+        let _ = self.0.try_io(interest, nothing);
     }
 }
 

@@ -124,8 +124,8 @@ impl Monitor {
                     self.resync();
                 }
                 Err(_) => {
-                    // Nothing waits. Tells the reactor so, if it thinks otherwise.
-                    let _ = self.fd.read(|_| Err::<(), _>(Errno::EAGAIN.into()));
+                    // Nothing waits.
+                    self.fd.exhausted();
                     break;
                 }
             }

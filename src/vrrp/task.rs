@@ -30,6 +30,9 @@ use crate::sys::clock::{self, Alarm};
 /// something to do would otherwise not hear of new things.
 const TURNS: u32 = 32;
 
+/// Steps in a row that follow an expired deadline: set the addresses, tell the core, announce them.
+const STEPS: u32 = 4;
+
 /// The ends of the channels that belong to this task.
 #[derive(Debug)]
 pub(crate) struct Inbox {
@@ -79,9 +82,12 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
             () = task.kernel.news() => task.kernel.take_news(&mut task.events, &mut task.updates),
             () = task.wires.readable() => task.listen(),
             () = task.kernel.room(), if stuck => task.kernel.go_on(),
-            () = task.notices.progress(), if !task.notices.is_empty() => {}
-            () = task.updates.progress(), if !task.updates.is_empty() => {}
+            () = task.notices.progress(), if task.notices.is_full() => {}
+            () = task.updates.progress(), if task.updates.is_full() => {}
         }
+        task.kernel.next_turn();
+        task.notices.flush();
+        task.updates.flush();
     }
     Ok(())
 }
@@ -150,8 +156,12 @@ impl Task {
 
     fn wake(&mut self) {
         self.step(Event::Wake);
-        // A new master announces its addresses right after its first advertisement.
-        self.go_on();
+        // A new master sets and announces its addresses right after its first advertisement.
+        for _ in 0..STEPS {
+            if self.busy() && clock::now() < self.router.deadline() {
+                self.go_on();
+            }
+        }
         // Whoever is late has to listen all the same, or he would not hear that somebody else is master.
         if self.router.deadline() <= clock::now() {
             self.listen();
@@ -225,12 +235,12 @@ impl Task {
             instance, state, ..
         } = &notice
         {
-            self.updates.send(VrrpUpdate::Instance {
+            self.updates.put(VrrpUpdate::Instance {
                 name: instance.name.clone(),
                 state: *state,
             });
         }
-        self.notices.send(notice);
+        self.notices.put(notice);
     }
 
     fn command(&mut self, command: VrrpCommand) {

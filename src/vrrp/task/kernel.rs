@@ -77,6 +77,8 @@ pub(super) struct Kernel {
     converged: Vec<InstanceId>,
     /// The kernel has something to say about our last work.
     unread: bool,
+    /// Frames sent in this turn without standing in line.
+    at_once: usize,
 }
 
 impl Kernel {
@@ -98,6 +100,7 @@ impl Kernel {
             reached: Vec::new(),
             converged: Vec::new(),
             unread: false,
+            at_once: 0,
         })
     }
 
@@ -112,8 +115,13 @@ impl Kernel {
         });
     }
 
+    /// Sends a frame after all work asked for before: now, if there is none.
     pub(super) fn frame(&mut self, interface: IfIndex, octets: Vec<u8>) {
-        self.line.push_back(Work::Frame { interface, octets });
+        if self.line.is_empty() && self.at_once < PORTION && self.emit(interface, &octets) {
+            self.at_once += 1;
+        } else {
+            self.line.push_back(Work::Frame { interface, octets });
+        }
     }
 
     /// [`Kernel::reached`] will say when all that was asked for before is done.
@@ -145,6 +153,11 @@ impl Kernel {
     /// There is room again.
     pub(super) fn go_on(&mut self) {
         self.stuck = false;
+    }
+
+    /// A new turn: a portion of frames may leave at once again.
+    pub(super) fn next_turn(&mut self) {
+        self.at_once = 0;
     }
 
     /// Waits until the kernel has something to tell. Cancel safe.
@@ -430,13 +443,13 @@ impl Kernel {
                         events.push_back(Event::InterfaceGone(index));
                     }
                 }
-                Change::AddressNew(key) => updates.send(VrrpUpdate::Address {
+                Change::AddressNew(key) => updates.put(VrrpUpdate::Address {
                     addr: key.local,
                     up: true,
                 }),
                 Change::AddressGone { key, by } => {
                     let view = self.monitor.view();
-                    updates.send(VrrpUpdate::Address {
+                    updates.put(VrrpUpdate::Address {
                         addr: key.local,
                         up: view.has(key.local),
                     });

@@ -13,8 +13,9 @@ use crate::daemon::bus::{Notice, VrrpUpdate};
 #[derive(Debug)]
 pub(super) struct Outbox<T> {
     to: Sender<T>,
-    /// Did not fit. Bounded by the number of objects.
-    kept: VecDeque<T>,
+    waiting: VecDeque<T>,
+    /// The channel was full: what waits now may wait long. Bounded by the number of objects from here on.
+    full: bool,
 }
 
 /// Knows whether a later message makes an earlier one needless.
@@ -26,40 +27,49 @@ impl<T: Supersedes> Outbox<T> {
     pub(super) fn new(to: Sender<T>) -> Self {
         Self {
             to,
-            kept: VecDeque::new(),
+            waiting: VecDeque::new(),
+            full: false,
         }
     }
 
-    pub(super) fn send(&mut self, message: T) {
-        if !self.kept.is_empty() {
-            self.kept.retain(|earlier| !message.supersedes(earlier));
-            self.kept.push_back(message);
-            return;
+    /// Puts a message behind the others; it leaves with the next [`Outbox::flush`]. Waking up another thread costs
+    /// more than a frame, so that is done after the frames.
+    pub(super) fn put(&mut self, message: T) {
+        if self.full {
+            self.waiting.retain(|earlier| !message.supersedes(earlier));
         }
-        if let Err(TrySendError::Full(message)) = self.to.try_send(message) {
-            self.kept.push_back(message);
-        }
+        self.waiting.push_back(message);
     }
 
-    /// Nothing is kept.
-    pub(super) fn is_empty(&self) -> bool {
-        self.kept.is_empty()
-    }
-
-    /// Waits until one of the kept messages is gone; at once where there is none. Cancel safe.
-    pub(super) async fn progress(&mut self) {
-        if self.kept.is_empty() {
-            return;
-        }
-        match self.to.reserve().await {
-            Ok(slot) => {
-                if let Some(message) = self.kept.pop_front() {
-                    slot.send(message);
+    /// Sends as much as fits.
+    pub(super) fn flush(&mut self) {
+        while !self.full
+            && let Some(message) = self.waiting.pop_front()
+        {
+            match self.to.try_send(message) {
+                Ok(()) => {}
+                Err(TrySendError::Full(message)) => {
+                    self.waiting.push_front(message);
+                    self.full = true;
                 }
+                // Nobody listens any more.
+                Err(TrySendError::Closed(_)) => self.waiting.clear(),
             }
-            // Nobody listens any more.
-            Err(_) => self.kept.clear(),
         }
+    }
+
+    /// Messages wait for room in the channel.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Waits until there is room, and fills it. Cancel safe.
+    pub(super) async fn progress(&mut self) {
+        if let (Ok(slot), Some(message)) = (self.to.reserve().await, self.waiting.pop_front()) {
+            slot.send(message);
+        }
+        self.full = false;
+        self.flush();
     }
 }
 
@@ -101,37 +111,38 @@ mod tests {
     fn what_does_not_fit_is_kept_latest_word_last_and_sent_when_there_is_room() {
         let (to, mut from) = tokio::sync::mpsc::channel(1);
         let mut outbox = Outbox::new(to);
-        outbox.send(instance("a", Master));
-        for state in [Backup, Master, Fault] {
-            outbox.send(instance("a", state));
-            outbox.send(instance("b", state));
+        for name in ["a", "b"] {
+            outbox.put(instance(name, Master));
         }
-        outbox.send(instance("a", Backup));
+        outbox.flush();
+        assert!(outbox.is_full());
+        for state in [Backup, Master, Fault] {
+            outbox.put(instance("a", state));
+            outbox.put(instance("b", state));
+        }
+        outbox.put(instance("a", Backup));
+        outbox.flush();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .expect("a runtime");
-        runtime.block_on(async {
+        let got = runtime.block_on(async {
             let mut got = Vec::new();
-            loop {
+            while outbox.is_full() {
                 tokio::select! {
                     biased;
                     message = from.recv() => got.push(message.expect("a message")),
-                    () = outbox.progress(), if !outbox.is_empty() => {}
-                    else => break,
-                }
-                if outbox.is_empty() && from.is_empty() {
-                    break;
+                    () = outbox.progress() => {}
                 }
             }
-            assert_eq!(
-                got,
-                [
-                    instance("a", Master),
-                    instance("b", Fault),
-                    instance("a", Backup)
-                ]
-            );
+            got.push(from.recv().await.expect("the last message"));
+            got
         });
+        let left = [
+            instance("a", Master),
+            instance("b", Fault),
+            instance("a", Backup),
+        ];
+        assert_eq!(got, left);
     }
 
     #[test]
@@ -139,7 +150,8 @@ mod tests {
         let (to, from) = tokio::sync::mpsc::channel(1);
         drop(from);
         let mut outbox = Outbox::new(to);
-        outbox.send(instance("a", Master));
-        assert!(outbox.is_empty());
+        outbox.put(instance("a", Master));
+        outbox.flush();
+        assert!(outbox.waiting.is_empty() && !outbox.is_full());
     }
 }
