@@ -255,17 +255,19 @@ fn address_oddity(model: &Instance, header: &Header, pdu: &[u8]) -> Option<Packe
         });
     }
     let body = pdu.get(wire::HEADER..).unwrap_or_default();
-    let listed = |addr: IpAddr| match addr {
-        IpAddr::V4(addr) => wire::v4(body).take(ours.into()).any(|a| a == addr),
-        IpAddr::V6(addr) => wire::v6(body).take(ours.into()).any(|a| a == addr),
+    let missing = |at: usize, addr: IpAddr| match addr {
+        IpAddr::V4(addr) => !lists(wire::v4(body).take(ours.into()), at, addr),
+        IpAddr::V6(addr) => !lists(wire::v6(body).take(ours.into()), at, addr),
     };
-    model
-        .addresses
-        .iter()
-        .take(ours.into())
-        .map(|a| a.addr)
-        .find(|addr| !listed(*addr))
-        .map(PacketFault::AddressMissing)
+    let mut addrs = model.addresses.iter().map(|a| a.addr).enumerate();
+    addrs
+        .find(|(at, addr)| *at < ours.into() && missing(*at, *addr))
+        .map(|(_, addr)| PacketFault::AddressMissing(addr))
+}
+
+/// `addr` is most likely where it is in our own list.
+fn lists<A: PartialEq>(mut listed: impl Iterator<Item = A> + Clone, at: usize, addr: A) -> bool {
+    listed.clone().nth(at).is_some_and(|a| a == addr) || listed.any(|a| a == addr)
 }
 
 fn count(fault: PacketFault, counters: &mut Counters) {
@@ -288,3 +290,6 @@ fn count(fault: PacketFault, counters: &mut Counters) {
     };
     *counter += 1;
 }
+
+#[cfg(test)]
+mod tests;

@@ -231,12 +231,12 @@ impl Advert {
 }
 
 /// The octets after the header as IPv4 addresses; authentication data are not told apart.
-pub(crate) fn v4(body: &[u8]) -> impl Iterator<Item = Ipv4Addr> {
+pub(crate) fn v4(body: &[u8]) -> impl Iterator<Item = Ipv4Addr> + Clone {
     body.as_chunks::<4>().0.iter().map(|&c| c.into())
 }
 
 /// The octets after the header as IPv6 addresses.
-pub(crate) fn v6(body: &[u8]) -> impl Iterator<Item = Ipv6Addr> {
+pub(crate) fn v6(body: &[u8]) -> impl Iterator<Item = Ipv6Addr> + Clone {
     body.as_chunks::<16>().0.iter().map(|&c| c.into())
 }
 
