@@ -5,6 +5,7 @@
 //! server; its failure is read when the child has ended.
 //! Sources: fork(2), pidfd_open(2), waitid(2), kill(2).
 
+mod book;
 mod children;
 mod plan;
 
@@ -14,11 +15,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::Once;
 
 use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, SigmaskHow};
 
+use self::book::book;
+pub(crate) use self::book::collect_left;
 pub(crate) use self::children::{Children, End};
 use self::plan::{Plan, SHELL};
 pub(crate) use self::plan::{Step, keep_original_limits};
@@ -161,6 +164,8 @@ impl Program {
                 call: "sigmask",
                 source: e.into(),
             })?;
+        // Held until the child is in the book: it could end at once, and nobody may take it for a stranger.
+        let mut book = book();
         // SAFETY: the child calls only what is safe after fork in a process with threads (see `Plan::run`) and leaves
         // through `execve` or `_exit`.
         let pid = unsafe { libc::fork() };
@@ -183,6 +188,7 @@ impl Program {
         // Cannot fail: the same call succeeded above.
         let _ = nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
         let pid = forked?;
+        book.hold(pid);
         drop(report_end);
         // Both sides do this, so that the group exists for whoever comes first. Fails once the child is its program,
         // which then did it itself.
@@ -195,6 +201,7 @@ impl Program {
                 pidfd: Some(pidfd),
             })
             .inspect_err(|_| {
+                book.forget(pid);
                 // Nothing can watch it, so it must not run. It was forked just now: this wait is short.
                 // SAFETY: `pid` is an unreaped child of ours; no status is asked for.
                 unsafe {
@@ -347,28 +354,17 @@ impl Drop for Child {
         let Some(pidfd) = self.pidfd.take() else {
             return;
         };
-        if !matches!(status_of(pidfd.as_fd(), Take::Take), Ok(None)) {
+        let mut book = book();
+        if book.take(self.pid, pidfd.as_fd()) {
             return;
         }
         let _ = self.signal(Signal::Kill); // Nobody is left who could be told.
-        if let Ok(None) = status_of(pidfd.as_fd(), Take::Take)
+        if !book.take(self.pid, pidfd.as_fd())
             && let Ok(fd) = pidfd.as_fd().try_clone_to_owned()
         {
-            left().push(fd);
+            book.leave(self.pid, fd);
         }
     }
-}
-
-/// Killed children whose status is still to be taken, so that no zombie stays.
-static LEFT: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
-
-fn left() -> MutexGuard<'static, Vec<OwnedFd>> {
-    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Takes the status of those that have ended since they were dropped. Done at every start of a process, too.
-pub(crate) fn collect_left() {
-    left().retain(|fd| matches!(status_of(fd.as_fd(), Take::Take), Ok(None)));
 }
 
 /// Whether looking at a status takes it, and with it the process number.

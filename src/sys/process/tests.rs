@@ -296,3 +296,100 @@ fn a_user_that_may_not_be_assumed_is_reported() {
         "{ended:?}"
     );
 }
+
+/// Runs a test again in a process of its own, where it is the only one. True: this is that process.
+fn alone(test: &str) -> bool {
+    const MARK: &str = "KEEPALIVED_RS_TEST_ALONE";
+    if std::env::var_os(MARK).is_some() {
+        return true;
+    }
+    let name = format!("sys::process::tests::{test}");
+    let exe = std::env::current_exe().expect("a path");
+    let output = std::process::Command::new(exe)
+        .args(["--exact", &name, "--test-threads=1"])
+        .env(MARK, "1")
+        .output()
+        .expect("a process");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}"
+    );
+    false
+}
+
+fn descriptors() -> usize {
+    let list = std::fs::read_dir("/proc/self/fd").expect("a list");
+    list.count()
+}
+
+/// Children of this process, zombies too.
+fn children() -> String {
+    let mut all = String::new();
+    for task in std::fs::read_dir("/proc/self/task").expect("a list") {
+        let path = task.expect("an entry").path().join("children");
+        all += &std::fs::read_to_string(path).unwrap_or_default();
+    }
+    all
+}
+
+#[test]
+fn nothing_stays_behind_neither_descriptor_nor_zombie() {
+    if !alone("nothing_stays_behind_neither_descriptor_nor_zombie") {
+        return;
+    }
+    block_on(async {
+        end_of(&start(&shell("exit 0"))).await;
+        let before = descriptors();
+        let programs = [
+            shell("exit 1"),
+            shell("kill -9 $$"),
+            shell("sleep 1000"),
+            shell("trap '' TERM; sleep 1000; sleep 1000"),
+            shell("yes"),
+            program("/nonexistent", &["x"]),
+            program("/tmp", &["tmp"]),
+        ];
+        let mut set = Children::default();
+        for key in 0..140_u32 {
+            set.insert(key, programs[key as usize % programs.len()].start());
+        }
+        // Four of seven kinds end by themselves; the rest is dropped.
+        for _ in 0..80 {
+            let (key, _) = tokio::time::timeout(LONG, set.next())
+                .await
+                .expect("an end");
+            if key % 2 == 0 {
+                set.release(key);
+            }
+        }
+        drop(set);
+        wait_until("no child", || {
+            collect_left();
+            children().is_empty()
+        });
+        assert_eq!(descriptors(), before);
+        assert!(book().is_empty());
+    });
+}
+
+#[test]
+fn the_first_process_of_a_container_collects_strangers_and_leaves_ours_alone() {
+    if !alone("the_first_process_of_a_container_collects_strangers_and_leaves_ours_alone") {
+        return;
+    }
+    nix::sys::prctl::set_child_subreaper(true).expect("a subreaper");
+    block_on(async {
+        let ours = start(&shell("exit 3"));
+        // Each leaves an orphan that ends later.
+        for _ in 0..5 {
+            end_of(&start(&shell("sleep 0.05 & exit 0"))).await;
+        }
+        assert!(matches!(end_of(&ours).await, Ended::Status(3)));
+        drop(ours);
+        wait_until("no child", || {
+            collect_left();
+            children().is_empty()
+        });
+    });
+}
