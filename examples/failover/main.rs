@@ -26,7 +26,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{getegid, geteuid};
@@ -292,13 +292,7 @@ impl Show<'_> {
                 .find(|s| s.node == node && s.at >= since && s.priority() == Some(priority))
         });
         found.ok_or_else(|| {
-            let log = self
-                .lan
-                .node(node)
-                .logs()
-                .pop()
-                .and_then(|l| fs::read_to_string(l).ok())
-                .unwrap_or_default();
+            let log = self.lan.node(node).last_log();
             format!(
                 "{} never advertised priority {priority}; its log:\n{log}",
                 ROUTERS[node]
@@ -349,14 +343,11 @@ impl Show<'_> {
     }
 
     fn poll<T>(&self, mut check: impl FnMut() -> Option<T>) -> Option<T> {
-        let end = Instant::now() + Duration::from_secs(15);
-        while Instant::now() < end && !self.interrupted.load(Ordering::Relaxed) {
-            if let Some(found) = check() {
-                return Some(found);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        None
+        let stopped = || self.interrupted.load(Ordering::Relaxed).then_some(None);
+        lab::poll(Duration::from_secs(15), || {
+            check().map(Some).or_else(stopped)
+        })
+        .flatten()
     }
 }
 

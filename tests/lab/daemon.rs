@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::ns::Namespace;
-use super::until;
+use super::{poll, until};
 
 /// Ends, with everything it started, when dropped.
 pub(crate) struct Daemon {
@@ -72,16 +72,11 @@ impl Daemon {
     }
 
     pub(crate) fn wait_log_times(&self, text: &str, times: usize) {
-        let limit = Duration::from_secs(20);
-        let end = std::time::Instant::now() + limit;
-        while self.log().matches(text).count() < times {
-            assert!(
-                std::time::Instant::now() < end,
-                "not {times} times within {limit:?} in the log: {text}\n{}",
-                self.log()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(
+            || format!("{times} times in the log: {text}\n{}", self.log()),
+            Duration::from_secs(20),
+            || (self.log().matches(text).count() >= times).then_some(()),
+        );
     }
 
     pub(crate) fn running(&mut self) -> bool {
@@ -100,15 +95,10 @@ impl Daemon {
     }
 
     pub(crate) fn wait_exit(&mut self) -> ExitStatus {
-        let log = self.log.clone();
-        until(
-            &format!(
-                "the daemon exits: {}",
-                fs::read_to_string(log).unwrap_or_default()
-            ),
-            Duration::from_secs(12),
-            || self.child.try_wait().ok().flatten(),
-        )
+        let exited = poll(Duration::from_secs(12), || {
+            self.child.try_wait().ok().flatten()
+        });
+        exited.unwrap_or_else(|| panic!("the daemon does not end\n{}", self.log()))
     }
 
     /// SIGTERM, and wait for the end.

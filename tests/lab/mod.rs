@@ -41,19 +41,28 @@ pub(crate) fn root() -> bool {
     root
 }
 
-/// Polls `check` until it answers, for as long as a condition has no event to wait for.
-///
-/// # Panics
-/// When `limit` has passed: names `what`.
-pub(crate) fn until<T>(what: &str, limit: Duration, mut check: impl FnMut() -> Option<T>) -> T {
+/// Polls `check` until it answers, for as long as a condition has no event to wait for; nothing when `limit` has passed.
+pub(crate) fn poll<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;
     loop {
-        if let Some(found) = check() {
+        let found = check();
+        if found.is_some() || Instant::now() >= end {
             return found;
         }
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// As [`poll`].
+///
+/// # Panics
+/// When `limit` has passed: says `what`.
+pub(crate) fn until<T>(
+    what: impl FnOnce() -> String,
+    limit: Duration,
+    check: impl FnMut() -> Option<T>,
+) -> T {
+    poll(limit, check).unwrap_or_else(|| panic!("not within {limit:?}: {}", what()))
 }
 
 /// A directory below the system's temporary one that goes away with its owner.
@@ -298,16 +307,26 @@ impl Node {
 
     /// Waits until the interface carries the address, or does not.
     pub(crate) fn wait_has(&self, addr: &str, wanted: bool) {
+        let verb = if wanted { "has" } else { "lacks" };
         until(
-            &format!(
-                "node {} {} {addr}: {:?}",
-                self.index,
-                if wanted { "has" } else { "lacks" },
-                self.ip("-br addr")
-            ),
+            || {
+                format!(
+                    "node {} {verb} {addr}; its log:\n{}",
+                    self.index,
+                    self.last_log()
+                )
+            },
             Duration::from_secs(10),
             || (self.has(addr) == wanted).then_some(()),
         );
+    }
+
+    /// What the daemon that was started last has logged.
+    pub(crate) fn last_log(&self) -> String {
+        self.logs()
+            .pop()
+            .and_then(|log| fs::read_to_string(log).ok())
+            .unwrap_or_default()
     }
 
     /// `ip addr show` of the interface, without what differs from lab to lab (interface numbers) and from version to

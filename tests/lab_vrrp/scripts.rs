@@ -155,11 +155,15 @@ fn calls(which: Which) -> Vec<Vec<String>> {
     let mut steps: Vec<Vec<String>> = Vec::new();
     let mut read = 0;
     let mut step = |what: &str, lines: usize| {
-        let fresh = until(what, Duration::from_secs(15), || {
-            let text = fs::read_to_string(&journal).unwrap_or_default();
-            let fresh: Vec<String> = text.lines().skip(read).map(str::to_owned).collect();
-            (fresh.len() >= lines).then_some(fresh)
-        });
+        let fresh = until(
+            || format!("{what}\n{}", lan.story()),
+            Duration::from_secs(15),
+            || {
+                let text = fs::read_to_string(&journal).unwrap_or_default();
+                let fresh: Vec<String> = text.lines().skip(read).map(str::to_owned).collect();
+                (fresh.len() >= lines).then_some(fresh)
+            },
+        );
         read += fresh.len();
         steps.push(fresh);
     };

@@ -209,15 +209,6 @@ fn a_longer_interval() {
 }
 
 #[test]
-fn unicast_to_one_peer() {
-    same_octets(
-        "virtual_router_id 66\n priority 150\n unicast_src_ip 10.66.0.1\n unicast_peer {\n 10.66.0.2\n }
- virtual_ipaddress {\n 10.66.0.100/24\n }",
-        1,
-    );
-}
-
-#[test]
 fn version_3_over_ipv4() {
     same_octets(
         "version 3\n virtual_router_id 66\n priority 150\n advert_int 0.25\n virtual_ipaddress {\n 10.66.0.100/24\n }",
