@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::ns::Namespace;
-use super::{poll, until};
+use super::{poll, until_or};
 
 /// Ends, with everything it started, when dropped.
 pub(crate) struct Daemon {
@@ -72,7 +72,7 @@ impl Daemon {
     }
 
     pub(crate) fn wait_log_times(&self, text: &str, times: usize) {
-        until(
+        until_or(
             || format!("{times} times in the log: {text}\n{}", self.log()),
             Duration::from_secs(20),
             || (self.log().matches(text).count() >= times).then_some(()),

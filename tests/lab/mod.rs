@@ -56,13 +56,18 @@ pub(crate) fn poll<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> 
 /// As [`poll`].
 ///
 /// # Panics
-/// When `limit` has passed: says `what`.
-pub(crate) fn until<T>(
-    what: impl FnOnce() -> String,
+/// When `limit` has passed: names `what`.
+pub(crate) fn until<T>(what: &str, limit: Duration, check: impl FnMut() -> Option<T>) -> T {
+    until_or(|| what.to_owned(), limit, check)
+}
+
+/// As [`until`]; `story` is told at the end, when it is known what there was instead.
+pub(crate) fn until_or<T>(
+    story: impl FnOnce() -> String,
     limit: Duration,
     check: impl FnMut() -> Option<T>,
 ) -> T {
-    poll(limit, check).unwrap_or_else(|| panic!("not within {limit:?}: {}", what()))
+    poll(limit, check).unwrap_or_else(|| panic!("not within {limit:?}: {}", story()))
 }
 
 /// A directory below the system's temporary one that goes away with its owner.
@@ -308,7 +313,7 @@ impl Node {
     /// Waits until the interface carries the address, or does not.
     pub(crate) fn wait_has(&self, addr: &str, wanted: bool) {
         let verb = if wanted { "has" } else { "lacks" };
-        until(
+        until_or(
             || {
                 format!(
                     "node {} {verb} {addr}; its log:\n{}",

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use crate::lab::{Lan, millis, root, until};
+use crate::lab::{Lan, millis, root, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::routers::{conf, lan};
 
@@ -155,7 +155,7 @@ fn calls(which: Which) -> Vec<Vec<String>> {
     let mut steps: Vec<Vec<String>> = Vec::new();
     let mut read = 0;
     let mut step = |what: &str, lines: usize| {
-        let fresh = until(
+        let fresh = until_or(
             || format!("{what}\n{}", lan.story()),
             Duration::from_secs(15),
             || {
