@@ -21,6 +21,8 @@ use super::source::{Code, Diag, Diags, Files, Span};
 /// Lines that sequences, definitions and repeated includes may add to what the files hold. A sequence that makes 200,000
 /// real servers of eight lines fits.
 const MAX_LINES: usize = 2_000_000;
+/// Lines that grow beyond the limit by their definitions: only definitions that never end make many.
+const MAX_ENDLESS: usize = 100;
 /// Files within files, sequences within sequences.
 const MAX_DEPTH: usize = 256;
 
@@ -59,7 +61,10 @@ pub(crate) struct Expander<'h> {
     /// Files being read, to find loops.
     reading: HashSet<PathBuf>,
     lines_left: usize,
+    endless_left: usize,
     bytes_left: u64,
+    /// A limit was reached: nothing is read any more.
+    stopped: bool,
 }
 
 impl<'h> Expander<'h> {
@@ -77,7 +82,9 @@ impl<'h> Expander<'h> {
             cwd: host.cwd(),
             reading: HashSet::new(),
             lines_left: MAX_LINES,
+            endless_left: MAX_ENDLESS,
             bytes_left: super::host::MAX_FILE,
+            stopped: false,
         }
     }
 
@@ -126,8 +133,8 @@ impl<'h> Expander<'h> {
     /// The innermost source that still has a line.
     fn next_raw(&mut self, diags: &mut Diags) -> Option<Raw> {
         loop {
-            if diags.flooded() {
-                self.feeds.clear();
+            if self.stopped || diags.flooded() {
+                return None;
             }
             let generates = match self.feeds.last()? {
                 Feed::File(_) | Feed::Rest(_) => false,
@@ -142,7 +149,7 @@ impl<'h> Expander<'h> {
                             "sequences and definitions make more than {MAX_LINES} lines - reading ends"
                         );
                         diags.push(Diag::at(span, Code::TooLarge, text));
-                        self.feeds.clear();
+                        self.stopped = true;
                         return None;
                     }
                 }
@@ -186,7 +193,19 @@ impl<'h> Expander<'h> {
                 "more than {MAX_DEPTH} files or sequences within each other - reading ends"
             );
             diags.push(Diag::at(feed.span(), Code::TooLarge, text));
-            self.feeds.clear();
+            self.stopped = true;
+        }
+    }
+
+    /// Notes a line that its definitions made too long; the last straw ends reading.
+    fn endless(&mut self, span: Span, diags: &mut Diags) {
+        let text = "expanded line is too long - the rest is not expanded";
+        diags.push(Diag::at(span, Code::ExpansionTooLong, text));
+        self.endless_left = self.endless_left.saturating_sub(1);
+        if self.endless_left == 0 {
+            let text = "definitions that never end - reading ends";
+            diags.push(Diag::at(span, Code::TooLarge, text));
+            self.stopped = true;
         }
     }
 

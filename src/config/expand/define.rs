@@ -98,11 +98,7 @@ impl Expander<'_> {
             };
             let first = value.first().map_or("", String::as_str);
             if line.len() - len + first.len() > MAX_LINE || replaced == MAX_REPLACEMENTS {
-                diags.push(Diag::at(
-                    span,
-                    Code::ExpansionTooLong,
-                    "expanded line is too long - the rest is not expanded",
-                ));
+                self.endless(span, diags);
                 break;
             }
             line.replace_range(at..at + len, first);
