@@ -21,6 +21,34 @@ pub(crate) struct Block<T: 'static> {
     /// The keyword that opens it; empty at the top level.
     pub(crate) name: &'static str,
     pub(crate) rows: &'static [Row<T>],
+    /// Further rows, in groups that several blocks share or that stand in files of their own.
+    pub(crate) more: &'static [&'static [Row<T>]],
+}
+
+impl<T: 'static> Block<T> {
+    fn all(&self) -> impl Iterator<Item = &'static Row<T>> {
+        self.rows.iter().chain(self.more.iter().copied().flatten())
+    }
+
+    fn row(&self, number: u16) -> Option<&'static Row<T>> {
+        let mut at = usize::from(number);
+        if let Some(row) = self.rows.get(at) {
+            return Some(row);
+        }
+        at -= self.rows.len();
+        for group in self.more {
+            match group.get(at) {
+                Some(row) => return Some(row),
+                None => at -= group.len(),
+            }
+        }
+        None
+    }
+
+    /// The row of that name.
+    fn named(&self, keyword: &str) -> Option<&'static Row<T>> {
+        self.all().find(|r| r.keyword == keyword)
+    }
 }
 
 /// What a row does with the arguments of its keyword.
@@ -158,10 +186,9 @@ pub(crate) const fn includes<T>(row: Row<T>) -> Row<T> {
 
 impl<T: 'static> Shape for Block<T> {
     fn find(&self, keyword: &str) -> Option<(u16, Opens)> {
-        let at = self.rows.iter().position(|r| r.keyword == keyword)?;
-        let mut row = &self.rows[at];
+        let (at, mut row) = self.all().enumerate().find(|(_, r)| r.keyword == keyword)?;
         match row.run {
-            Run::Renamed(to) => row = self.rows.iter().find(|r| r.keyword == to)?,
+            Run::Renamed(to) => row = self.named(to)?,
             Run::Gone(_) => return None,
             Run::Set(_) | Run::Lines(_) | Run::Words(_) => {}
         }
@@ -169,7 +196,7 @@ impl<T: 'static> Shape for Block<T> {
     }
 
     fn keywords(&self) -> Vec<&'static str> {
-        self.rows.iter().map(|r| r.keyword).collect()
+        self.all().map(|r| r.keyword).collect()
     }
 }
 
@@ -214,13 +241,8 @@ impl<'a> Reader<'a> {
 
     /// Reads the statements of a block into `v`.
     pub(crate) fn read<T>(&mut self, block: &Block<T>, body: &Body, pass: Pass, v: &mut T) {
-        let inert = self
-            .inert
-            .iter()
-            .find(|(name, _)| *name == block.name)
-            .map_or(&[][..], |(_, words)| words);
         for statement in self.tree.statements(body) {
-            let Some(row) = block.rows.get(usize::from(statement.row)) else {
+            let Some(row) = block.row(statement.row) else {
                 continue;
             };
             if match pass {
@@ -231,11 +253,18 @@ impl<'a> Reader<'a> {
                 continue;
             }
             self.statement(block, row, &statement, v);
-            if inert.contains(&row.keyword) && self.noted.insert((block.name, row.keyword)) {
-                let text = format!("{} is understood but has no effect yet", row.keyword);
-                self.diags
-                    .push(Diag::at(statement.span, Code::NoEffectYet, text));
-            }
+            self.note_inert(block.name, row.keyword, statement.span);
+        }
+    }
+
+    /// Says once that a keyword has no effect, if so.
+    fn note_inert(&mut self, block: &'static str, keyword: &'static str, span: Span) {
+        let listed = self.inert.iter().find(|(name, _)| *name == block);
+        if listed.is_some_and(|(_, words)| words.contains(&keyword))
+            && self.noted.insert((block, keyword))
+        {
+            let text = format!("{keyword} is understood but has no effect yet");
+            self.diags.push(Diag::at(span, Code::NoEffectYet, text));
         }
     }
 
@@ -252,7 +281,7 @@ impl<'a> Reader<'a> {
             let text = format!("{named} is deprecated - please use '{to}'");
             self.diags
                 .push(Diag::at(statement.span, Code::Deprecated, text));
-            match block.rows.iter().find(|r| r.keyword == to) {
+            match block.named(to) {
                 Some(new) => row = new,
                 None => return,
             }
@@ -473,6 +502,17 @@ impl<'r, 'a> Args<'r, 'a> {
         self.reader.diags.push(diag);
     }
 
+    /// A complaint of the fatal class, which does not keep the daemon from running.
+    pub(crate) fn fatal(&mut self, code: Code, text: impl Into<String>) {
+        let diag = Diag::at(self.here(), code, text).weighing(Weight::Fatal);
+        self.reader.diags.push(diag);
+    }
+
+    /// Puts the word that was read last back.
+    pub(crate) fn back(&mut self) {
+        self.next = self.next.saturating_sub(1);
+    }
+
     /// A whole number in a range. Junk behind it is complained about, and the digits are used.
     pub(crate) fn int<N>(&mut self, range: RangeInclusive<N>) -> Result<N, Fault>
     where
@@ -558,6 +598,16 @@ impl<'r, 'a> Args<'r, 'a> {
             Some(word) => value::boolean(word).ok_or_else(|| {
                 self.fault(Code::InvalidBoolean, format!("invalid boolean '{word}'"))
             }),
+        }
+    }
+
+    /// Complains unless exactly one word follows, and takes it.
+    pub(crate) fn only(&mut self) -> Result<&'a str, Fault> {
+        match self.words.get(self.next..) {
+            Some([_]) => self.word(),
+            Some(_) | None => {
+                Err(self.fault(Code::NoValue, "exactly one value is needed - ignored"))
+            }
         }
     }
 

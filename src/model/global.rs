@@ -44,6 +44,12 @@ pub(crate) struct Global {
     pub(crate) script_security: bool,
     /// `script_user`: who runs the scripts that name nobody.
     pub(crate) script_user: Option<Credentials>,
+    /// `use_symlink_paths`: scripts are run by their path as written, not by what links lead to.
+    pub(crate) symlink_paths: bool,
+    /// `reload_check_config`: a configuration with any complaint is refused.
+    pub(crate) reload_check_config: bool,
+    /// `checker_log_all_failures`.
+    pub(crate) log_all_failures: bool,
     pub(crate) mail: Mail,
 }
 
@@ -114,6 +120,9 @@ impl Default for Global {
             dynamic_interfaces: false,
             script_security: false,
             script_user: None,
+            symlink_paths: false,
+            reload_check_config: false,
+            log_all_failures: false,
             mail: Mail::default(),
         }
     }

@@ -91,6 +91,8 @@ pub(crate) struct VirtualAddress {
     pub(crate) autojoin: bool,
     /// A deletion by someone else makes the instance give up MASTER. True unless `no_track` was given.
     pub(crate) track: bool,
+    /// `use_vmac`: on a VMAC of `dev`.
+    pub(crate) use_vmac: bool,
 }
 
 impl VirtualAddress {
@@ -116,6 +118,7 @@ impl VirtualAddress {
             noprefixroute: false,
             autojoin: false,
             track: true,
+            use_vmac: false,
         }
     }
 }

@@ -8,7 +8,9 @@ use super::super::host::Host;
 use super::super::source::Code;
 use super::super::table::{Args, Block, Fault, filled, gone, key, words};
 use super::super::value;
-use super::command;
+use super::command::{self, CommandDraft};
+use super::global_net::NET_ROWS;
+use super::global_process::PROCESS_ROWS;
 use crate::model::global::{Global, MailServer};
 use crate::model::vrrp::Version;
 
@@ -21,6 +23,23 @@ pub(crate) struct GlobalDraft {
     /// `vrrp_garp_lower_prio_*` given: they no longer follow `vrrp_garp_master_*`.
     lower_prio_delay: Option<Duration>,
     lower_prio_repeat: Option<u32>,
+    pub(super) startup: Option<CommandDraft>,
+    pub(super) shutdown: Option<CommandDraft>,
+    pub(super) fifo_script: Option<CommandDraft>,
+    pub(super) vrrp_fifo_script: Option<CommandDraft>,
+    pub(super) lvs_fifo_script: Option<CommandDraft>,
+    // Statements of which the first counts, and whether there was one.
+    pub(super) fifo: bool,
+    pub(super) vrrp_fifo: bool,
+    pub(super) lvs_fifo: bool,
+    pub(super) snmp_socket: bool,
+    pub(super) tmp_directory: bool,
+    pub(super) vmac_prefix: bool,
+    pub(super) vmac_addr_prefix: bool,
+    pub(super) sync_daemon: bool,
+    pub(super) iptables: bool,
+    pub(super) nftables: bool,
+    pub(super) nftables_ipvs: bool,
 }
 
 impl GlobalDraft {
@@ -285,4 +304,5 @@ pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
         gone("lvs_id", "router_id"),
         gone("plugin_dir", ""),
     ],
+    more: &[PROCESS_ROWS, NET_ROWS],
 };

@@ -27,6 +27,7 @@ pub(crate) struct AddressDraft {
     noprefixroute: bool,
     autojoin: bool,
     track: bool,
+    use_vmac: bool,
 }
 
 /// `brd`.
@@ -56,6 +57,7 @@ impl AddressDraft {
             noprefixroute: self.noprefixroute,
             autojoin: self.autojoin,
             track: self.track,
+            use_vmac: self.use_vmac,
             ..plain
         }
     }
@@ -111,6 +113,7 @@ pub(crate) fn read_static(
     dynamic: bool,
 ) -> Result<(AddressDraft, Option<Arc<str>>), Fault> {
     let mut v = Line::begin(a, dynamic)?;
+    v.is_static = true;
     a.inline(&ADDRESS_LINE, &mut v, |v, a| match a.last() {
         "track_group" => {
             let name = value_of(a, "track_group")?;
@@ -136,6 +139,8 @@ pub(crate) struct Line {
     /// The address as it is written.
     word: String,
     group: Option<Arc<str>>,
+    /// A line of `static_ipaddress`.
+    is_static: bool,
     dynamic: bool,
 }
 
@@ -163,9 +168,11 @@ impl Line {
                 noprefixroute: false,
                 autojoin: false,
                 track: true,
+                use_vmac: false,
             },
             word: word.to_owned(),
             group: None,
+            is_static: false,
             dynamic,
         })
     }
@@ -233,7 +240,14 @@ pub(crate) static ADDRESS_LINE: Block<Line> = Block {
         key("no_track", "flag", |v, a| {
             a.flag().map(|on| v.draft.track = !on)
         }),
+        key("use_vmac", "flag, of an instance only", |v, a| {
+            match v.is_static {
+                true => unknown(v, a),
+                false => a.flag().map(|on| v.draft.use_vmac = on),
+            }
+        }),
     ],
+    more: &[],
 };
 
 fn scope(v: &mut Line, a: &mut Args<'_, '_>) -> Result<(), Fault> {

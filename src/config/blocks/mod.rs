@@ -1,9 +1,15 @@
 //! The tables: every keyword, block by block, and what is collected before [`super::link`] makes the model of it.
 
+pub(crate) mod checkers;
+pub(crate) mod checks;
 pub(crate) mod command;
 pub(crate) mod global;
+mod global_net;
+mod global_process;
 pub(crate) mod inert;
+mod instance_more;
 pub(crate) mod ip_line;
+pub(crate) mod other;
 pub(crate) mod root;
 pub(crate) mod route_line;
 pub(crate) mod route_words;

@@ -323,6 +323,7 @@ pub(crate) static ROUTE_LINE: Block<RouteLine> = Block {
         }),
         key("vrf", "<IFNAME>", vrf),
     ],
+    more: &[],
 };
 
 type Put = fn(&mut RouteLine, &mut Args<'_, '_>) -> Result<(), Fault>;

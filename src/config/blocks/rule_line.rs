@@ -309,6 +309,7 @@ pub(crate) static RULE_LINE: Block<RuleLine> = Block {
             Ok(())
         }),
     ],
+    more: &[],
 };
 
 /// Reads a line. `dynamic`: its interfaces need not exist.

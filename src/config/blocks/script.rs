@@ -160,4 +160,5 @@ pub(crate) static VRRP_SCRIPT: Block<ScriptDraft> = Block {
             a.flag().map(|on| v.init_fail = on)
         }),
     ],
+    more: &[],
 };

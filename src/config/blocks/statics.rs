@@ -115,6 +115,7 @@ static GROUP: Block<TrackGroupDraft> = Block {
         });
         Ok(())
     })],
+    more: &[],
 };
 
 pub(super) const TRACK_GROUP: Row<Draft> = sub("track_group", &GROUP, |v, a| {

@@ -1,11 +1,14 @@
 //! `vrrp_sync_group`.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::super::source::Span;
-use super::super::table::{Block, filled, key, lines, raw, words};
+use super::super::table::{Block, filled, key, lines, raw, renamed, words};
+use super::checks::boolean;
 use super::command;
-use super::tracking::{self, TrackDraft};
+use super::root::Trackers;
+use super::tracking::{self, TrackDraft, other as other_tracker};
 use super::vrrp_instance::NotifyDraft;
 use crate::model::track::InterfaceTrack;
 
@@ -23,14 +26,18 @@ pub(crate) struct GroupDraft {
     pub(crate) tracking_weight: bool,
     pub(crate) smtp_alert: Option<bool>,
     pub(crate) notify: NotifyDraft,
+    track_files: Vec<TrackDraft>,
+    track_processes: Vec<TrackDraft>,
+    track_bfds: Vec<TrackDraft>,
+    known: Rc<Trackers>,
 }
 
 impl GroupDraft {
-    pub(crate) fn new(name: &str, span: Span, scripts_before: usize, dynamic: bool) -> Self {
+    pub(crate) fn new(name: &str, span: Span, known: Rc<Trackers>, dynamic: bool) -> Self {
         Self {
             name: name.into(),
             span,
-            scripts_before,
+            scripts_before: known.scripts,
             dynamic,
             members: Vec::new(),
             track_interfaces: Vec::new(),
@@ -38,6 +45,10 @@ impl GroupDraft {
             tracking_weight: false,
             smtp_alert: None,
             notify: NotifyDraft::default(),
+            track_files: Vec::new(),
+            track_processes: Vec::new(),
+            track_bfds: Vec::new(),
+            known,
         }
     }
 }
@@ -84,8 +95,34 @@ pub(crate) static VRRP_SYNC_GROUP: Block<GroupDraft> = Block {
         key("smtp_alert", "[<bool>]", |v, a| {
             a.bool().map(|on| v.smtp_alert = Some(on))
         }),
+        key("notify_priority_changes", "[<bool>]", boolean),
+        lines(
+            "track_file",
+            "{ <NAME> [weight <int> [reverse|noreverse]] ... }",
+            |v, a| other_tracker(a, &v.name, &v.known.files, "file", &mut v.track_files),
+        ),
+        lines(
+            "track_process",
+            "{ <NAME> [weight <int> [reverse|noreverse]] ... }",
+            |v, a| {
+                other_tracker(
+                    a,
+                    &v.name,
+                    &v.known.processes,
+                    "process",
+                    &mut v.track_processes,
+                )
+            },
+        ),
+        lines(
+            "track_bfd",
+            "{ <NAME> [weight <int> [reverse|noreverse]] ... }",
+            |v, a| other_tracker(a, &v.name, &v.known.bfds, "bfd", &mut v.track_bfds),
+        ),
+        renamed("global_tracking", "sync_group_tracking_weight"),
         key("sync_group_tracking_weight", "flag", |v, a| {
             a.flag().map(|on| v.tracking_weight = on)
         }),
     ],
+    more: &[],
 };

@@ -1,5 +1,6 @@
 //! The lines of `track_interface` and `track_script`: a name, `weight N`, `reverse`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::source::{Code, Span};
@@ -125,4 +126,20 @@ pub(crate) fn interface(
         reverse: reverse.unwrap_or(false),
     });
     Ok(())
+}
+
+/// A tracker of a kind that is not built yet: the name must be known.
+pub(crate) fn other(
+    a: &mut Args<'_, '_>,
+    owner: &str,
+    known: &HashSet<String>,
+    what: &str,
+    list: &mut Vec<TrackDraft>,
+) -> Result<(), Fault> {
+    let name = a.peek().unwrap_or_default();
+    if !known.contains(name) {
+        let text = format!("({owner}) track {what} {name} not found, ignoring...");
+        return Err(a.whole_fault(Code::NotFound, text));
+    }
+    tracked(a, owner, list)
 }

@@ -1,14 +1,19 @@
 //! `virtual_server`, `real_server` and their checkers.
 
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::source::{Code, Span};
-use super::super::table::{Args, Block, Fault, gone, key, raw, sub};
+use super::super::table::{Args, Block, Fault, Row, gone, key, raw, sub};
 use super::super::value;
+use super::checkers;
+use super::checks::{boolean, flag, only_word, some_text};
 use super::command::{self, CommandDraft};
+use super::root::Trackers;
 use crate::model::lvs::{Method, Scheduler, Transport};
 use crate::model::net::IfName;
+use crate::model::track::Credentials;
 
 /// Timing and verdict settings that a checker, a real server and a virtual server may each have.
 #[derive(Clone, Debug, Default)]
@@ -21,13 +26,23 @@ pub(crate) struct TimingDraft {
     pub(crate) alpha: Option<bool>,
 }
 
+/// What a virtual server is known by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Port 0: none.
+    Address(SocketAddr),
+    Fwmark(u32),
+    Group(String),
+}
+
 /// A `virtual_server` block.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerDraft {
     pub(crate) span: Span,
-    pub(crate) addr: IpAddr,
-    /// 0: none.
-    pub(crate) port: u16,
+    pub(crate) target: Target,
+    pub(crate) known: Rc<Trackers>,
+    /// `script_user` or `user` is needed for scripts without one and there is none.
+    pub(crate) no_script_user: bool,
     pub(crate) transport: Option<Transport>,
     pub(crate) scheduler: Option<Scheduler>,
     pub(crate) method: Option<Method>,
@@ -38,6 +53,7 @@ pub(crate) struct ServerDraft {
     pub(crate) quorum: u32,
     pub(crate) hysteresis: u32,
     pub(crate) omega: bool,
+    pub(crate) ops: bool,
     pub(crate) quorum_up: Option<CommandDraft>,
     pub(crate) quorum_down: Option<CommandDraft>,
     pub(crate) sorry: Option<SorryDraft>,
@@ -58,6 +74,8 @@ pub(crate) struct SorryDraft {
 pub(crate) struct RealDraft {
     pub(crate) span: Span,
     pub(crate) addr: SocketAddr,
+    pub(crate) known: Rc<Trackers>,
+    pub(crate) no_script_user: bool,
     pub(crate) method: Option<Method>,
     pub(crate) weight: Option<u32>,
     pub(crate) inhibit_on_failure: Option<bool>,
@@ -69,17 +87,45 @@ pub(crate) struct RealDraft {
     pub(crate) checkers: Vec<CheckerDraft>,
 }
 
+/// The kinds of checker blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CheckerKind {
+    Tcp,
+    /// `HTTP_GET` and `SSL_GET`.
+    Http,
+    Smtp,
+    Dns,
+    Udp,
+    Ping,
+    Misc,
+    File,
+    Bfd,
+}
+
 /// A checker block.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct CheckerDraft {
+    pub(crate) kind: CheckerKind,
+    pub(crate) span: Span,
     pub(crate) timing: TimingDraft,
     pub(crate) connect: ConnectDraft,
-    pub(crate) log_all_failures: bool,
+    pub(crate) log_all_failures: Option<bool>,
+    /// What the kind cannot do without is there.
+    pub(crate) complete: bool,
+    /// A name that may stand only once was given.
+    pub(crate) named: bool,
+    /// `misc_path`, and who runs it.
+    pub(crate) script: Option<CommandDraft>,
+    pub(crate) user: Option<Credentials>,
+    pub(crate) bad_user: bool,
+    pub(crate) known: Rc<Trackers>,
 }
 
 /// Where a checker connects to, and from where.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConnectDraft {
+    /// The real server's address.
+    pub(crate) real: Option<IpAddr>,
     pub(crate) ip: Option<IpAddr>,
     pub(crate) port: Option<u16>,
     pub(crate) bind_ip: Option<IpAddr>,
@@ -115,12 +161,28 @@ fn endpoint(a: &mut Args<'_, '_>, what: &str) -> Result<SocketAddr, Fault> {
 
 impl ServerDraft {
     /// Reads the words behind `virtual_server`.
-    pub(crate) fn header(a: &mut Args<'_, '_>) -> Result<Self, Fault> {
-        let at = endpoint(a, "virtual server")?;
+    pub(crate) fn header(
+        a: &mut Args<'_, '_>,
+        known: Rc<Trackers>,
+        no_script_user: bool,
+    ) -> Result<Self, Fault> {
+        let target = match a.peek() {
+            Some("fwmark") => {
+                a.opt();
+                Target::Fwmark(a.strict(0..=u32::MAX)?)
+            }
+            Some("group") => {
+                a.opt();
+                a.present()?;
+                Target::Group(a.word()?.to_owned())
+            }
+            Some(_) | None => Target::Address(endpoint(a, "virtual server")?),
+        };
         Ok(Self {
             span: a.span(),
-            addr: at.ip(),
-            port: at.port(),
+            target,
+            known,
+            no_script_user,
             transport: None,
             scheduler: None,
             method: None,
@@ -131,6 +193,7 @@ impl ServerDraft {
             quorum: 1,
             hysteresis: 0,
             omega: false,
+            ops: false,
             quorum_up: None,
             quorum_down: None,
             sorry: None,
@@ -172,12 +235,101 @@ fn method(a: &mut Args<'_, '_>) -> Result<Method, Fault> {
     Ok(match word {
         "NAT" => Method::Nat,
         "DR" => Method::Dr,
-        "TUN" => Method::Tun,
+        "TUN" => {
+            tunnel(a)?;
+            Method::Tun
+        }
         _ => {
             let text = format!("PARSER : unknown [{word}] routing method for virtual server.");
             return Err(a.whole_fault(Code::BadValue, text));
         }
     })
+}
+
+/// The words behind a method: `[type {ipip|gue port N|gre} [nocsum|csum|remcsum]]`.
+fn tunnel(a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    let (mut kind, mut port, mut sum) = ("ipip", false, "");
+    while let Some(word) = a.opt() {
+        match word {
+            "type" => kind = a.word()?,
+            "port" => port = a.int(1..=u16::MAX).map(|_| true)?,
+            "nocsum" | "csum" | "remcsum" => sum = word,
+            _ => {
+                return Err(a.fault(
+                    Code::UnknownWord,
+                    format!("unknown option '{word}' - ignored"),
+                ));
+            }
+        }
+    }
+    let fits = match kind {
+        "ipip" => !port && matches!(sum, "" | "nocsum"),
+        "gue" => port,
+        "gre" => !port && sum != "remcsum",
+        _ => false,
+    };
+    match fits {
+        true => Ok(()),
+        false => Err(a.fault(
+            Code::Conflict,
+            format!("tunnel options that do not fit type {kind} - ignored"),
+        )),
+    }
+}
+
+/// A flag of a scheduler that must have been named before it.
+fn scheduler_flag(v: &ServerDraft, a: &mut Args<'_, '_>, needed: Scheduler) -> Result<(), Fault> {
+    match v.scheduler {
+        Some(Scheduler::Sh | Scheduler::Mh) => Ok(()),
+        Some(_) | None => Err(a.fault(
+            Code::Useless,
+            format!("only after lvs_sched {needed:?} - ignored").to_lowercase(),
+        )),
+    }
+}
+
+/// Reads a checker block and keeps it if it can be used.
+fn checker(
+    v: &mut RealDraft,
+    a: &mut Args<'_, '_>,
+    kind: CheckerKind,
+    block: &Block<CheckerDraft>,
+) -> Result<(), Fault> {
+    a.no_more();
+    let mut draft = CheckerDraft {
+        kind,
+        span: a.span(),
+        timing: TimingDraft::default(),
+        connect: ConnectDraft {
+            real: Some(v.addr.ip()),
+            ..ConnectDraft::default()
+        },
+        log_all_failures: None,
+        complete: false,
+        named: false,
+        script: None,
+        user: None,
+        bad_user: false,
+        known: Rc::clone(&v.known),
+    };
+    a.block(block, &mut draft);
+    checkers::finish(&draft, a)?;
+    if draft.bad_user {
+        return Ok(());
+    }
+    if let Some(script) = draft.script.as_mut() {
+        script.user = draft.user.clone();
+        if script.user.is_none() && v.no_script_user {
+            let shown: Vec<String> = script.argv.iter().map(|w| format!("'{w}'")).collect();
+            let text = format!(
+                "Unable to set default user for misc script {} - removing",
+                shown.join(" ")
+            );
+            return Err(a.whole_fault(Code::Script, text).complaint());
+        }
+    }
+    v.checkers.push(draft);
+    Ok(())
 }
 
 /// `protocol`.
@@ -192,7 +344,7 @@ fn transport(a: &mut Args<'_, '_>) -> Result<Transport, Fault> {
 }
 
 /// What several blocks have in common.
-trait Timed {
+pub(super) trait Timed {
     fn timing(&mut self) -> &mut TimingDraft;
 }
 
@@ -214,21 +366,21 @@ impl Timed for CheckerDraft {
     }
 }
 
-fn delay_loop<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+pub(super) fn delay_loop<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.secs(MICRO..=MAX).map(|d| v.timing().delay_loop = Some(d))
 }
 
-fn connect_timeout<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+pub(super) fn connect_timeout<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.secs(MICRO..=MAX)
         .map(|d| v.timing().connect_timeout = Some(d))
 }
 
-fn delay_before_retry<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+pub(super) fn delay_before_retry<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.secs(Duration::ZERO..=MAX)
         .map(|d| v.timing().delay_before_retry = Some(d))
 }
 
-fn warmup<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+pub(super) fn warmup<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.secs(Duration::ZERO..=MAX)
         .map(|d| v.timing().warmup = Some(d))
 }
@@ -347,6 +499,8 @@ pub(crate) static VIRTUAL_SERVER: Block<ServerDraft> = Block {
             let mut real = RealDraft {
                 span: a.span(),
                 addr,
+                known: Rc::clone(&v.known),
+                no_script_user: v.no_script_user,
                 method: v.method,
                 weight: None,
                 inhibit_on_failure: None,
@@ -363,6 +517,7 @@ pub(crate) static VIRTUAL_SERVER: Block<ServerDraft> = Block {
         }),
         gone("nat_mask", ""),
     ],
+    more: &[MORE_ROWS],
 };
 
 pub(crate) static REAL_SERVER: Block<RealDraft> = Block {
@@ -399,62 +554,191 @@ pub(crate) static REAL_SERVER: Block<RealDraft> = Block {
         raw(key("notify_down", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
             command::script(a, &mut v.notify_down)
         })),
-        sub("TCP_CHECK", &TCP_CHECK, |v, a| {
-            a.no_more();
-            let mut checker = CheckerDraft::default();
-            a.block(&TCP_CHECK, &mut checker);
-            v.checkers.push(checker);
-            Ok(())
+        key("smtp_alert", "[<bool>]", boolean),
+        key("virtualhost", "<STRING>", some_text),
+        key("snmp_name", "<STRING>", only_word),
+        sub("TCP_CHECK", &checkers::TCP_CHECK, |v, a| {
+            checker(v, a, CheckerKind::Tcp, &checkers::TCP_CHECK)
+        }),
+        sub("UDP_CHECK", &checkers::UDP_CHECK, |v, a| {
+            checker(v, a, CheckerKind::Udp, &checkers::UDP_CHECK)
+        }),
+        sub("HTTP_GET", &checkers::HTTP_GET, |v, a| {
+            checker(v, a, CheckerKind::Http, &checkers::HTTP_GET)
+        }),
+        sub("SSL_GET", &checkers::SSL_GET, |v, a| {
+            checker(v, a, CheckerKind::Http, &checkers::SSL_GET)
+        }),
+        sub("SMTP_CHECK", &checkers::SMTP_CHECK, |v, a| {
+            checker(v, a, CheckerKind::Smtp, &checkers::SMTP_CHECK)
+        }),
+        sub("DNS_CHECK", &checkers::DNS_CHECK, |v, a| {
+            checker(v, a, CheckerKind::Dns, &checkers::DNS_CHECK)
+        }),
+        sub("PING_CHECK", &checkers::PING_CHECK, |v, a| {
+            checker(v, a, CheckerKind::Ping, &checkers::PING_CHECK)
+        }),
+        sub("MISC_CHECK", &checkers::MISC_CHECK, |v, a| {
+            checker(v, a, CheckerKind::Misc, &checkers::MISC_CHECK)
+        }),
+        sub("FILE_CHECK", &checkers::FILE_CHECK, |v, a| {
+            checker(v, a, CheckerKind::File, &checkers::FILE_CHECK)
+        }),
+        sub("BFD_CHECK", &checkers::BFD_CHECK, |v, a| {
+            checker(v, a, CheckerKind::Bfd, &checkers::BFD_CHECK)
         }),
     ],
+    more: &[],
 };
 
-pub(crate) static TCP_CHECK: Block<CheckerDraft> = Block {
-    name: "virtual_server/real_server/TCP_CHECK",
-    rows: &[
-        key(
-            "connect_ip",
-            "<IP>, default that of the real server",
-            |v, a| a.addr().map(|addr| v.connect.ip = Some(addr)),
-        ),
-        key(
-            "connect_port",
-            "1..=65535, default that of the real server",
-            |v, a| a.strict(1..=u16::MAX).map(|n| v.connect.port = Some(n)),
-        ),
-        key("bindto", "<IP>", |v, a| {
-            a.addr().map(|addr| v.connect.bind_ip = Some(addr))
-        }),
-        key("bind_if", "<IFNAME>", |v, a| {
-            let name = a.word()?;
-            v.connect.bind_if = IfName::new(name);
-            match v.connect.bind_if {
-                Some(_) => Ok(()),
-                None => Err(a.fault(
-                    Code::TooLong,
-                    format!("'{name}' cannot be the name of an interface"),
-                )),
+/// Rows of `virtual_server` without effect so far.
+const MORE_ROWS: &[Row<ServerDraft>] = &[
+    key("ip_family", "inet|inet6", |v, a| {
+        let v4 = match a.word()? {
+            "inet" => true,
+            "inet6" => false,
+            word => {
+                return Err(a.fault(Code::BadValue, format!("unknown family '{word}' - ignored")));
             }
-        }),
-        key("bind_port", "1..=65535", |v, a| {
-            a.strict(1..=u16::MAX).map(|n| v.connect.bind_port = n)
-        }),
-        key("connect_timeout", "seconds, > 0", connect_timeout),
-        key("fwmark", "mark of the connection", |v, a| {
-            a.strict(0..=u32::MAX).map(|n| v.connect.fwmark = n)
-        }),
-        key("alpha", "[<bool>]", |v, a| {
-            a.bool().map(|on| v.timing.alpha = Some(on))
-        }),
-        key("retry", "0..", |v, a| {
-            a.strict(0..=u32::MAX).map(|n| v.timing.retry = Some(n))
-        }),
-        gone("nb_get_retry", "retry"),
-        key("delay_before_retry", "seconds", delay_before_retry),
-        key("warmup", "seconds", warmup),
-        key("delay_loop", "seconds, > 0", delay_loop),
-        key("log_all_failures", "[<bool>]", |v, a| {
-            a.bool().map(|on| v.log_all_failures = on)
-        }),
-    ],
-};
+        };
+        match &v.target {
+            Target::Address(addr) if addr.is_ipv4() != v4 => {
+                Err(a.fault(Code::WrongFamily, "is not that of the address - ignored"))
+            }
+            Target::Address(_) | Target::Fwmark(_) | Target::Group(_) => Ok(()),
+        }
+    }),
+    key("hashed", "flag", |v, a| scheduler_flag(v, a, Scheduler::Sh)),
+    key("ops", "flag", |v, a| a.flag().map(|on| v.ops = on)),
+    key("flag-1", "flag", flag),
+    key("flag-2", "flag", flag),
+    key("flag-3", "flag", flag),
+    key("sh-port", "flag, after lvs_sched sh", |v, a| {
+        scheduler_flag(v, a, Scheduler::Sh)
+    }),
+    key("sh-fallback", "flag, after lvs_sched sh", |v, a| {
+        scheduler_flag(v, a, Scheduler::Sh)
+    }),
+    key("mh-port", "flag, after lvs_sched mh", |v, a| {
+        scheduler_flag(v, a, Scheduler::Mh)
+    }),
+    key("mh-fallback", "flag, after lvs_sched mh", |v, a| {
+        scheduler_flag(v, a, Scheduler::Mh)
+    }),
+    key("persistence_engine", "<NAME>", |_, a| {
+        match a.word()?.len() {
+            0..=15 => Ok(()),
+            _ => Err(a.fault(Code::TooLong, "longer than 15 characters - cut")),
+        }
+    }),
+    key(
+        "persistence_granularity",
+        "<IPv4 netmask>|1..=128",
+        |v, a| {
+            let word = a.word()?;
+            let mask = value::address(word).is_some_and(|m| m.is_ipv4());
+            if !mask && value::whole(word).is_none_or(|w| w.junk || !(1..=128).contains(&w.value)) {
+                return Err(a.fault(
+                    Code::BadValue,
+                    format!("invalid granularity '{word}' - ignored"),
+                ));
+            }
+            v.persistence.get_or_insert(Duration::from_secs(360));
+            Ok(())
+        },
+    ),
+    key("ha_suspend", "flag", |v, a| match v.target {
+        Target::Fwmark(_) => Err(a.fault(Code::Useless, "is not possible with fwmark - cleared")),
+        Target::Address(_) | Target::Group(_) => Ok(()),
+    }),
+    key("smtp_alert", "[<bool>]", boolean),
+    key("virtualhost", "<STRING>", some_text),
+    key("snmp_name", "<STRING>", only_word),
+];
+
+/// A `virtual_server_group` block.
+#[derive(Debug)]
+pub(crate) struct ServerGroupDraft {
+    pub(crate) name: String,
+    v4: bool,
+    v6: bool,
+    /// An fwmark that fits every family.
+    mark: bool,
+    pub(crate) entries: usize,
+}
+
+impl ServerGroupDraft {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            v4: false,
+            v6: false,
+            mark: false,
+            entries: 0,
+        }
+    }
+
+    /// Whether it can be used.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.entries > 0 && !(self.v4 && self.v6 && self.mark)
+    }
+
+    /// Reads a line.
+    pub(crate) fn entry(&mut self, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+        let word = a.word()?;
+        if word == "fwmark" {
+            a.strict(0..=u32::MAX)?;
+            match a.opt() {
+                None => self.mark = true,
+                Some("inet") => self.v4 = true,
+                Some("inet6") => self.v6 = true,
+                Some(family) => {
+                    return Err(a.fault(Code::BadValue, format!("unknown family '{family}'")));
+                }
+            }
+            self.entries += 1;
+            return Ok(());
+        }
+        let shown = a.peek().unwrap_or_default();
+        let text = format!("Invalid virtual server group IP address {word} {shown} - skipping");
+        let Some(v4) = range(word) else {
+            return Err(a.whole_fault(Code::InvalidAddress, text));
+        };
+        if a.peek().is_some() {
+            a.strict(0..=u16::MAX)
+                .map_err(|_| a.whole_fault(Code::InvalidAddress, text))?;
+        }
+        self.v4 |= v4;
+        self.v6 |= !v4;
+        self.entries += 1;
+        Ok(())
+    }
+}
+
+/// `<IP>`, `<IP>-<last part>`, `<IP>-<IP>`, `<IP>/<prefix length>` without host bits; whether it is IPv4.
+fn range(word: &str) -> Option<bool> {
+    if let Some((addr, len)) = word.split_once('/') {
+        let addr = value::address(addr)?;
+        let (bits, full) = match addr {
+            IpAddr::V4(a) => (u128::from(u32::from(a)), 32),
+            IpAddr::V6(a) => (u128::from(a), 128),
+        };
+        let len =
+            value::whole(len).filter(|w| !w.junk && (1..=i128::from(full)).contains(&w.value))?;
+        let hosts = u32::try_from(i128::from(full) - len.value).ok()?;
+        let clean = bits & (1_u128.checked_shl(hosts).unwrap_or(0).wrapping_sub(1)) == 0;
+        return clean.then_some(addr.is_ipv4());
+    }
+    let Some((from, to)) = word.split_once('-') else {
+        return value::address(word).map(|a| a.is_ipv4());
+    };
+    let from = value::address(from)?;
+    if let Some(to) = value::address(to) {
+        return (to.is_ipv4() == from.is_ipv4() && to >= from).then_some(from.is_ipv4());
+    }
+    let good = match from {
+        IpAddr::V4(a) => to.parse::<u8>().is_ok_and(|end| end > a.octets()[3]),
+        IpAddr::V6(a) => u16::from_str_radix(to, 16).is_ok_and(|end| end > a.segments()[7]),
+    };
+    good.then_some(from.is_ipv4())
+}

@@ -1,6 +1,7 @@
 //! `vrrp_instance`.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use super::super::table::{Args, Block, Fault, key, lines, raw, sub};
 use super::super::value;
 use super::command::{self, CommandDraft};
 use super::global::{MAX_DELAY, delay, repeat};
+use super::instance_more::MORE_ROWS;
 use super::ip_line::{self, AddressDraft};
+use super::root::Trackers;
 use super::route_line;
 use super::rule_line::{self, RuleDraft};
 use super::tracking::{self, TrackDraft};
@@ -75,15 +78,31 @@ pub(crate) struct InstanceDraft {
     pub(crate) skip_check_adv_addr: bool,
     pub(crate) smtp_alert: Option<bool>,
     pub(crate) notify: NotifyDraft,
+    pub(crate) notify_rx_lower: Option<CommandDraft>,
+    pub(crate) notify_deleted: Option<CommandDraft>,
+    /// A keyword that only makes sense with `unicast_peer`.
+    pub(crate) unicast: bool,
+    pub(crate) unicast_ttl: bool,
+    pub(crate) fault_no_peer: bool,
+    pub(crate) peers: Vec<IpAddr>,
+    pub(crate) vmac: bool,
+    pub(crate) vmac_xmit_base: bool,
+    pub(crate) ipvlan: bool,
+    pub(crate) hmac: bool,
+    pub(crate) track_files: Vec<TrackDraft>,
+    pub(crate) track_processes: Vec<TrackDraft>,
+    pub(crate) track_bfds: Vec<TrackDraft>,
+    /// What was defined before the block.
+    pub(crate) known: Rc<Trackers>,
 }
 
 impl InstanceDraft {
     /// Starts from what `global_defs` says.
-    pub(crate) fn new(name: &str, span: Span, global: &Global, scripts_before: usize) -> Self {
+    pub(crate) fn new(name: &str, span: Span, global: &Global, known: Rc<Trackers>) -> Self {
         Self {
             name: name.into(),
             span,
-            scripts_before,
+            scripts_before: known.scripts,
             dynamic: global.dynamic_interfaces,
             interface: None,
             vrid: None,
@@ -115,6 +134,20 @@ impl InstanceDraft {
             skip_check_adv_addr: global.skip_check_adv_addr,
             smtp_alert: None,
             notify: NotifyDraft::default(),
+            notify_rx_lower: None,
+            notify_deleted: None,
+            unicast: false,
+            unicast_ttl: false,
+            fault_no_peer: false,
+            peers: Vec::new(),
+            vmac: false,
+            vmac_xmit_base: false,
+            ipvlan: false,
+            hmac: false,
+            track_files: Vec::new(),
+            track_processes: Vec::new(),
+            track_bfds: Vec::new(),
+            known,
         }
     }
 }
@@ -165,6 +198,20 @@ fn interface(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
             Ok(())
         }
     }
+}
+
+/// `mcast_src_ip` and `unicast_src_ip`.
+pub(super) fn source(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    let word = a.word()?;
+    let Some((addr, _)) = value::address_of(word) else {
+        let text = format!(
+            "Configuration error: VRRP instance[{}] malformed src address[{word}]. Skipping...",
+            v.name
+        );
+        return Err(a.whole_fault(Code::InvalidAddress, text));
+    };
+    v.source = Some(addr);
+    Ok(())
 }
 
 fn virtual_address(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
@@ -226,6 +273,7 @@ pub(crate) static AUTHENTICATION: Block<InstanceDraft> = Block {
             }
         }),
     ],
+    more: &[],
 };
 
 pub(crate) static VRRP_INSTANCE: Block<InstanceDraft> = Block {
@@ -322,18 +370,7 @@ pub(crate) static VRRP_INSTANCE: Block<InstanceDraft> = Block {
             a.block(&AUTHENTICATION, v);
             Ok(())
         }),
-        key("mcast_src_ip", "<IP>", |v, a| {
-            let word = a.word()?;
-            let Some((addr, _)) = value::address_of(word) else {
-                let text = format!(
-                    "Configuration error: VRRP instance[{}] malformed src address[{word}]. Skipping...",
-                    v.name
-                );
-                return Err(a.whole_fault(Code::InvalidAddress, text));
-            };
-            v.source = Some(addr);
-            Ok(())
-        }),
+        key("mcast_src_ip", "<IP>", source),
         lines(
             "virtual_ipaddress",
             "{ <address line>... }",
@@ -428,4 +465,5 @@ pub(crate) static VRRP_INSTANCE: Block<InstanceDraft> = Block {
             command::script(a, &mut v.notify.any)
         })),
     ],
+    more: &[MORE_ROWS],
 };

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::scripts::Scripts;
-use crate::config::blocks::virtual_server::{CheckerDraft, RealDraft, ServerDraft, TimingDraft};
+use crate::config::blocks::virtual_server::{
+    CheckerDraft, CheckerKind, RealDraft, ServerDraft, Target, TimingDraft,
+};
 use crate::config::source::{Code, Diag, Diags, Span};
 use crate::lvs::checker::Check;
 use crate::lvs::checker::tcp::TcpCheck;
@@ -55,9 +57,19 @@ pub(super) fn link(
 
 fn one(draft: ServerDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> Option<VirtualServer> {
     let span = draft.span;
+    let at = match &draft.target {
+        Target::Address(at) => *at,
+        Target::Fwmark(_) | Target::Group(_) => {
+            let text =
+                "virtual servers by fwmark and by group are understood but have no effect yet";
+            diags.push(Diag::at(span, Code::NoEffectYet, text));
+            return None;
+        }
+    };
+    run_scripts(&draft, scripts, diags);
     let mut say =
         |span: Span, code: Code, text: String| diags.push(Diag::bare(Some(span), code, text));
-    let named = |t: Option<Transport>| format!("[{}]:{}:{}", draft.addr, word(t), draft.port);
+    let named = |t: Option<Transport>| format!("[{}]:{}:{}", at.ip(), word(t), at.port());
     let transport = draft.transport.unwrap_or_else(|| {
         let text = format!(
             "Virtual server {}: no protocol set - defaulting to UDP",
@@ -68,7 +80,7 @@ fn one(draft: ServerDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> Opti
     });
     let name = named(Some(transport));
     let mut persistence = draft.persistence;
-    if draft.port == 0 && persistence.is_none() {
+    if at.port() == 0 && persistence.is_none() {
         say(
             span,
             Code::Defaulted,
@@ -98,7 +110,7 @@ fn one(draft: ServerDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> Opti
             no_method = true;
             Method::Nat
         });
-        if rs.addr.is_ipv4() != draft.addr.is_ipv4() && method != Method::Tun {
+        if rs.addr.is_ipv4() != at.ip().is_ipv4() && method != Method::Tun {
             let text = format!(
                 "Address family of virtual server and real server {} don't match - skipping real server.",
                 rs.addr.ip()
@@ -112,7 +124,7 @@ fn one(draft: ServerDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> Opti
             say(rs.span, Code::Duplicate, text);
             continue;
         }
-        let addr = real_port(rs, method, draft.port).unwrap_or_else(|addr| {
+        let addr = real_port(rs, method, at.port()).unwrap_or_else(|addr| {
             let text =
                 format!("WARNING - virtual server {name} and real server {real_name} ports don't match - resetting");
             say(rs.span, Code::Conflict, text);
@@ -155,25 +167,17 @@ fn one(draft: ServerDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> Opti
     }
     let sorry_server = draft.sorry.as_ref().map(|s| SorryServer {
         addr: if s.addr.port() == 0 {
-            SocketAddr::new(s.addr.ip(), draft.port)
+            SocketAddr::new(s.addr.ip(), at.port())
         } else {
             s.addr
         },
         method: s.method.or(draft.method).unwrap_or(Method::Nat),
         inhibit: s.inhibit,
     });
-    for script in [&draft.quorum_up, &draft.quorum_down].into_iter().chain(
-        draft
-            .real
-            .iter()
-            .flat_map(|r| [&r.notify_up, &r.notify_down]),
-    ) {
-        scripts.notify(script.clone(), diags);
-    }
     Some(VirtualServer {
         key: ServiceKey::Address {
-            addr: draft.addr,
-            port: draft.port,
+            addr: at.ip(),
+            port: at.port(),
             transport,
         },
         scheduler,
@@ -185,6 +189,25 @@ fn one(draft: ServerDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> Opti
         real_servers,
         sorry_server,
     })
+}
+
+/// Looks at the scripts of a virtual server.
+fn run_scripts(draft: &ServerDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) {
+    let of_real = draft
+        .real
+        .iter()
+        .flat_map(|r| [&r.notify_up, &r.notify_down]);
+    let of_checkers = draft
+        .real
+        .iter()
+        .flat_map(|r| r.checkers.iter().map(|c| &c.script));
+    for script in [&draft.quorum_up, &draft.quorum_down]
+        .into_iter()
+        .chain(of_real)
+        .chain(of_checkers)
+    {
+        scripts.notify(script.clone(), diags);
+    }
 }
 
 /// The port that packets reach the real server at. `Err`: another one was asked for, which only NAT can do.
@@ -209,6 +232,7 @@ fn real(rs: &RealDraft, addr: SocketAddr, method: Method, vs: &ServerDraft) -> R
         checkers: rs
             .checkers
             .iter()
+            .filter(|c| c.kind == CheckerKind::Tcp)
             .map(|c| checker(c, addr, &rs.timing, &vs.timing))
             .collect(),
     }
@@ -237,6 +261,6 @@ fn checker(c: &CheckerDraft, addr: SocketAddr, rs: &TimingDraft, vs: &TimingDraf
         delay_before_retry: nearest(|t| t.delay_before_retry).unwrap_or(Duration::from_secs(1)),
         warmup: nearest(|t| t.warmup).unwrap_or(delay_loop),
         alpha: levels.iter().find_map(|t| t.alpha).unwrap_or(false),
-        log_all_failures: c.log_all_failures,
+        log_all_failures: c.log_all_failures.unwrap_or(false),
     }
 }

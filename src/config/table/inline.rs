@@ -13,8 +13,7 @@ impl Args<'_, '_> {
         other: Setter<T>,
     ) -> Result<(), Fault> {
         while let Some(word) = self.opt() {
-            let named = |word: &str| table.rows.iter().find(|r| r.keyword == word);
-            let Some(mut row) = named(word) else {
+            let Some(mut row) = table.named(word) else {
                 other(v, self)?;
                 continue;
             };
@@ -22,13 +21,16 @@ impl Args<'_, '_> {
             if let Run::Renamed(to) = row.run {
                 let text = format!("\"{word}\" is deprecated. Please use \"{to}\"");
                 self.warn(Code::Deprecated, text);
-                match named(to) {
+                match table.named(to) {
                     Some(new) => row = new,
                     None => continue,
                 }
             }
             match row.run {
-                Run::Set(set) => set(v, self)?,
+                Run::Set(set) => {
+                    set(v, self)?;
+                    self.reader.note_inert(table.name, row.keyword, self.here());
+                }
                 Run::Lines(_) | Run::Words(_) | Run::Renamed(_) | Run::Gone(_) => {}
             }
         }
@@ -38,7 +40,7 @@ impl Args<'_, '_> {
     /// Passes over words until one that the table knows.
     pub(crate) fn skip_to_known<T>(&mut self, table: &Block<T>) {
         while let Some(word) = self.peek() {
-            if table.rows.iter().any(|r| r.keyword == word) {
+            if table.named(word).is_some() {
                 return;
             }
             self.opt();

@@ -1,0 +1,337 @@
+//! `vrrp_instance`: keywords whose feature is not built yet.
+
+use std::net::IpAddr;
+
+use super::super::source::Code;
+use super::super::table::{Args, Block, Fault, Row, key, lines, raw, renamed, sub};
+use super::super::value;
+use super::checks::{boolean, extra_if, flag, ifname};
+use super::command;
+use super::global_process::once;
+use super::tracking::other as other_tracker;
+use super::vrrp_instance::InstanceDraft;
+use crate::model::net::Family;
+use crate::model::vrrp::Version;
+
+/// `[[name] <IFNAME>] [<MAC>] [netlink_notify_msg] [group <GROUP>]`
+fn use_vmac(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    v.vmac = true;
+    let mut named = false;
+    while let Some(word) = a.opt() {
+        match word {
+            "name" => {
+                ifname(a)?;
+                named = true;
+            }
+            "group" => {
+                a.word()?;
+                if value::whole(a.last()).is_none() {
+                    a.warn(Code::BadValue, format!("unknown group '{}'", a.last()));
+                }
+            }
+            "netlink_notify_msg" => {}
+            mac if mac.contains(':')
+                && mac
+                    .split(':')
+                    .all(|o| !o.is_empty() && o.chars().all(|c| c.is_ascii_hexdigit())) =>
+            {
+                let octets = value::link_address(mac, 5, 6);
+                let rfc = |o: &[u8]| {
+                    o.starts_with(&[0, 0, 0x5e, 0, 1]) || o.starts_with(&[0, 0, 0x5e, 0, 2])
+                };
+                if octets.is_none_or(|o| o[0] & 1 != 0 || rfc(&o)) {
+                    a.warn(
+                        Code::InvalidAddress,
+                        format!("invalid MAC address '{mac}' - ignored"),
+                    );
+                }
+            }
+            _ if named => a.warn(Code::Repeated, format!("a second name '{word}' - ignored")),
+            _ => {
+                named = true;
+                if crate::model::net::IfName::new(word).is_none() {
+                    a.warn(
+                        Code::TooLong,
+                        format!("'{word}' cannot be the name of an interface"),
+                    );
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `[[name] <IFNAME>] [<IP>[/PLEN]] [bridge|private|vepa] [group <GROUP>]`
+fn use_ipvlan(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    once(&mut v.ipvlan, a)?;
+    let mut mode = false;
+    while let Some(word) = a.opt() {
+        match word {
+            "bridge" | "private" | "vepa" => {
+                if std::mem::replace(&mut mode, true) {
+                    a.warn(Code::Repeated, format!("a second mode '{word}' - ignored"));
+                }
+            }
+            "name" | "group" => {
+                a.word()?;
+            }
+            _ if value::with_suffix(word).is_some() => {}
+            _ => {
+                if crate::model::net::IfName::new(word).is_none() {
+                    a.warn(
+                        Code::TooLong,
+                        format!("'{word}' cannot be the name of an interface"),
+                    );
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `<IP> [min_ttl N] [max_ttl N]`
+fn peer(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    let word = a.word()?;
+    let malformed = || {
+        format!(
+            "Configuration error: VRRP instance[{}] malformed unicast peer address[{word}]. Skipping...",
+            v.name
+        )
+    };
+    let addr = value::address_of(word).map(|(addr, _)| addr);
+    let family = v.family.or(v.peers.first().map(|p| Family::from(*p)));
+    let Some(addr) = addr.filter(|p: &IpAddr| family.is_none_or(|f| f == Family::from(*p))) else {
+        return Err(a.whole_fault(Code::InvalidAddress, malformed()));
+    };
+    if v.peers.contains(&addr) {
+        return Err(a.whole_fault(
+            Code::Duplicate,
+            format!("({}) {addr} - duplicate unicast_peer", v.name),
+        ));
+    }
+    v.peers.push(addr);
+    let (mut min, mut max) = (0, 255);
+    while let Some(option) = a.opt() {
+        let slot = match option {
+            "min_ttl" => &mut min,
+            "max_ttl" => &mut max,
+            _ => return Err(a.fault(Code::UnknownWord, format!("unknown option '{option}'"))),
+        };
+        a.present()?;
+        *slot = a.strict(0..=255_u8)?;
+    }
+    match min > max {
+        true => Err(a.fault(Code::Conflict, "min_ttl is above max_ttl")),
+        false => Ok(()),
+    }
+}
+
+fn unicast_flag(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    v.unicast = true;
+    a.flag().map(drop)
+}
+
+/// `auth_hmac`.
+#[derive(Debug, Default)]
+pub(crate) struct HmacDraft {
+    keys: Vec<u8>,
+}
+
+pub(crate) static AUTH_HMAC: Block<HmacDraft> = Block {
+    name: "vrrp_instance/auth_hmac",
+    rows: &[
+        key("key", "<id> <value>", |v, a| {
+            a.present()?;
+            let id = a.strict(1..=255_u8)?;
+            a.present()?;
+            let value = a.word()?;
+            if v.keys.contains(&id) {
+                return Err(a.fault(Code::Duplicate, format!("a second key {id} - ignored")));
+            }
+            let octets = match value.strip_prefix("hex:") {
+                Some(hex) if hex.chars().all(|c| c.is_ascii_hexdigit()) => hex.len() / 2,
+                Some(_) => 0,
+                None if value.starts_with("file:") => 32,
+                None => value.len(),
+            };
+            if !(32..=64).contains(&octets) {
+                return Err(a.fault(
+                    Code::OutOfRange,
+                    "a key must have 32 to 64 octets - ignored",
+                ));
+            }
+            v.keys.push(id);
+            Ok(())
+        }),
+        key("active_key", "1..=255", |_, a| {
+            a.strict(1..=255_u8).map(drop)
+        }),
+        key("time_window", "seconds, 1..=300", |_, a| {
+            a.strict(1..=300_u16).map(drop)
+        }),
+        key("anti_replay", "time|monotonic", |_, a| match a.word()? {
+            "time" | "monotonic" => Ok(()),
+            word => Err(a.fault(Code::BadValue, format!("unknown word '{word}' - ignored"))),
+        }),
+        key("mode", "enforce|permissive|receive-only", |_, a| {
+            match a.word()? {
+                "enforce" | "permissive" | "receive-only" => Ok(()),
+                word => Err(a.fault(Code::BadValue, format!("unknown word '{word}' - ignored"))),
+            }
+        }),
+    ],
+    more: &[],
+};
+
+/// Rows of `vrrp_instance` without effect so far.
+pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
+    key("vrf", "<IFNAME>", |v, a| {
+        let name = ifname(a)?;
+        match v.dynamic || a.host().interface(name.as_str()).is_some() {
+            true => Ok(()),
+            false => {
+                let text = format!(
+                    "WARNING - VRF {name} for vrrp_instance {} doesn't exist",
+                    v.name
+                );
+                Err(a.whole_fault(Code::NoInterface, text))
+            }
+        }
+    }),
+    key(
+        "use_vmac",
+        "[[name] <IFNAME>] [<MAC>] [netlink_notify_msg] [group <GROUP>]",
+        use_vmac,
+    ),
+    key("use_vmac_addr", "flag", flag),
+    key("vmac_xmit_base", "flag", |v, a| {
+        a.flag().map(|on| v.vmac_xmit_base = on)
+    }),
+    key(
+        "use_ipvlan",
+        "[[name] <IFNAME>] [<IP>] [bridge|private|vepa] [group <GROUP>]",
+        use_ipvlan,
+    ),
+    lines("unicast_peer", "{ <IP> [min_ttl N] [max_ttl N] ... }", peer),
+    key("unicast_fault_no_peer", "flag", |v, a| {
+        a.flag().map(|on| v.fault_no_peer = on)
+    }),
+    key("check_unicast_src", "flag", unicast_flag),
+    key("old_unicast_checksum", "[never]", |v, a| {
+        v.unicast = true;
+        match a.opt() {
+            None | Some("never") => Ok(()),
+            Some(word) => Err(a.fault(Code::BadValue, format!("unknown word '{word}' - ignored"))),
+        }
+    }),
+    key("native_ipv6", "flag", |v, a| match v.family {
+        Some(Family::V4) => Err(a.fault(Code::Conflict, "after IPv4 addresses - ignored")),
+        Some(Family::V6) | None => {
+            v.family = Some(Family::V6);
+            v.version = Some(Version::V3);
+            Ok(())
+        }
+    }),
+    lines(
+        "track_file",
+        "{ <NAME> [weight <int> [reverse|noreverse]] ... }",
+        |v, a| other_tracker(a, &v.name, &v.known.files, "file", &mut v.track_files),
+    ),
+    lines(
+        "track_process",
+        "{ <NAME> [weight <int> [reverse|noreverse]] ... }",
+        |v, a| {
+            other_tracker(
+                a,
+                &v.name,
+                &v.known.processes,
+                "process",
+                &mut v.track_processes,
+            )
+        },
+    ),
+    lines(
+        "track_bfd",
+        "{ <NAME> [weight <int> [reverse|noreverse]] ... }",
+        |v, a| other_tracker(a, &v.name, &v.known.bfds, "bfd", &mut v.track_bfds),
+    ),
+    key("unicast_src_ip", "<IP>", |v, a| {
+        v.unicast = true;
+        super::vrrp_instance::source(v, a)
+    }),
+    key("mcast_dst_ip", "<multicast IP>", |_, a| match a.addr()? {
+        group if group.is_multicast() => Ok(()),
+        other => Err(a.fault(
+            Code::InvalidAddress,
+            format!("{other} is not a multicast address"),
+        )),
+    }),
+    key("track_src_ip", "flag", flag),
+    key("unicast_ttl", "0..=255", |v, a| {
+        a.strict(0..=255_u8).map(|_| v.unicast_ttl = true)
+    }),
+    key("promote_secondaries", "flag", flag),
+    key(
+        "linkbeat_use_polling",
+        "deprecated: linkbeat_interfaces",
+        |_, a| {
+            Err(a.fault(
+                Code::Deprecated,
+                "is deprecated - please use linkbeat_interfaces",
+            ))
+        },
+    ),
+    key("v3_checksum_as_v2", "[<bool>]", boolean),
+    key("accept", "flag", flag),
+    key("no_accept", "flag", flag),
+    key("debug", "0..=4", |_, a| a.int(0..=4_u8).map(drop)),
+    raw(key(
+        "notify_master_rx_lower_pri",
+        "<CMD> [<USER> [[:]<GROUP>]]",
+        |v, a| command::script(a, &mut v.notify_rx_lower),
+    )),
+    raw(key(
+        "notify_deleted",
+        "[<CMD> [<USER> [[:]<GROUP>]]]",
+        |v, a| match a.raw().trim().is_empty() {
+            true => Ok(()),
+            false => command::optional_script(a, &mut v.notify_deleted),
+        },
+    )),
+    key("notify_priority_changes", "[<bool>]", boolean),
+    key(
+        "lvs_sync_daemon_interface",
+        "deprecated: lvs_sync_daemon",
+        |v, a| {
+            a.word()?;
+            let text = format!(
+                "({}) Specifying lvs_sync_daemon_interface against a vrrp is deprecated.",
+                v.name
+            );
+            Err(a.whole_fault(Code::Deprecated, text))
+        },
+    ),
+    key("timer_expired_backup", "[1..=254]", timer_expired),
+    renamed("thread_timer_expired", "timer_expired_backup"),
+    key("garp_extra_if", "[all] seconds, 0..=86400", |_, a| {
+        extra_if(a, 0)
+    }),
+    renamed("vmac_garp_intvl", "garp_extra_if"),
+    key("owner_ignore_adverts", "[<bool>]", boolean),
+    key("kernel_rx_buf_size", "octets", |_, a| {
+        a.int(0..=u32::MAX).map(drop)
+    }),
+    sub("auth_hmac", &AUTH_HMAC, |v, a| {
+        a.no_more();
+        v.hmac = true;
+        a.block(&AUTH_HMAC, &mut HmacDraft::default());
+        Ok(())
+    }),
+];
+
+fn timer_expired(_: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    match a.peek() {
+        None => Ok(()),
+        Some(_) => a.strict(1..=254_u8).map(drop),
+    }
+}
