@@ -130,4 +130,6 @@ codes! {
     Defaulted = "defaulted", Complaint;
     /// A virtual server without a usable real server.
     NoRealServer = "no-real-server", Complaint;
+    /// The network namespace of `net_namespace` does not exist or may not be joined. Make it with `ip netns add`.
+    Namespace = "namespace", Namespace;
 }

@@ -18,8 +18,10 @@ pub(crate) struct Fake {
     pub(crate) interfaces: Option<Vec<String>>,
     /// User → uid and gid; `None`: every user exists.
     pub(crate) users: Option<Vec<(String, u32)>>,
-    /// Every script exists.
-    pub(crate) all_scripts: bool,
+    /// Every script whose path stands in this text exists.
+    pub(crate) scripts_in: Option<String>,
+    /// Network namespaces.
+    pub(crate) namespaces: Vec<String>,
     pub(crate) node: String,
 }
 
@@ -31,7 +33,8 @@ impl Default for Fake {
             facts: HashMap::new(),
             interfaces: Some(vec!["eth0".into(), "eth1".into()]),
             users: Some(vec![("root".into(), 0), ("nobody".into(), 65534)]),
-            all_scripts: false,
+            scripts_in: None,
+            namespaces: Vec::new(),
             node: "oracle".into(),
         }
     }
@@ -63,7 +66,11 @@ impl Fake {
             || self.programs.iter().any(below)
         {
             Some(FileKind::Directory)
-        } else if self.all_scripts {
+        } else if self
+            .scripts_in
+            .as_ref()
+            .is_some_and(|t| t.contains(&*path.to_string_lossy()))
+        {
             Some(FileKind::Regular)
         } else {
             None
@@ -135,6 +142,14 @@ impl Host for Fake {
         "/".into()
     }
 
+    fn enter(&self, namespace: &str) -> bool {
+        self.namespaces.iter().any(|n| n == namespace)
+    }
+
+    fn resolve(&self, _: &str) -> Option<std::net::IpAddr> {
+        None
+    }
+
     fn interface(&self, name: &str) -> Option<Interface> {
         if name == "lo" {
             return Some(Interface { loopback: true });
@@ -149,6 +164,9 @@ impl Host for Fake {
     fn user(&self, name: &str) -> Option<User> {
         let Some(users) = &self.users else {
             let id = if name == "root" { 0 } else { 1000 };
+            if name == "keepalived_script" {
+                return None;
+            }
             return Some(User { uid: id, gid: id });
         };
         users

@@ -1,5 +1,6 @@
 //! What reading a configuration asks of the machine, as a trait, so that tests decide what the machine is like.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// Longest file that is read, in octets; several times the largest configuration we want to be fast with.
@@ -64,6 +65,10 @@ pub(crate) trait Host {
     fn real_path(&self, path: &Path) -> Option<PathBuf>;
     /// The working directory.
     fn cwd(&self) -> PathBuf;
+    /// From now on the interfaces are those of the network namespace of that name (`ip netns`); false: there is none.
+    fn enter(&self, namespace: &str) -> bool;
+    /// The first address of a host name; may take as long as the resolver does.
+    fn resolve(&self, name: &str) -> Option<IpAddr>;
     /// The interface of that name in the daemon's network namespace.
     fn interface(&self, name: &str) -> Option<Interface>;
     /// A user by name.

@@ -11,6 +11,7 @@ mod statics;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use self::instance::Linked;
 use self::scripts::Scripts;
 use super::blocks::Draft;
 use super::blocks::sync_group::GroupDraft;
@@ -29,7 +30,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     let rules = statics::number(&mut draft, diags);
     let global = draft.global.model;
     let mut scripts = Scripts::new(host, &global);
-    let virtual_servers = servers::link(draft.servers, &mut scripts, diags);
+    let virtual_servers = servers::link(draft.servers, &draft.server_groups, &mut scripts, diags);
     scripts.say("check scripts", diags);
     // keepalived: an interface that does not exist is the end of it, nothing about instances is looked at any more.
     let mut unheard = Diags::default();
@@ -40,22 +41,25 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
             "Non-existent interface specified in configuration",
         ));
         &mut unheard
-    } else if draft.instances.is_empty() {
-        // Without an instance nobody looks at scripts either.
-        &mut unheard
     } else {
         diags
     };
-    scripts.define(draft.scripts, diags);
+    // Without an instance nobody looks at scripts either.
+    scripts.define(draft.scripts, draft.instances.is_empty(), diags);
     let grouped = group_options(&draft.groups);
-    let mut instances = Vec::new();
+    let (mut instances, mut known) = (Vec::new(), HashSet::new());
     for (i, rules) in draft.instances.into_iter().zip(rules.of_instances) {
         let weighted = grouped.get(&i.name).copied().unwrap_or(true);
-        let found = instance::link(i, &global, weighted, &mut scripts, diags);
-        instances.extend(found.map(|i| Arc::new(Instance { rules, ..i })));
+        let name = Arc::clone(&i.name);
+        match instance::link(i, &global, weighted, &mut scripts, diags) {
+            Linked::Runs(instance) => instances.push(Arc::new(Instance { rules, ..*instance })),
+            Linked::NotBuilt => {}
+            Linked::Unusable => continue,
+        }
+        known.insert(name);
     }
     distinct(&instances, diags);
-    let groups = groups(draft.groups, &instances, &mut scripts, diags);
+    let groups = groups(draft.groups, &known, &mut scripts, diags);
     scripts.say("scripts", diags);
     let track_groups = statics::groups(draft.track_groups, &instances, diags);
     let statics = statics::link(draft.statics, rules.of_statics, &global, &track_groups);
@@ -140,17 +144,16 @@ fn notify(draft: NotifyDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> N
 
 fn groups(
     drafts: Vec<GroupDraft>,
-    instances: &[Arc<Instance>],
+    known: &HashSet<Arc<str>>,
     scripts: &mut Scripts<'_>,
     diags: &mut Diags,
 ) -> Vec<Arc<SyncGroup>> {
-    let known: HashSet<&str> = instances.iter().map(|i| &*i.name).collect();
     let mut taken: HashSet<Arc<str>> = HashSet::new();
     let mut found = Vec::new();
     for g in drafts {
         let mut members = Vec::new();
         for (member, span) in g.members {
-            let (code, text) = if !known.contains(&*member) {
+            let (code, text) = if !known.contains(&member) {
                 let text = format!(
                     "Virtual router {member} specified in sync group {} doesn't exist - ignoring",
                     g.name

@@ -26,7 +26,7 @@ use self::blocks::inert::INERT;
 use self::blocks::{Draft, ROOT};
 use self::expand::{Checks, Expander};
 use self::host::Host;
-use self::source::{Diag, Diags, Files, Outcome, Weight};
+use self::source::{Code, Diag, Diags, Files, Outcome, Weight};
 use self::table::{Pass, Reader};
 use crate::model::Config;
 
@@ -37,6 +37,8 @@ pub(crate) struct LoadOptions {
     pub(crate) path: String,
     /// `-i`: what `@id` lines are compared with. Default the node name up to the first dot.
     pub(crate) config_id: Option<String>,
+    /// `-s` was given: `net_namespace` does not matter, the host knows the interfaces of the right namespace.
+    pub(crate) in_namespace: bool,
     /// `-e`: a missing include is an error.
     pub(crate) strict_includes: bool,
 }
@@ -46,6 +48,7 @@ impl Default for LoadOptions {
         Self {
             path: "/etc/keepalived/keepalived.conf".into(),
             config_id: None,
+            in_namespace: false,
             strict_includes: false,
         }
     }
@@ -80,10 +83,10 @@ impl Loaded {
         self.outcome.test_exit()
     }
 
-    /// Why the daemon must not run this: its exit code, 2 (unusable) or 6 (no file). On reload: the old configuration
-    /// stays in force.
+    /// Why the daemon must not run this: its exit code, 0 (no such network namespace), 2 (unusable) or 6 (no file). On
+    /// reload: the old configuration stays in force.
     pub(crate) fn refusal(&self) -> Option<u8> {
-        self.outcome.refusal(false)
+        self.outcome.refusal(self.config.global.reload_check_config)
     }
 
     /// The findings in keepalived's form, by place.
@@ -93,6 +96,7 @@ impl Loaded {
                 Weight::Note => Loudness::Note,
                 Weight::Log => Loudness::Log,
                 Weight::NoFile
+                | Weight::Namespace
                 | Weight::Fatal
                 | Weight::Complaint
                 | Weight::Unusable
@@ -127,7 +131,15 @@ pub(crate) fn load(options: &LoadOptions, host: &dyn Host) -> Loaded {
     let mut reader = Reader::new(&tree, host, &mut diags, INERT);
     // Global settings come first wherever they stand: blocks start from them.
     reader.read(&ROOT, &tree.root(), Pass::Early, &mut draft);
-    draft.global.settle(host);
+    draft.settle(host);
+    if let Some((name, span)) = draft.namespace.clone().filter(|_| !options.in_namespace)
+        && !host.enter(&name)
+    {
+        let text = format!("Unable to set network namespace {name} - exiting");
+        reader
+            .diags
+            .push(Diag::bare(Some(span), Code::Namespace, text));
+    }
     reader.read(&ROOT, &tree.root(), Pass::Late, &mut draft);
     let config = link::link(draft, host, &mut diags);
     Loaded {

@@ -78,6 +78,8 @@ pub(crate) enum Weight {
     Printed,
     /// Logged by the daemon, not shown by `-t`, never changes an exit status.
     Log,
+    /// The network namespace cannot be joined: both end with 0 at once.
+    Namespace,
     /// The main file cannot be used: `-t` 0, the daemon 6.
     NoFile,
     /// `-t` 4, the daemon runs.
@@ -180,16 +182,22 @@ impl Outcome {
             (Weight::Complaint, 5),
             (Weight::Fatal, 4),
         ];
+        if self.has(Weight::Namespace) {
+            return 0;
+        }
         by_weight
             .into_iter()
             .find(|(w, _)| self.has(*w))
             .map_or(0, |(_, code)| code)
     }
 
-    /// Why the daemon ends: 6 no file or a refused include, 2 unusable or (with `strict`, `reload_check_config`) any
+    /// Why the daemon ends: 0 no network namespace, 6 no file or a refused include, 2 unusable or (with `strict`, `reload_check_config`) any
     /// complaint. `None`: it runs.
     pub(crate) fn refusal(self, strict: bool) -> Option<u8> {
         let any = |ws: &[Weight]| ws.iter().any(|w| self.has(*w));
+        if self.has(Weight::Namespace) {
+            return Some(0);
+        }
         if any(&[Weight::Include, Weight::NoFile]) {
             Some(6)
         } else if any(&[Weight::Missing, Weight::Unusable])

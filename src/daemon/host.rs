@@ -1,8 +1,10 @@
 //! The machine that the configuration is read on: [`Host`] over the standard library and `nix`. It changes nothing.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +16,21 @@ use crate::config::host::{FileFacts, FileKind, Host, Interface, MAX_FILE, ReadEr
 /// A snapshot of the interfaces of the current network namespace; everything else is looked up when asked.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    interfaces: HashMap<String, Interface>,
+    interfaces: RefCell<HashMap<String, Interface>>,
+}
+
+/// Where `ip netns` keeps namespaces.
+const NETNS: &str = "/var/run/netns";
+
+/// The interfaces of the network namespace this thread is in.
+fn interfaces() -> io::Result<HashMap<String, Interface>> {
+    let all = nix::ifaddrs::getifaddrs()?;
+    Ok(all
+        .map(|i| {
+            let loopback = i.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+            (i.interface_name, Interface { loopback })
+        })
+        .collect())
 }
 
 impl Machine {
@@ -23,12 +39,7 @@ impl Machine {
     /// # Errors
     /// When the kernel does not list them (`getifaddrs(3)`).
     pub(crate) fn snapshot() -> io::Result<Self> {
-        let interfaces = nix::ifaddrs::getifaddrs()?
-            .map(|i| {
-                let loopback = i.flags.contains(InterfaceFlags::IFF_LOOPBACK);
-                (i.interface_name, Interface { loopback })
-            })
-            .collect();
+        let interfaces = RefCell::new(interfaces()?);
         Ok(Self { interfaces })
     }
 }
@@ -95,8 +106,31 @@ impl Host for Machine {
         std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"))
     }
 
+    fn enter(&self, namespace: &str) -> bool {
+        let Ok(file) = File::open(Path::new(NETNS).join(namespace)) else {
+            return false;
+        };
+        // A thread of its own joins it, so that this one stays where it is.
+        let there = std::thread::spawn(move || {
+            nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET)?;
+            interfaces()
+        });
+        match there.join() {
+            Ok(Ok(found)) => {
+                self.interfaces.replace(found);
+                true
+            }
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    fn resolve(&self, name: &str) -> Option<IpAddr> {
+        let mut found = (name, 0).to_socket_addrs().ok()?;
+        found.next().map(|a| a.ip())
+    }
+
     fn interface(&self, name: &str) -> Option<Interface> {
-        self.interfaces.get(name).copied()
+        self.interfaces.borrow().get(name).copied()
     }
 
     fn user(&self, name: &str) -> Option<User> {

@@ -30,6 +30,7 @@ fn load_options(options: &Options) -> LoadOptions {
     LoadOptions {
         path: options.config_file.clone().unwrap_or(default.path),
         config_id: options.config_id.clone(),
+        in_namespace: options.namespace.is_some(),
         strict_includes: options.strict_includes,
     }
 }

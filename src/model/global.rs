@@ -12,6 +12,8 @@ use super::vrrp::{Garp, Version};
 pub(crate) struct Global {
     /// `router_id`, default the host's name.
     pub(crate) router_id: Option<Arc<str>>,
+    /// `net_namespace`: where the daemon works, default where it was started.
+    pub(crate) net_namespace: Option<Arc<str>>,
     /// `vrrp_version`, default 2; IPv4 only.
     pub(crate) vrrp_version: Version,
     /// `vrrp_mcast_group4`, default 224.0.0.18.
@@ -60,8 +62,8 @@ pub(crate) struct Mail {
     pub(crate) to: Vec<Arc<str>>,
     /// `notification_email_from`, default user and host name.
     pub(crate) from: Option<Arc<str>>,
-    /// `smtp_server`; none: no mail.
-    pub(crate) server: Option<MailServer>,
+    /// `smtp_server`, looked up when the configuration is read; none: no mail.
+    pub(crate) server: Option<SocketAddr>,
     /// `smtp_helo_name`, default the host's name.
     pub(crate) helo_name: Option<Arc<str>>,
     /// `smtp_connect_timeout`, ≥ 1 s, default 30 s.
@@ -72,17 +74,6 @@ pub(crate) struct Mail {
     pub(crate) alert_vrrp: Option<bool>,
     /// `smtp_alert_checker`, default `alert`.
     pub(crate) alert_checker: Option<bool>,
-}
-
-/// `smtp_server`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum MailServer {
-    Address(SocketAddr),
-    /// Looked up when mail is sent.
-    Name {
-        host: Arc<str>,
-        port: u16,
-    },
 }
 
 impl Default for Mail {
@@ -104,6 +95,7 @@ impl Default for Global {
     fn default() -> Self {
         Self {
             router_id: None,
+            net_namespace: None,
             vrrp_version: Version::V2,
             vrrp_mcast_group4: Ipv4Addr::new(224, 0, 0, 18),
             vrrp_mcast_group6: Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12),

@@ -41,19 +41,25 @@ pub(crate) fn credentials(host: &dyn Host, user: &str, group: Option<&str>) -> O
 }
 
 /// A `notify*`-like statement: the first one of a kind counts. Only a missing command ends reading; a user that does not
-/// exist is no error of the configuration, the script is left out.
-pub(crate) fn script(a: &mut Args<'_, '_>, slot: &mut Option<CommandDraft>) -> Result<(), Fault> {
+/// exist is no error of the configuration, the script is left out. `no_user`: there is nobody to run scripts without a
+/// user of their own.
+pub(crate) fn script(
+    a: &mut Args<'_, '_>,
+    slot: &mut Option<CommandDraft>,
+    no_user: bool,
+) -> Result<(), Fault> {
     let raw = a.raw();
     if raw.trim().is_empty() {
         a.word()?;
     }
-    optional_script(a, slot)
+    optional_script(a, slot, no_user)
 }
 
 /// Like [`script`] where the command may be missing.
 pub(crate) fn optional_script(
     a: &mut Args<'_, '_>,
     slot: &mut Option<CommandDraft>,
+    no_user: bool,
 ) -> Result<(), Fault> {
     let raw = a.raw();
     let Ok(line) = lex::command(raw) else {
@@ -77,6 +83,10 @@ pub(crate) fn optional_script(
     }
     let mut who = line.rest.split_ascii_whitespace();
     let user = match who.next() {
+        None if no_user => {
+            let text = "Unable to set default user keepalived_script for script";
+            return Err(a.whole_fault(Code::Script, text).complaint());
+        }
         None => None,
         Some(name) => {
             let found = credentials(a.host(), name, who.next());

@@ -11,7 +11,7 @@ use super::super::value;
 use super::command::{self, CommandDraft};
 use super::global_net::NET_ROWS;
 use super::global_process::PROCESS_ROWS;
-use crate::model::global::{Global, MailServer};
+use crate::model::global::Global;
 use crate::model::vrrp::Version;
 
 /// The global settings while they are read.
@@ -88,24 +88,23 @@ fn text(a: &mut Args<'_, '_>) -> Result<Arc<str>, Fault> {
     a.word().map(Into::into)
 }
 
-fn smtp_server(a: &mut Args<'_, '_>) -> Result<MailServer, Fault> {
+fn smtp_server(a: &mut Args<'_, '_>) -> Result<SocketAddr, Fault> {
     let host = a.word()?;
+    let shown = a.peek().unwrap_or("25");
+    let invalid = |a: &Args<'_, '_>| {
+        a.whole_fault(
+            Code::BadValue,
+            format!("Invalid smtp server {host} {shown}"),
+        )
+    };
     let port = match a.peek() {
-        Some(_) => a.strict(1..=u16::MAX).map_err(|_| {
-            a.whole_fault(
-                Code::BadValue,
-                format!("Invalid smtp server {host} - ignored"),
-            )
-        })?,
+        Some(_) => a.strict(1..=u16::MAX).map_err(|_| invalid(a))?,
         None => 25,
     };
-    Ok(match value::address(host) {
-        Some(addr) => MailServer::Address(SocketAddr::new(addr, port)),
-        None => MailServer::Name {
-            host: host.into(),
-            port,
-        },
-    })
+    let addr = value::address(host)
+        .or_else(|| a.host().resolve(host))
+        .ok_or_else(|| invalid(a))?;
+    Ok(SocketAddr::new(addr, port))
 }
 
 pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {

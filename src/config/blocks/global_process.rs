@@ -22,7 +22,7 @@ fn script_timeout(_: &mut GlobalDraft, a: &mut Args<'_, '_>) -> Result<(), Fault
 fn lifecycle_script(slot: &mut Option<CommandDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;
     let had = slot.is_some();
-    command::optional_script(a, slot)?;
+    command::optional_script(a, slot, false)?;
     match slot.is_some() || had {
         true => Ok(()),
         false => Err(a
@@ -55,7 +55,7 @@ fn fifo(seen: &mut bool, a: &mut Args<'_, '_>) -> Result<(), Fault> {
 
 fn fifo_script(slot: &mut Option<CommandDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;
-    command::optional_script(a, slot)
+    command::optional_script(a, slot, false)
 }
 
 /// The first one counts.

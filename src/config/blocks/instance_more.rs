@@ -288,14 +288,14 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     raw(key(
         "notify_master_rx_lower_pri",
         "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| command::script(a, &mut v.notify_rx_lower),
+        |v, a| command::script(a, &mut v.notify_rx_lower, v.known.no_script_user),
     )),
     raw(key(
         "notify_deleted",
         "[<CMD> [<USER> [[:]<GROUP>]]]",
         |v, a| match a.raw().trim().is_empty() {
             true => Ok(()),
-            false => command::optional_script(a, &mut v.notify_deleted),
+            false => command::optional_script(a, &mut v.notify_deleted, v.known.no_script_user),
         },
     )),
     key("notify_priority_changes", "[<bool>]", boolean),

@@ -1,5 +1,6 @@
 //! Blocks of the top level whose feature is not built yet: they are read and checked.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::super::source::Code;
@@ -118,6 +119,8 @@ pub(crate) static TRACK_PROCESS: Block<TrackProcessDraft> = Block {
 /// A `garp_group` block.
 #[derive(Debug, Default)]
 pub(crate) struct GarpGroupDraft {
+    /// Interfaces of the groups so far.
+    pub(crate) grouped: HashSet<String>,
     pub(crate) delay: bool,
     pub(crate) dynamic: bool,
 }
@@ -130,12 +133,16 @@ fn garp_delay(v: &mut GarpGroupDraft, a: &mut Args<'_, '_>) -> Result<(), Fault>
 
 fn garp_interface(v: &mut GarpGroupDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let name = a.word()?;
-    match v.dynamic || a.host().interface(name).is_some() {
+    if !v.dynamic && a.host().interface(name).is_none() {
+        let text = format!("WARNING - interface {name} specified for garp_group doesn't exist");
+        return Err(a.whole_fault(Code::NoInterface, text));
+    }
+    match v.grouped.insert(name.to_owned()) {
         true => Ok(()),
-        false => {
-            let text = format!("WARNING - interface {name} specified for garp_group doesn't exist");
-            Err(a.whole_fault(Code::NoInterface, text))
-        }
+        false => Err(a.whole_fault(
+            Code::Duplicate,
+            format!("garp_group already specified for {name} - ignoring"),
+        )),
     }
 }
 

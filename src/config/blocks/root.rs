@@ -1,10 +1,11 @@
 //! The top level of the file.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::source::Code;
+use super::super::host::Host;
+use super::super::source::{Code, Span};
 use super::super::table::{Args, Block, Fault, Row, early, key, lines, sub, values};
 use super::checks::flag;
 use super::global::{GLOBAL_DEFS, GlobalDraft};
@@ -30,14 +31,17 @@ pub(crate) struct Draft {
     pub(crate) statics: StaticsDraft,
     pub(crate) track_groups: Vec<TrackGroupDraft>,
     /// `virtual_server_group`, those that can be used.
-    pub(crate) server_groups: HashSet<String>,
+    pub(crate) server_groups: HashMap<String, Vec<u16>>,
     /// Trackers defined so far: names must come before their use.
     known: Rc<Trackers>,
     names: HashSet<String>,
-    net_namespace: bool,
+    /// `net_namespace`.
+    pub(crate) namespace: Option<(String, Span)>,
     net_namespace_ipvs: bool,
     instance_name: bool,
     ssl: bool,
+    /// Interfaces that a `garp_group` has.
+    garp_interfaces: HashSet<String>,
 }
 
 /// Names that instances, groups and checkers may refer to.
@@ -48,6 +52,16 @@ pub(crate) struct Trackers {
     pub(crate) files: HashSet<String>,
     pub(crate) processes: HashSet<String>,
     pub(crate) bfds: HashSet<String>,
+    /// Scripts that name no user cannot run.
+    pub(crate) no_script_user: bool,
+}
+
+impl Draft {
+    /// After the global settings are read, before all else.
+    pub(crate) fn settle(&mut self, host: &dyn Host) {
+        self.global.settle(host);
+        Rc::make_mut(&mut self.known).no_script_user = !self.global.has_script_user();
+    }
 }
 
 fn vrrp_script(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
@@ -91,8 +105,7 @@ fn vrrp_sync_group(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
 }
 
 fn virtual_server(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    let no_script_user = !v.global.has_script_user();
-    let mut server = ServerDraft::header(a, Rc::clone(&v.known), no_script_user)?;
+    let mut server = ServerDraft::header(a, Rc::clone(&v.known), v.known.no_script_user)?;
     a.block(&VIRTUAL_SERVER, &mut server);
     v.servers.push(server);
     Ok(())
@@ -106,7 +119,7 @@ fn virtual_server_group(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault
         let text = format!("virtual_server_group {name} cannot be used - removing");
         return Err(a.whole_fault(Code::EmptyBlock, text));
     }
-    v.server_groups.insert(group.name);
+    v.server_groups.insert(group.name, group.ports);
     Ok(())
 }
 
@@ -179,11 +192,14 @@ fn bfd_instance(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
 
 fn garp_group(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.no_more();
+    let grouped = std::mem::take(&mut v.garp_interfaces);
     let mut group = GarpGroupDraft {
         dynamic: v.global.model.dynamic_interfaces,
         ..GarpGroupDraft::default()
     };
+    group.grouped = grouped;
     a.block(&GARP_GROUP, &mut group);
+    v.garp_interfaces = std::mem::take(&mut group.grouped);
     match group.delay {
         true => Ok(()),
         false => Err(a.whole_fault(
@@ -283,12 +299,15 @@ const WORDS: &[Row<Draft>] = &[
     early(key("net_namespace", "<NAME>", |v, a| {
         a.present()?;
         let name = a.word()?;
-        if std::mem::replace(&mut v.net_namespace, true) {
+        if v.namespace.is_some() {
             a.log(
                 Code::Repeated,
                 format!("already specified - ignoring {name}"),
             );
+            return Ok(());
         }
+        v.namespace = Some((name.to_owned(), a.span()));
+        v.global.model.net_namespace = Some(name.into());
         Ok(())
     })),
     early(key("net_namespace_ipvs", "[<NAME>]", |v, a| {

@@ -451,10 +451,10 @@ pub(crate) static VIRTUAL_SERVER: Block<ServerDraft> = Block {
             a.int(0..=u32::MAX).map(|n| v.hysteresis = n)
         }),
         raw(key("quorum_up", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
-            command::script(a, &mut v.quorum_up)
+            command::script(a, &mut v.quorum_up, v.no_script_user)
         })),
         raw(key("quorum_down", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
-            command::script(a, &mut v.quorum_down)
+            command::script(a, &mut v.quorum_down, v.no_script_user)
         })),
         key("sorry_server", "<IP> [<PORT>]", |v, a| {
             let addr = endpoint(a, "sorry server")?;
@@ -549,10 +549,10 @@ pub(crate) static REAL_SERVER: Block<RealDraft> = Block {
         key("connect_timeout", "seconds, > 0", connect_timeout),
         key("delay_loop", "seconds, > 0", delay_loop),
         raw(key("notify_up", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
-            command::script(a, &mut v.notify_up)
+            command::script(a, &mut v.notify_up, v.no_script_user)
         })),
         raw(key("notify_down", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
-            command::script(a, &mut v.notify_down)
+            command::script(a, &mut v.notify_down, v.no_script_user)
         })),
         key("smtp_alert", "[<bool>]", boolean),
         key("virtualhost", "<STRING>", some_text),
@@ -664,7 +664,9 @@ pub(crate) struct ServerGroupDraft {
     v6: bool,
     /// An fwmark that fits every family.
     mark: bool,
-    pub(crate) entries: usize,
+    entries: usize,
+    /// The ports of its addresses.
+    pub(crate) ports: Vec<u16>,
 }
 
 impl ServerGroupDraft {
@@ -675,6 +677,7 @@ impl ServerGroupDraft {
             v6: false,
             mark: false,
             entries: 0,
+            ports: Vec::new(),
         }
     }
 
@@ -704,9 +707,14 @@ impl ServerGroupDraft {
         let Some(v4) = range(word) else {
             return Err(a.whole_fault(Code::InvalidAddress, text));
         };
-        if a.peek().is_some() {
-            a.strict(0..=u16::MAX)
-                .map_err(|_| a.whole_fault(Code::InvalidAddress, text))?;
+        let port = match a.peek() {
+            Some(_) => a
+                .strict(0..=u16::MAX)
+                .map_err(|_| a.whole_fault(Code::InvalidAddress, text))?,
+            None => 0,
+        };
+        if !self.ports.contains(&port) {
+            self.ports.push(port);
         }
         self.v4 |= v4;
         self.v6 |= !v4;

@@ -446,23 +446,23 @@ pub(crate) static VRRP_INSTANCE: Block<InstanceDraft> = Block {
         raw(key(
             "notify_backup",
             "<CMD> [<USER> [[:]<GROUP>]]",
-            |v, a| command::script(a, &mut v.notify.backup),
+            |v, a| command::script(a, &mut v.notify.backup, v.known.no_script_user),
         )),
         raw(key(
             "notify_master",
             "<CMD> [<USER> [[:]<GROUP>]]",
-            |v, a| command::script(a, &mut v.notify.master),
+            |v, a| command::script(a, &mut v.notify.master, v.known.no_script_user),
         )),
         raw(key(
             "notify_fault",
             "<CMD> [<USER> [[:]<GROUP>]]",
-            |v, a| command::script(a, &mut v.notify.fault),
+            |v, a| command::script(a, &mut v.notify.fault, v.known.no_script_user),
         )),
         raw(key("notify_stop", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
-            command::script(a, &mut v.notify.stop)
+            command::script(a, &mut v.notify.stop, v.known.no_script_user)
         })),
         raw(key("notify", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
-            command::script(a, &mut v.notify.any)
+            command::script(a, &mut v.notify.any, v.known.no_script_user)
         })),
     ],
     more: &[MORE_ROWS],

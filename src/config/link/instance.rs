@@ -32,26 +32,76 @@ impl Voice<'_> {
     }
 }
 
-/// `None`: there is nothing that could run; that was complained about. `weighted`: whether weighted trackers are kept (a
-/// sync group may forbid them).
+/// What became of a draft.
+pub(super) enum Linked {
+    Runs(Box<Instance>),
+    /// It needs what is not built yet and is better not run at all; a note says so.
+    NotBuilt,
+    /// There is nothing that could run; that was complained about.
+    Unusable,
+}
+
+/// `weighted`: whether weighted trackers are kept (a sync group may forbid them).
 pub(super) fn link(
-    draft: InstanceDraft,
+    mut draft: InstanceDraft,
     global: &Global,
     weighted: bool,
     scripts: &mut Scripts<'_>,
     diags: &mut Diags,
-) -> Option<Instance> {
+) -> Linked {
+    let notify = notify(std::mem::take(&mut draft.notify), scripts, diags);
+    for script in [draft.notify_rx_lower.take(), draft.notify_deleted.take()] {
+        scripts.notify(script, diags);
+    }
+    let track_scripts = std::mem::take(&mut draft.track_scripts);
+    let mut track_scripts = tracked(
+        track_scripts,
+        draft.scripts_before,
+        &draft.name,
+        scripts,
+        diags,
+    );
     let mut voice = Voice {
         draft: &draft,
         diags,
     };
+    if !weighted {
+        track_scripts.retain(|t| {
+            let keep = t.weight == TrackWeight::Fault;
+            if !keep {
+                voice.say(
+                    Code::Conflict,
+                    &format!(
+                        "ignoring tracked script {} with weights due to SYNC group",
+                        t.script
+                    ),
+                );
+            }
+            keep
+        });
+    }
     if draft.vrid.is_none() {
         voice.say(Code::NoVrid, "the virtual router id must be set");
+        return Linked::Unusable;
     }
-    if draft.interface.is_none() {
+    let unicast = !draft.peers.is_empty() || draft.fault_no_peer;
+    if draft.interface.is_none() && !(unicast && draft.source.is_some()) {
         voice.say(Code::NoInterfaceGiven, "Unknown interface!");
+        return Linked::Unusable;
     }
-    let (interface, vrid) = (draft.interface.clone()?, draft.vrid?);
+    let missing = [
+        (unicast, "unicast"),
+        (draft.auth_type == Some(AuthType::Ah), "auth_type AH"),
+        (draft.hmac, "auth_hmac"),
+    ];
+    let missing: Vec<&str> = missing
+        .iter()
+        .filter(|(needed, _)| *needed)
+        .map(|(_, what)| *what)
+        .collect();
+    let (Some(interface), Some(vrid)) = (draft.interface.clone(), draft.vrid) else {
+        return not_built(&mut voice, &missing);
+    };
     let mut v = Instance::new(&draft.name, interface, vrid, global);
     let family = draft
         .family
@@ -61,6 +111,7 @@ pub(super) fn link(
     if v.family == Family::V6 {
         v.mcast_group = global.vrrp_mcast_group6.into();
     }
+    unicast_words(&mut voice, unicast);
     addresses(&mut voice, &mut v);
     v.routes = draft.routes.clone();
     state(&mut voice, &mut v);
@@ -83,29 +134,51 @@ pub(super) fn link(
     if draft.strict {
         strict(&mut voice, &mut v);
     }
-    let InstanceDraft {
-        name,
-        track_scripts,
-        scripts_before,
-        notify: notify_draft,
-        ..
-    } = draft;
-    v.track_scripts = tracked(track_scripts, scripts_before, &name, scripts, diags);
-    if !weighted {
-        v.track_scripts.retain(|t| {
-            let keep = t.weight == TrackWeight::Fault;
-            if !keep {
-                let text = format!(
-                    "({name}) ignoring tracked script {} with weights due to SYNC group",
-                    t.script
-                );
-                diags.push(Diag::bare(None, Code::Conflict, text));
-            }
-            keep
-        });
+    if !missing.is_empty() {
+        return not_built(&mut voice, &missing);
     }
-    v.notify = notify(notify_draft, scripts, diags);
-    Some(v)
+    v.track_scripts = track_scripts;
+    v.notify = notify;
+    Linked::Runs(Box::new(v))
+}
+
+/// An instance that would speak another way than its peers makes two masters: it is left out.
+fn not_built(voice: &mut Voice<'_>, missing: &[&str]) -> Linked {
+    let text = format!(
+        "{} is not built yet - the instance is not run",
+        missing.join(" and ")
+    );
+    voice.say(Code::NoEffectYet, &text);
+    Linked::NotBuilt
+}
+
+/// Keywords that make sense with peers only, and what unicast excludes.
+fn unicast_words(voice: &mut Voice<'_>, unicast: bool) {
+    let draft = voice.draft;
+    if !unicast && (draft.unicast || draft.unicast_ttl) {
+        let text = "A unicast keyword has been specified without any unicast peers. Defaulting to multicast. This usage \
+                    is deprecated - please update your configuration.";
+        voice.say(Code::Deprecated, text);
+    }
+    if unicast && draft.strict {
+        voice.weigh(
+            Weight::Unusable,
+            Code::Conflict,
+            "Unicast peers are not supported in strict mode",
+        );
+    }
+    if draft.vmac_xmit_base && !draft.vmac {
+        voice.say(
+            Code::Useless,
+            "vmac_xmit_base is only valid with a vmac - clearing",
+        );
+    }
+    if unicast && draft.vmac && !draft.vmac_xmit_base {
+        voice.say(
+            Code::Conflict,
+            "unicast with use_vmac requires vmac_xmit_base - setting",
+        );
+    }
 }
 
 /// IPv6 is always version 3.
@@ -276,15 +349,8 @@ fn authentication(voice: &mut Voice<'_>, version: Version) -> Auth {
             );
             Auth::None
         }
-        (AuthType::Ah, Some(_)) => {
-            // Without it a peer that expects it is not heard, and hears nobody: better not to start.
-            voice.weigh(
-                Weight::Unusable,
-                Code::NoEffectYet,
-                "auth_type AH is not built yet",
-            );
-            Auth::None
-        }
+        // The caller leaves such an instance out.
+        (AuthType::Ah, Some(_)) => Auth::None,
     }
 }
 

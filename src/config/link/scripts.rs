@@ -63,11 +63,14 @@ impl<'a> Scripts<'a> {
         }
     }
 
-    /// Settles every `vrrp_script`.
-    pub(super) fn define(&mut self, drafts: Vec<ScriptDraft>, diags: &mut Diags) {
+    /// Settles every `vrrp_script`; `unused`: silently, because no instance could track one.
+    pub(super) fn define(&mut self, drafts: Vec<ScriptDraft>, unused: bool, diags: &mut Diags) {
+        let mut unheard = Diags::default();
+        let diags = if unused { &mut unheard } else { diags };
         for (order, draft) in drafts.into_iter().enumerate() {
             self.add(draft, order, diags);
         }
+        self.used &= !unused;
     }
 
     fn add(&mut self, draft: ScriptDraft, order: usize, diags: &mut Diags) {

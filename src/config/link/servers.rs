@@ -1,6 +1,6 @@
 //! `virtual_server`: inheritance, and the corrections after reading.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::scripts::Scripts;
 use crate::config::blocks::virtual_server::{
     CheckerDraft, CheckerKind, RealDraft, ServerDraft, Target, TimingDraft,
 };
-use crate::config::source::{Code, Diag, Diags, Span};
+use crate::config::source::{Code, Diag, Diags, Span, Weight};
 use crate::lvs::checker::Check;
 use crate::lvs::checker::tcp::TcpCheck;
 use crate::model::lvs::{
@@ -31,164 +31,315 @@ fn word(transport: Option<Transport>) -> &'static str {
     }
 }
 
-/// Makes the virtual servers that can be used.
+/// Makes the virtual servers that can be used. `groups`: the ports of each `virtual_server_group`.
 pub(super) fn link(
     drafts: Vec<ServerDraft>,
+    groups: &HashMap<String, Vec<u16>>,
     scripts: &mut Scripts<'_>,
     diags: &mut Diags,
 ) -> Vec<Arc<VirtualServer>> {
-    let mut keys = HashSet::new();
-    let mut found = Vec::new();
+    let mut places: HashMap<ServiceKey, usize> = HashMap::new();
+    let mut found: Vec<Arc<VirtualServer>> = Vec::new();
     for draft in drafts {
-        if let Some(server) = one(draft, scripts, diags) {
-            // The second of two equal ones is the one keepalived ends up with; the kernel has one service for both.
-            if keys.insert(server.key) {
+        let Some(server) = Settling::of(&draft, groups, diags).and_then(|s| s.finish(scripts))
+        else {
+            continue;
+        };
+        // keepalived lets the second of two equal ones stand; the kernel has one service for both, so the second counts.
+        match places.get(&server.key) {
+            Some(at) => found[*at] = Arc::new(server),
+            None => {
+                places.insert(server.key, found.len());
                 found.push(Arc::new(server));
-            } else if let Some(slot) = found
-                .iter_mut()
-                .find(|s: &&mut Arc<VirtualServer>| s.key == server.key)
-            {
-                *slot = Arc::new(server);
             }
         }
     }
     found
 }
 
-fn one(draft: ServerDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> Option<VirtualServer> {
-    let span = draft.span;
-    let at = match &draft.target {
-        Target::Address(at) => *at,
-        Target::Fwmark(_) | Target::Group(_) => {
+/// A virtual server whose settings are being completed and corrected, in keepalived's order.
+struct Settling<'a> {
+    draft: &'a ServerDraft,
+    diags: &'a mut Diags,
+    /// Without an address: by fwmark or group.
+    at: Option<SocketAddr>,
+    /// The ports of its group.
+    group_ports: &'a [u16],
+    transport: Option<Transport>,
+    name: String,
+}
+
+impl<'a> Settling<'a> {
+    /// `None`: its group does not exist, which is only logged.
+    fn of(
+        draft: &'a ServerDraft,
+        groups: &'a HashMap<String, Vec<u16>>,
+        diags: &'a mut Diags,
+    ) -> Option<Self> {
+        let mut group_ports = &[][..];
+        let at = match &draft.target {
+            Target::Address(at) => Some(*at),
+            Target::Fwmark(_) => None,
+            Target::Group(name) => {
+                let Some(ports) = groups.get(name) else {
+                    let text = format!("Virtual server group {name} does not exist - ignoring");
+                    diags.push(
+                        Diag::bare(Some(draft.span), Code::NotFound, text).weighing(Weight::Log),
+                    );
+                    return None;
+                };
+                group_ports = ports;
+                None
+            }
+        };
+        let mut s = Self {
+            draft,
+            diags,
+            at,
+            group_ports,
+            transport: draft.transport,
+            name: String::new(),
+        };
+        s.rename();
+        Some(s)
+    }
+
+    /// What messages call it.
+    fn rename(&mut self) {
+        self.name = match (&self.draft.target, self.at) {
+            (Target::Fwmark(mark), _) => format!("FWM {mark}"),
+            (Target::Group(name), _) => format!("[{name}]:0"),
+            (Target::Address(at), _) => {
+                format!("[{}]:{}:{}", at.ip(), word(self.transport), at.port())
+            }
+        };
+    }
+
+    fn say(&mut self, code: Code, text: String) {
+        self.say_at(self.draft.span, code, text);
+    }
+
+    fn say_at(&mut self, span: Span, code: Code, text: String) {
+        self.diags.push(Diag::bare(Some(span), code, text));
+    }
+
+    /// `None`: nothing that could be used, or not built yet.
+    fn finish(mut self, scripts: &mut Scripts<'_>) -> Option<VirtualServer> {
+        let draft = self.draft;
+        run_scripts(draft, scripts, self.diags);
+        let transport = self.protocol();
+        let persistence = self.persistence();
+        let scheduler = draft.scheduler.unwrap_or_else(|| {
+            let text = format!(
+                "Virtual server {}: no scheduler set, setting default 'wlc'",
+                self.name
+            );
+            self.say(Code::Defaulted, text);
+            Scheduler::Wlc
+        });
+        let real_servers = self.real_servers()?;
+        let (quorum, hysteresis) = self.quorum(&real_servers);
+        let Some(at) = self.at else {
             let text =
                 "virtual servers by fwmark and by group are understood but have no effect yet";
-            diags.push(Diag::at(span, Code::NoEffectYet, text));
+            self.diags
+                .push(Diag::at(draft.span, Code::NoEffectYet, text));
+            return None;
+        };
+        let sorry_server = draft.sorry.as_ref().map(|s| SorryServer {
+            addr: if s.addr.port() == 0 {
+                SocketAddr::new(s.addr.ip(), at.port())
+            } else {
+                s.addr
+            },
+            method: s.method.or(draft.method).unwrap_or(Method::Nat),
+            inhibit: s.inhibit,
+        });
+        Some(VirtualServer {
+            key: ServiceKey::Address {
+                addr: at.ip(),
+                port: at.port(),
+                transport,
+            },
+            scheduler,
+            persistence,
+            quorum,
+            hysteresis,
+            alpha: draft.timing.alpha.unwrap_or(false),
+            omega: draft.omega,
+            real_servers,
+            sorry_server,
+        })
+    }
+
+    fn protocol(&mut self) -> Transport {
+        let draft = self.draft;
+        match (&draft.target, self.transport) {
+            (Target::Address(_), None) => {
+                let text = format!(
+                    "Virtual server {}: no protocol set - defaulting to UDP",
+                    self.name
+                );
+                self.say(Code::Defaulted, text);
+                self.transport = Some(Transport::Udp);
+                self.rename();
+            }
+            (Target::Fwmark(_), Some(_)) => {
+                let text = format!(
+                    "Warning: Virtual server {}: protocol specified for fwmark - protocol will be ignored",
+                    self.name
+                );
+                self.say(Code::Useless, text);
+                self.transport = None;
+            }
+            (Target::Address(_), Some(_)) | (Target::Fwmark(_), None) | (Target::Group(_), _) => {}
+        }
+        let transport = self.transport.unwrap_or(Transport::Udp);
+        if draft.ops && transport != Transport::Udp {
+            let text = format!(
+                "Virtual server {}: one packet scheduling requires UDP - resetting",
+                self.name
+            );
+            self.say(Code::Conflict, text);
+        }
+        transport
+    }
+
+    /// Without a port there must be persistence.
+    fn persistence(&mut self) -> Option<Duration> {
+        let no_port = match self.at {
+            Some(at) => at.port() == 0,
+            None => self.group_ports.contains(&0),
+        };
+        if no_port && self.draft.persistence.is_none() {
+            let text = format!(
+                "Virtual server {}: zero port only valid for persistent services - setting",
+                self.name
+            );
+            self.say(Code::Defaulted, text);
+            return Some(PERSISTENCE);
+        }
+        self.draft.persistence
+    }
+
+    fn real_servers(&mut self) -> Option<Vec<RealServer>> {
+        let draft = self.draft;
+        let mut found = Vec::with_capacity(draft.real.len());
+        let mut seen = HashSet::with_capacity(draft.real.len());
+        let mut no_method = false;
+        for rs in &draft.real {
+            let method = rs.method.or(draft.method).unwrap_or_else(|| {
+                no_method = true;
+                Method::Nat
+            });
+            if self.at.is_some_and(|at| at.is_ipv4() != rs.addr.is_ipv4()) && method != Method::Tun
+            {
+                let text = format!(
+                    "Address family of virtual server and real server {} don't match - skipping real server.",
+                    rs.addr.ip()
+                );
+                self.say_at(rs.span, Code::WrongFamily, text);
+                continue;
+            }
+            if !seen.insert(rs.addr) {
+                let (vs, rs_name) = (&self.name, self.real_name(rs));
+                let text =
+                    format!("VS {vs}: real server {rs_name} is duplicated - removing second rs");
+                self.say_at(rs.span, Code::Duplicate, text);
+                continue;
+            }
+            let addr = self.real_port(rs, method);
+            found.push(real(rs, addr, method, draft));
+        }
+        if no_method {
+            let text = format!(
+                "Virtual server {}: no forwarding method set, setting default NAT",
+                self.name
+            );
+            self.say(Code::Defaulted, text);
+        }
+        if found.is_empty() {
+            let text = format!(
+                "Virtual server {} has no real servers - ignoring",
+                self.name
+            );
+            self.say(Code::NoRealServer, text);
             return None;
         }
-    };
-    run_scripts(&draft, scripts, diags);
-    let mut say =
-        |span: Span, code: Code, text: String| diags.push(Diag::bare(Some(span), code, text));
-    let named = |t: Option<Transport>| format!("[{}]:{}:{}", at.ip(), word(t), at.port());
-    let transport = draft.transport.unwrap_or_else(|| {
-        let text = format!(
-            "Virtual server {}: no protocol set - defaulting to UDP",
-            named(None)
-        );
-        say(span, Code::Defaulted, text);
-        Transport::Udp
-    });
-    let name = named(Some(transport));
-    let mut persistence = draft.persistence;
-    if at.port() == 0 && persistence.is_none() {
-        say(
-            span,
-            Code::Defaulted,
-            format!("Virtual server {name}: persistence is needed without a port - setting 360"),
-        );
-        persistence = Some(PERSISTENCE);
+        Some(found)
     }
-    let scheduler = draft.scheduler.unwrap_or_else(|| {
-        say(
-            span,
-            Code::Defaulted,
-            format!("Virtual server {name}: no scheduler set, setting default 'wlc'"),
-        );
-        Scheduler::Wlc
-    });
-    let mut real_servers = Vec::new();
-    let mut seen = HashSet::new();
-    let mut no_method = false;
-    for rs in &draft.real {
-        let real_name = format!(
+
+    fn real_name(&self, rs: &RealDraft) -> String {
+        format!(
             "[{}]:{}:{}",
             rs.addr.ip(),
-            word(Some(transport)),
+            word(self.transport),
             rs.addr.port()
-        );
-        let method = rs.method.or(draft.method).unwrap_or_else(|| {
-            no_method = true;
-            Method::Nat
-        });
-        if rs.addr.is_ipv4() != at.ip().is_ipv4() && method != Method::Tun {
+        )
+    }
+
+    /// Where packets reach the real server: only NAT can change the port.
+    fn real_port(&mut self, rs: &RealDraft, method: Method) -> SocketAddr {
+        let (given, nat) = (rs.addr.port(), method == Method::Nat);
+        let (vs, name) = (self.name.clone(), self.real_name(rs));
+        match (&self.draft.target, self.at) {
+            (Target::Address(_), Some(at)) => {
+                if nat {
+                    return if given == 0 {
+                        SocketAddr::new(rs.addr.ip(), at.port())
+                    } else {
+                        rs.addr
+                    };
+                }
+                if given != 0 && given != at.port() {
+                    let text = format!(
+                        "WARNING - virtual server {vs} and real server {name} ports don't match - resetting"
+                    );
+                    self.say_at(rs.span, Code::Conflict, text);
+                }
+                SocketAddr::new(rs.addr.ip(), at.port())
+            }
+            (Target::Fwmark(_), _) | (Target::Address(_), None) => {
+                if !nat && given != 0 {
+                    let text = format!(
+                        "WARNING - fwmark virtual server {vs}, real server {name} has port specified - clearing"
+                    );
+                    self.say_at(rs.span, Code::Conflict, text);
+                }
+                rs.addr
+            }
+            (Target::Group(_), _) => {
+                if !nat && given != 0 && self.group_ports.iter().any(|p| *p != given) {
+                    let text =
+                        format!("virtual server {vs} and real server {name} ports don't match");
+                    self.say_at(rs.span, Code::Conflict, text);
+                }
+                rs.addr
+            }
+        }
+    }
+
+    fn quorum(&mut self, real_servers: &[RealServer]) -> (u32, u32) {
+        let (mut quorum, mut hysteresis) = (self.draft.quorum, self.draft.hysteresis);
+        let total: u64 = real_servers.iter().map(|r| u64::from(r.weight)).sum();
+        if u64::from(quorum) > total {
             let text = format!(
-                "Address family of virtual server and real server {} don't match - skipping real server.",
-                rs.addr.ip()
+                "Warning - quorum {quorum} for {} exceeds total weight of real servers {total}, reducing quorum to {total}",
+                self.name
             );
-            say(rs.span, Code::WrongFamily, text);
-            continue;
+            self.say(Code::Conflict, text);
+            quorum = u32::try_from(total).unwrap_or(u32::MAX).max(1);
         }
-        if !seen.insert(rs.addr) {
-            let text =
-                format!("VS {name}: real server {real_name} is duplicated - removing second rs");
-            say(rs.span, Code::Duplicate, text);
-            continue;
+        if hysteresis >= quorum {
+            let text = format!(
+                "Warning - hysteresis {hysteresis} for {} must be less than quorum {quorum}, reducing",
+                self.name
+            );
+            self.say(Code::Conflict, text);
+            hysteresis = quorum - 1;
         }
-        let addr = real_port(rs, method, at.port()).unwrap_or_else(|addr| {
-            let text =
-                format!("WARNING - virtual server {name} and real server {real_name} ports don't match - resetting");
-            say(rs.span, Code::Conflict, text);
-            addr
-        });
-        real_servers.push(real(rs, addr, method, &draft));
+        (quorum, hysteresis)
     }
-    if no_method {
-        say(
-            span,
-            Code::Defaulted,
-            format!("Virtual server {name}: no forwarding method set, setting default NAT"),
-        );
-    }
-    if real_servers.is_empty() {
-        say(
-            span,
-            Code::NoRealServer,
-            format!("Virtual server {name} has no real servers - ignoring"),
-        );
-        return None;
-    }
-    let total: u64 = real_servers.iter().map(|r| u64::from(r.weight)).sum();
-    let mut quorum = draft.quorum;
-    if u64::from(quorum) > total {
-        let text = format!(
-            "Warning - quorum {quorum} for {name} exceeds total weight of real servers {total}, reducing quorum to {total}"
-        );
-        say(span, Code::Conflict, text);
-        quorum = u32::try_from(total).unwrap_or(u32::MAX).max(1);
-    }
-    let mut hysteresis = draft.hysteresis;
-    if hysteresis >= quorum && hysteresis > 0 {
-        say(
-            span,
-            Code::Conflict,
-            format!("Virtual server {name}: hysteresis must be below the quorum - reducing"),
-        );
-        hysteresis = quorum - 1;
-    }
-    let sorry_server = draft.sorry.as_ref().map(|s| SorryServer {
-        addr: if s.addr.port() == 0 {
-            SocketAddr::new(s.addr.ip(), at.port())
-        } else {
-            s.addr
-        },
-        method: s.method.or(draft.method).unwrap_or(Method::Nat),
-        inhibit: s.inhibit,
-    });
-    Some(VirtualServer {
-        key: ServiceKey::Address {
-            addr: at.ip(),
-            port: at.port(),
-            transport,
-        },
-        scheduler,
-        persistence,
-        quorum,
-        hysteresis,
-        alpha: draft.timing.alpha.unwrap_or(false),
-        omega: draft.omega,
-        real_servers,
-        sorry_server,
-    })
 }
 
 /// Looks at the scripts of a virtual server.
@@ -207,17 +358,6 @@ fn run_scripts(draft: &ServerDraft, scripts: &mut Scripts<'_>, diags: &mut Diags
         .chain(of_checkers)
     {
         scripts.notify(script.clone(), diags);
-    }
-}
-
-/// The port that packets reach the real server at. `Err`: another one was asked for, which only NAT can do.
-fn real_port(rs: &RealDraft, method: Method, port: u16) -> Result<SocketAddr, SocketAddr> {
-    let at = SocketAddr::new(rs.addr.ip(), port);
-    match (method, rs.addr.port()) {
-        (Method::Nat, 0) => Ok(at),
-        (Method::Nat, _) => Ok(rs.addr),
-        (Method::Dr | Method::Tun, given) if given == 0 || given == port => Ok(at),
-        (Method::Dr | Method::Tun, _) => Err(at),
     }
 }
 

@@ -13,6 +13,7 @@ const MODES: [&str; 3] = ["ifaces", "bare", "full"];
 
 /// Programs of the machine that the verdicts were made on.
 const PROGRAMS: &[&str] = &[
+    "kill",
     "killall",
     "pkill",
     "pidof",
@@ -71,8 +72,20 @@ fn machine(conf: &Path, mode: usize) -> Fake {
         }
     }
     fake.interfaces = if mode == 1 { Some(Vec::new()) } else { None };
+    if mode != 1 {
+        let text = fs::read(conf).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let named = text.lines().filter_map(|l| l.split_once("net_namespace "));
+        let named = named.filter_map(|(_, name)| name.split_whitespace().next().map(str::to_owned));
+        fake.namespaces = named.collect();
+    }
     if mode == 2 {
-        fake.all_scripts = true;
+        let named: Vec<String> = fake
+            .files
+            .values()
+            .map(|t| String::from_utf8_lossy(t).into_owned())
+            .collect();
+        fake.scripts_in = Some(named.concat());
         fake.users = None;
     }
     fake
@@ -113,6 +126,7 @@ fn published_files_get_the_exit_code_of_stock() {
                 path: MAIN.into(),
                 config_id: id.map(Into::into),
                 strict_includes: false,
+                in_namespace: false,
             };
             let loaded = load(&options, &machine(&conf, mode));
             let ours = i32::from(loaded.test_exit());
@@ -125,7 +139,7 @@ fn published_files_get_the_exit_code_of_stock() {
             if std::env::var_os("CORPUS_SHOW").is_some() {
                 loaded
                     .messages()
-                    .for_each(|(l, m)| eprintln!("  {label} {l:?} {m}"));
+                    .for_each(|(l, m)| eprintln!("  {name} {label} {l:?} {m}"));
             }
         }
     }
