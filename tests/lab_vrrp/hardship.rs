@@ -182,3 +182,23 @@ fn a_reload_that_changes_something_else_is_no_transition() {
         );
     }
 }
+
+#[test]
+fn a_kernel_without_ipvs_is_one_error_and_vrrp_goes_on() {
+    if !root() {
+        return;
+    }
+    if std::path::Path::new("/proc/net/ip_vs").exists() {
+        // The host's kernel has IPVS: the other half of the promise is kept by lab_ipvs.
+        return;
+    }
+    let lan = lan();
+    let servers = "virtual_server 10.66.0.100 80 {\n lb_algo rr\n lb_kind DR\n protocol TCP
+ real_server 10.66.0.9 80 {\n TCP_CHECK {\n }\n }\n}";
+    let router = Ours.start(lan.node(0), &conf(150, servers, ""));
+    lan.advert("it is master", 0, 0, |a| a.priority == 150);
+    lan.node(0).wait_has(VIP, true);
+    let log = router.log();
+    let errors: Vec<&str> = log.lines().filter(|l| l.contains("ip_vs")).collect();
+    assert_eq!(errors.len(), 1, "{log}");
+}

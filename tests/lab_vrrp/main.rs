@@ -4,6 +4,7 @@
 mod lab;
 
 mod election;
+mod groups;
 mod hardship;
 mod scripts;
 mod tutorials;
