@@ -319,7 +319,9 @@ impl Instance {
     /// From any state to one that holds nothing in the kernel.
     pub(super) fn leave(&mut self, next: State, out: &mut Vec<Action>) {
         let before = std::mem::replace(&mut self.state, next);
-        let init = before == State::Idle || self.announced.is_none();
+        // keepalived: who waited for the first result of a script enters BACKUP later, no longer "(init)".
+        let first_fault = self.state == State::Fault && self.announced.is_none();
+        let init = before == State::Idle || first_fault;
         self.report_entered(self.named(), init, out);
         self.settle(before, out);
     }
