@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::fake::Fake;
 
 mod corpus;
+mod keywords;
 mod routes;
 
 /// `-t`'s exit code, the daemon's, and the messages.

@@ -1,10 +1,12 @@
 //! The checker blocks of a real server. Only `TCP_CHECK` is built; the others are read and checked.
 
+use std::sync::Arc;
+
 use super::super::lex;
 use super::super::source::Code;
 use super::super::table::{Args, Block, Fault, Row, key, raw, renamed, sub};
 use super::super::value;
-use super::checks::{boolean, flag, ifname, some_text};
+use super::checks::{boolean, flag, ifname, text};
 use super::command;
 use super::virtual_server::{
     CheckerDraft, CheckerKind, connect_timeout, delay_before_retry, delay_loop, warmup,
@@ -78,7 +80,9 @@ pub(super) const CONNECT_ROWS: &[Row<CheckerDraft>] = &[
 /// What `HTTP_GET` and `SSL_GET` have in common.
 const HTTP_ROWS: &[Row<CheckerDraft>] = &[
     renamed("nb_get_retry", "retry"),
-    key("virtualhost", "<STRING>", some_text),
+    key("virtualhost", "<STRING>", |v, a| {
+        text(&mut v.virtualhost, a)
+    }),
     key("http_protocol", "1.0|1.0C|1.1", |_, a| match a.opt() {
         Some("1.0" | "1.0C" | "1.0c" | "1.1") => Ok(()),
         Some(other) => Err(a.fault(
@@ -88,7 +92,13 @@ const HTTP_ROWS: &[Row<CheckerDraft>] = &[
         None => a.present(),
     }),
     key("enable_sni", "[<bool>]", boolean),
-    key("sni_name", "[<STRING>]", flag),
+    key("sni_name", "[<STRING>]", |v, a| match a.peek() {
+        Some(_) => text(&mut v.sni_name, a),
+        None if v.sni_name.is_some() => {
+            Err(a.fault(Code::Repeated, "a name was given before - ignored"))
+        }
+        None => Ok(()),
+    }),
     key("fast_recovery", "[<bool>]", boolean),
     sub("url", &URL, |v, a| {
         let mut url = UrlDraft::default();
@@ -108,6 +118,7 @@ const HTTP_ROWS: &[Row<CheckerDraft>] = &[
 pub(crate) struct UrlDraft {
     path: bool,
     digests: Vec<String>,
+    virtualhost: Option<Arc<str>>,
 }
 
 fn status_code(_: &mut UrlDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
@@ -153,7 +164,9 @@ pub(crate) static URL: Block<UrlDraft> = Block {
             Ok(())
         }),
         key("status_code", "<code|code-code>...", status_code),
-        key("virtualhost", "<STRING>", some_text),
+        key("virtualhost", "<STRING>", |v, a| {
+            text(&mut v.virtualhost, a)
+        }),
         raw(key("regex", "<STRING>", |_, a| {
             let raw = a.raw().trim();
             match lex::arguments(raw) {

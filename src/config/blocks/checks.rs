@@ -1,6 +1,7 @@
 //! Values that many keywords share. The setters among them check and keep nothing: they stand in rows whose feature is
 //! not built yet, which [`super::inert`] lists.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::source::Code;
@@ -20,6 +21,25 @@ pub(crate) fn boolean<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
 /// Anything; nothing at all is a complaint.
 pub(crate) fn some_text<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()
+}
+
+/// A text that may stand once; the last one counts.
+pub(crate) fn text(slot: &mut Option<Arc<str>>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    a.present()?;
+    let word = a.word()?;
+    match slot.replace(word.into()) {
+        None => Ok(()),
+        Some(_) => Err(a.fault(Code::Repeated, "already specified - overwriting")),
+    }
+}
+
+/// Exactly one word, which may stand once; the last one counts.
+pub(crate) fn only_text(slot: &mut Option<Arc<str>>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    let word = a.only()?;
+    match slot.replace(word.into()) {
+        None => Ok(()),
+        Some(_) => Err(a.fault(Code::Repeated, "already specified - overwriting")),
+    }
 }
 
 /// A word; none ends reading.

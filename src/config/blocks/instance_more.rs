@@ -319,6 +319,7 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     renamed("vmac_garp_intvl", "garp_extra_if"),
     key("owner_ignore_adverts", "[<bool>]", boolean),
     key("kernel_rx_buf_size", "octets", |_, a| {
+        a.present()?;
         a.int(0..=u32::MAX).map(drop)
     }),
     sub("auth_hmac", &AUTH_HMAC, |v, a| {

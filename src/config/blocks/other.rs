@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use super::super::host::FileKind;
 use super::super::source::Code;
 use super::super::table::{Args, Block, Fault, key, words};
 use super::super::value;
@@ -14,6 +15,8 @@ use super::global_process::once;
 #[derive(Debug, Default)]
 pub(crate) struct TrackFileDraft {
     pub(crate) file: bool,
+    /// It is in a directory that does not exist.
+    pub(crate) unusable: bool,
     weight: bool,
 }
 
@@ -34,7 +37,16 @@ pub(crate) static TRACK_FILE: Block<TrackFileDraft> = Block {
     rows: &[
         key("file", "<PATH>", |v, a| {
             a.present()?;
-            once(&mut v.file, a)
+            let path = std::path::Path::new(a.word()?);
+            once(&mut v.file, a)?;
+            let folder = path.parent().and_then(|p| a.host().real_path(p));
+            let kind = folder.and_then(|f| a.host().lstat(&f)).map(|f| f.kind);
+            if kind != Some(FileKind::Directory) {
+                v.unusable = true;
+                let text = format!("{} cannot be watched - ignoring the block", path.display());
+                return Err(a.fault(Code::BadValue, text));
+            }
+            Ok(())
         }),
         key("weight", "-254..=254 [reverse], default 1", |v, a| {
             a.present()?;

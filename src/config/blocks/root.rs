@@ -136,6 +136,9 @@ fn track_file(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
             format!("No file set for track_file {name} - ignoring"),
         ));
     }
+    if file.unusable {
+        return Ok(());
+    }
     Rc::make_mut(&mut v.known).files.insert(name.to_owned());
     Ok(())
 }

@@ -2,13 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::source::{Code, Span};
 use super::super::table::{Args, Block, Fault, Row, gone, key, raw, sub};
 use super::super::value;
 use super::checkers;
-use super::checks::{boolean, flag, only_word, some_text};
+use super::checks::{boolean, flag, only_text, text};
 use super::command::{self, CommandDraft};
 use super::root::Trackers;
 use crate::model::lvs::{Method, Scheduler, Transport};
@@ -54,6 +55,8 @@ pub(crate) struct ServerDraft {
     pub(crate) hysteresis: u32,
     pub(crate) omega: bool,
     pub(crate) ops: bool,
+    pub(crate) virtualhost: Option<Arc<str>>,
+    pub(crate) snmp_name: Option<Arc<str>>,
     pub(crate) quorum_up: Option<CommandDraft>,
     pub(crate) quorum_down: Option<CommandDraft>,
     pub(crate) sorry: Option<SorryDraft>,
@@ -82,6 +85,8 @@ pub(crate) struct RealDraft {
     pub(crate) uthreshold: u32,
     pub(crate) lthreshold: u32,
     pub(crate) timing: TimingDraft,
+    pub(crate) virtualhost: Option<Arc<str>>,
+    pub(crate) snmp_name: Option<Arc<str>>,
     pub(crate) notify_up: Option<CommandDraft>,
     pub(crate) notify_down: Option<CommandDraft>,
     pub(crate) checkers: Vec<CheckerDraft>,
@@ -119,6 +124,8 @@ pub(crate) struct CheckerDraft {
     pub(crate) user: Option<Credentials>,
     pub(crate) bad_user: bool,
     pub(crate) known: Rc<Trackers>,
+    pub(crate) virtualhost: Option<Arc<str>>,
+    pub(crate) sni_name: Option<Arc<str>>,
 }
 
 /// Where a checker connects to, and from where.
@@ -194,6 +201,8 @@ impl ServerDraft {
             hysteresis: 0,
             omega: false,
             ops: false,
+            virtualhost: None,
+            snmp_name: None,
             quorum_up: None,
             quorum_down: None,
             sorry: None,
@@ -311,6 +320,8 @@ fn checker(
         user: None,
         bad_user: false,
         known: Rc::clone(&v.known),
+        virtualhost: None,
+        sni_name: None,
     };
     a.block(block, &mut draft);
     checkers::finish(&draft, a)?;
@@ -507,6 +518,8 @@ pub(crate) static VIRTUAL_SERVER: Block<ServerDraft> = Block {
                 uthreshold: 0,
                 lthreshold: 0,
                 timing: TimingDraft::default(),
+                virtualhost: None,
+                snmp_name: None,
                 notify_up: None,
                 notify_down: None,
                 checkers: Vec::new(),
@@ -555,8 +568,12 @@ pub(crate) static REAL_SERVER: Block<RealDraft> = Block {
             command::script(a, &mut v.notify_down, v.no_script_user)
         })),
         key("smtp_alert", "[<bool>]", boolean),
-        key("virtualhost", "<STRING>", some_text),
-        key("snmp_name", "<STRING>", only_word),
+        key("virtualhost", "<STRING>", |v, a| {
+            text(&mut v.virtualhost, a)
+        }),
+        key("snmp_name", "<STRING>", |v, a| {
+            only_text(&mut v.snmp_name, a)
+        }),
         sub("TCP_CHECK", &checkers::TCP_CHECK, |v, a| {
             checker(v, a, CheckerKind::Tcp, &checkers::TCP_CHECK)
         }),
@@ -652,8 +669,12 @@ const MORE_ROWS: &[Row<ServerDraft>] = &[
         Target::Address(_) | Target::Group(_) => Ok(()),
     }),
     key("smtp_alert", "[<bool>]", boolean),
-    key("virtualhost", "<STRING>", some_text),
-    key("snmp_name", "<STRING>", only_word),
+    key("virtualhost", "<STRING>", |v, a| {
+        text(&mut v.virtualhost, a)
+    }),
+    key("snmp_name", "<STRING>", |v, a| {
+        only_text(&mut v.snmp_name, a)
+    }),
 ];
 
 /// A `virtual_server_group` block.
