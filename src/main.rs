@@ -1,4 +1,22 @@
 //! keepalived-rs: VRRP failover, tracking and LVS health checking; a drop-in replacement for keepalived.
+//!
+//! ```text
+//! keepalived.conf ─► config ─► model ─ diff ─► Command ─► each task       daemon: signals, reload, notify, reaping
+//!    ┌─────────┐ TrackerUpdate ┌──────────┐ VrrpUpdate ┌─────────┐
+//!    │  track  │ ────────────► │   vrrp   │ ─────────► │   lvs   │        every task ── Notice ──► daemon ─► notify
+//!    └─────────┘               └──────────┘            └─────────┘
+//!  scripts, interfaces     raw IP 112, addresses     checks, quorum, IPVS
+//! ```
+//!
+//! Three tasks, each the only owner of its state, joined by bounded channels (`daemon/bus.rs`). Each is a loop around
+//! pure cores that know no clock, no socket and no kernel. What always holds:
+//!
+//! - Nothing delays an advertisement: the VRRP task has a thread and a runtime of its own and waits for nobody, not
+//!   for the log, not for a script, not for the other tasks.
+//! - What the kernel holds of ours has one writer per kind, which compares what is desired with what it owns. A
+//!   transition, a reload, a lost interface and a stop all end in that comparison.
+//! - A configuration takes effect as a whole or not at all. Start is a reload from nothing, stop a reload to nothing.
+//! - A task that dies withdraws what it owns; the others are stopped, and the process ends with exit code 70.
 #![allow(dead_code, reason = "the parts are being put together")]
 
 mod cli;
