@@ -49,6 +49,7 @@ pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
     let mut log = Log::install(log_settings(options));
     supervise::log_panics();
     greet(options, words);
+    let mut report = None;
     let code = match prepare(options) {
         Ok(Prepared::Launcher(launched)) => {
             _ = startup::release_signals(); // so that it can be interrupted while it waits
@@ -57,19 +58,19 @@ pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
         Ok(Prepared::Daemon {
             config,
             source,
-            mut report,
+            report: to_launcher,
         }) => {
+            report = to_launcher;
             if let Err(e) = log.start() {
                 tracing::error!(reason = %e, "Unable to start the log thread");
             }
-            let code = serve(options, config, source, systemd, &mut report);
-            report.into_iter().for_each(|r| r.send(code)); // it was never ready
-            code
+            serve(options, config, source, systemd, &mut report)
         }
         Err(code) => code,
     };
     tracing::info!("Stopped {}", version::STANDS_FOR);
     log.flush(LOG_PATIENCE);
+    report.into_iter().for_each(|r| r.send(code)); // the start was never complete
     code
 }
 
@@ -428,14 +429,14 @@ impl Daemon {
 
     /// Stops the tasks and lets the last scripts run. Returns `code`, or why the stop itself went wrong.
     async fn stop(mut self, code: u8) -> u8 {
+        self.tasks.ask_to_stop(self.releases); // before anything else: every microsecond of an advertisement counts
         tracing::info!("Stopping");
-        // The first poll sends the commands, VRRP's first.
-        let mut stopped = std::pin::pin!(self.tasks.stop(self.releases));
+        let mut ended = std::pin::pin!(self.tasks.all_ended());
         let mut good = None;
         while good.is_none() {
             tokio::select! {
                 biased;
-                done = &mut stopped => good = Some(done),
+                all = &mut ended => good = Some(all),
                 Some(notice) = self.notices.recv() => self.notifier.accept(notice),
                 () = self.notifier.progress() => {}
             }

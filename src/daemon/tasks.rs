@@ -141,14 +141,13 @@ impl Tasks {
         Ended { name, end }
     }
 
-    /// Resigns, withdraws, ends everything, VRRP first. Returns when all tasks have ended, or patience has; says
-    /// whether the end was a good one.
-    pub(crate) async fn stop(mut self, releases: Releases) -> bool {
+    /// Tells all to resign, withdraw and end, VRRP first. Does not wait.
+    pub(crate) fn ask_to_stop(&self, releases: Releases) {
         let (vrrp_done, _) = oneshot::channel();
         let (track_done, _) = oneshot::channel();
         let (lvs_done, _) = oneshot::channel();
         let release = releases.vrrp;
-        // An error means that the task is gone already; the end of the task is what is waited for.
+        // An error means that the task is gone already, or does nothing any more; its end is what is waited for.
         _ = self.vrrp.0.try_send(VrrpCommand::Stop {
             release,
             done: vrrp_done,
@@ -162,6 +161,10 @@ impl Tasks {
             .track
             .0
             .try_send(TrackCommand::Stop { done: track_done });
+    }
+
+    /// After [`Tasks::ask_to_stop`]: waits until all have ended, or patience has. Says whether it was a good end.
+    pub(crate) async fn all_ended(mut self) -> bool {
         let mut good = true;
         let all = [&mut self.vrrp.1, &mut self.lvs.1, &mut self.track.1];
         for running in all.into_iter().filter(|r| !r.is_over()) {
@@ -269,7 +272,8 @@ mod tests {
                 ipvs: Release::All,
             };
             // The bad one has told its end already; the patience of the stop must not be spent on it.
-            let stopped = timeout(STOP_PATIENCE / 2, tasks.stop(releases)).await;
+            tasks.ask_to_stop(releases);
+            let stopped = timeout(STOP_PATIENCE / 2, tasks.all_ended()).await;
             assert_eq!(stopped, Ok(true));
             let mut heard = heard.borrow().clone();
             heard.sort_unstable();
