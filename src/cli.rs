@@ -305,6 +305,13 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_begins_another_is_not_ambiguous() {
+        assert!(options("--check").no_vrrp);
+        assert!(options("--vrrp --pid x").no_checkers);
+        assert_eq!(read("--c").complaints, ["Unknown option --c"]);
+    }
+
+    #[test]
     fn bad_facilities_and_masks_are_told_and_ignored() {
         let cli = read("-S local8 -u 999");
         assert_eq!(cli.options.facility, Facility::Daemon);
@@ -319,6 +326,18 @@ mod tests {
         assert_eq!(options("-S 3").facility, Facility::Local(3));
         for (word, mask) in [("022", 0o22), ("0x12", 0x12), ("18", 18), ("0", 0)] {
             assert_eq!(options(&format!("-u {word}")).umask, Some(mask));
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config {
+            failure_persistence: None,
+            ..Default::default()
+        })]
+        #[test]
+        fn any_words_are_read_without_a_panic(words in proptest::collection::vec("(-{0,2}[a-zA-Z_=-]{0,12}|\\PC{0,6})", 0..8)) {
+            let cli = parse(std::iter::once("keepalived".to_owned()).chain(words.clone()));
+            proptest::prop_assert!(cli.operands.len() <= words.len());
         }
     }
 }

@@ -129,7 +129,7 @@ pub(crate) const OPERANDS: &str = "operands";
 
 /// Takes clusters apart, since clap knows no argument that is optional and glued to a short option: `-nt/log` becomes
 /// `-n`, `-t=/log`; `-nf` `FILE` becomes `-n`, `-f`, `FILE`.
-fn unglue(words: Vec<String>, rows: &[Row]) -> Vec<String> {
+fn unglue(words: Vec<String>, rows: &[Row], complaints: &mut Vec<String>) -> Vec<String> {
     let mut out = Vec::with_capacity(words.len());
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
@@ -150,6 +150,10 @@ fn unglue(words: Vec<String>, rows: &[Row]) -> Vec<String> {
             }
             Some(cluster) if !cluster.is_empty() => {
                 for (at, c) in cluster.char_indices() {
+                    if c == '-' {
+                        complaints.push("Unknown option --".into()); // on its own it would end the options
+                        continue;
+                    }
                     let rest = &cluster[at + c.len_utf8()..];
                     let row = rows.iter().find(|r| r.short == Some(c));
                     let takes = row.map_or(Takes::Nothing, |r| r.takes);
@@ -178,8 +182,8 @@ fn unglue(words: Vec<String>, rows: &[Row]) -> Vec<String> {
 /// Reads the words after the program's name: what they say, and what is wrong with them. Like getopt_long it goes on
 /// after a mistake: a later `-v` still counts.
 pub(crate) fn scan(words: Vec<String>, rows: &[Row]) -> (ArgMatches, Vec<String>) {
-    let mut words = unglue(words, rows);
     let mut complaints = Vec::new();
+    let mut words = unglue(words, rows, &mut complaints);
     loop {
         let e = match command(rows).try_get_matches_from(&words) {
             Ok(matches) => return (matches, complaints),
