@@ -3,7 +3,7 @@
 //! An instance stays itself while its key does; its name, priority, version, addresses and timers may change under it.
 //! Source: keepalived's reload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::daemon::bus::{Notice, VrrpState};
@@ -18,13 +18,8 @@ use super::router::Router;
 use super::sync::Unit;
 use super::{Action, InstanceId};
 
-/// An instance that lives on.
-#[derive(Clone, Copy, Debug)]
-struct Survivor {
-    id: InstanceId,
-    /// Its addresses are other ones than before.
-    readdressed: bool,
-}
+/// Instances that live on, and whether their addresses are other ones than before.
+type Survivors = BTreeMap<InstanceId, bool>;
 
 impl Router {
     pub(super) fn apply(&mut self, now: Mono, config: Arc<Config>, out: &mut Vec<Action>) {
@@ -35,14 +30,7 @@ impl Router {
         for unit in &mut self.units {
             out.extend(unit.outbox.drain(..).map(Action::Notice));
         }
-        let mut survivors: Vec<Survivor> = self
-            .by_key
-            .values()
-            .map(|id| Survivor {
-                id: *id,
-                readdressed: false,
-            })
-            .collect();
+        let mut survivors: Survivors = self.by_key.values().map(|id| (*id, false)).collect();
         for change in diff::<_, Model>(&old.instances, &config.instances) {
             match change {
                 Change::Removed(model) => self.remove(model, &mut survivors, out),
@@ -60,10 +48,7 @@ impl Router {
                     }
                     let readdressed =
                         was.addresses != model.addresses || was.excluded != model.excluded;
-                    survivors
-                        .iter_mut()
-                        .filter(|s| s.id == id)
-                        .for_each(|s| s.readdressed = readdressed);
+                    survivors.insert(id, readdressed);
                 }
             }
         }
@@ -76,8 +61,8 @@ impl Router {
         for id in self.by_key.values().copied().collect::<Vec<_>>() {
             self.stand(now, id, out);
         }
-        for survivor in survivors {
-            self.resume(now, survivor, out);
+        for (id, readdressed) in survivors {
+            self.resume(now, id, readdressed, out);
         }
         for unit in 0..self.units.len() {
             self.reconsider(now, unit, out);
@@ -91,7 +76,7 @@ impl Router {
     }
 
     /// keepalived: one advertisement of priority 0; a notification unless it was in FAULT.
-    fn remove(&mut self, model: &Model, survivors: &mut Vec<Survivor>, out: &mut Vec<Action>) {
+    fn remove(&mut self, model: &Model, survivors: &mut Survivors, out: &mut Vec<Action>) {
         let Some(mut instance) = self
             .by_key
             .remove(&model.key())
@@ -99,7 +84,7 @@ impl Router {
         else {
             return;
         };
-        survivors.retain(|s| s.id != instance.id);
+        survivors.remove(&instance.id);
         if let State::Master(_) = instance.state {
             instance.resign(1, out);
         }
@@ -115,14 +100,14 @@ impl Router {
     }
 
     /// A master speaks up with its new data; a backup waits anew.
-    fn resume(&mut self, now: Mono, survivor: Survivor, out: &mut Vec<Action>) {
-        if let Some(instance) = self.instances.get_mut(survivor.id) {
+    fn resume(&mut self, now: Mono, id: InstanceId, readdressed: bool, out: &mut Vec<Action>) {
+        if let Some(instance) = self.instances.get_mut(id) {
             instance.resume(now, &self.world, out);
-            if survivor.readdressed {
+            if readdressed {
                 instance.addresses_changed(out);
             }
         }
-        self.touch(survivor.id);
+        self.touch(id);
     }
 
     /// One unit for each group, then one for each instance without.
@@ -130,7 +115,7 @@ impl Router {
         let by_name: BTreeMap<&str, &Arc<Model>> =
             config.instances.iter().map(|i| (&*i.name, i)).collect();
         let mut units: Vec<Unit> = Vec::with_capacity(config.groups.len() + config.instances.len());
-        let mut grouped = Vec::new();
+        let mut grouped = BTreeSet::new();
         for group in &config.groups {
             let members: Vec<InstanceId> = group
                 .members
@@ -138,17 +123,16 @@ impl Router {
                 .filter_map(|name| self.by_key.get(&by_name.get(&**name)?.key()).copied())
                 .filter(|id| !grouped.contains(id))
                 .collect();
-            grouped.extend(&members);
+            grouped.extend(members.iter().copied());
             if !members.is_empty() {
                 units.push(Unit::new(Some(group.clone()), members));
             }
         }
-        grouped.sort_unstable();
         let alone = config
             .instances
             .iter()
             .filter_map(|model| self.by_key.get(&model.key()))
-            .filter(|id| grouped.binary_search(id).is_err());
+            .filter(|id| !grouped.contains(*id));
         units.extend(alone.map(|id| Unit::new(None, vec![*id])));
         self.units = units;
         self.groups

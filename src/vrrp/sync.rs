@@ -114,7 +114,9 @@ impl Router {
         } else if idle == all {
             self.start(now, unit, out);
         } else if masters == all || backups == all {
-            // They are where they may be.
+            // They are where they may be; a group that a reload formed of them is news.
+            let state = first.named();
+            self.announce(unit, members, state, Order::GroupFirst, out);
         } else if masters + idle == all {
             // New members of a running group join it.
             self.enter_master(now, unit, leader, out);

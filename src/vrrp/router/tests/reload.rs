@@ -134,3 +134,10 @@ fn a_tracker_that_is_bad_already_faults_at_the_reload_that_names_it() {
     assert_eq!(notices(&actions), ["V1 FAULT 150"]);
     assert_eq!(sent(&actions), [150, 0, 0]);
 }
+
+#[test]
+fn a_group_formed_of_running_instances_is_announced_alone() {
+    let mut rig = Rig::master(config(&[model(150), second(150)]));
+    let actions = rig.reload(grouped(&[model(150), second(150)]));
+    assert_eq!(notices(&actions), ["G MASTER"]);
+}
