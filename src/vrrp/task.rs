@@ -121,6 +121,8 @@ struct Task {
     /// A configuration is in force.
     started: bool,
     phase: Phase,
+    /// What a task that ends before its time leaves behind.
+    release: Release,
 }
 
 impl Task {
@@ -136,6 +138,7 @@ impl Task {
             milestones: 0,
             started: false,
             phase: Phase::Running,
+            release: Release::All,
         };
         task.catch_up();
         Ok(task)
@@ -269,6 +272,7 @@ impl Task {
 
     fn stop(&mut self, release: Release, done: Option<oneshot::Sender<()>>) {
         self.phase = Phase::Stopping;
+        self.release = release;
         self.step(Event::Stop(release));
         self.promise(done);
     }
@@ -322,7 +326,7 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if self.phase != Phase::Over {
+        if self.phase != Phase::Over && self.release == Release::All {
             self.withdraw();
         }
     }

@@ -16,6 +16,7 @@ use super::outbox::Outbox;
 use super::{report, terms};
 use crate::daemon::bus::VrrpUpdate;
 use crate::model::Config;
+use crate::model::net::IfName;
 use crate::reconcile::Op;
 use crate::sys::addr::{self, AddressKey};
 use crate::sys::monitor::Monitor;
@@ -68,8 +69,8 @@ pub(super) struct Kernel {
     holdings: Holdings,
     /// In the configuration and in the kernel when we started: left behind by an earlier run.
     leftovers: BTreeSet<AddressKey>,
-    /// Instances that want an address on an interface that does not exist.
-    unmet: BTreeSet<InstanceId>,
+    /// Instances that want an address on an interface that does not exist, by its name.
+    unmet: BTreeSet<(IfName, InstanceId)>,
     /// What the core was told last.
     told: HashMap<IfIndex, Arc<InterfaceFacts>>,
     reached: Vec<Milestone>,
@@ -328,14 +329,14 @@ impl Kernel {
         router: &Router,
         instance: InstanceId,
     ) -> VecDeque<Op<AddressKey, Vip>> {
-        self.unmet.remove(&instance);
+        self.unmet.retain(|(_, waiting)| *waiting != instance);
         let mut desired = Vec::new();
         for vip in router.desired(instance).addresses {
             match self.monitor.view().index_of(vip.dev.as_str()) {
                 Some(index) => desired.push((terms::key(&vip, index), Vip::new(vip))),
                 None => {
                     tracing::warn!(addr = %vip.addr, iface = %vip.dev, "no such interface, the address is not set");
-                    self.unmet.insert(instance);
+                    self.unmet.insert((vip.dev, instance));
                 }
             }
         }
@@ -387,12 +388,12 @@ impl Kernel {
     }
 
     fn complain(&mut self, instance: InstanceId, op: &Op<AddressKey, Vip>, refusal: &Refusal) {
-        let (verb, key) = match op {
-            Op::Del(key, _) => ("remove", key),
-            Op::Add(key, _) | Op::Replace { key, .. } => ("set", key),
+        let (verb, key, vip) = match op {
+            Op::Del(key, vip) => ("remove", key, vip),
+            Op::Add(key, vip) | Op::Replace { key, to: vip, .. } => ("set", key, vip),
         };
         if refusal.errno == Errno::ENODEV {
-            self.unmet.insert(instance);
+            self.unmet.insert((vip.address().dev.clone(), instance));
         }
         let iface = self.monitor.view().name_of(key.index).unwrap_or_default();
         tracing::warn!(addr = %key.local, prefix_len = key.prefix_len, iface, err = %refusal, "cannot {verb} address");
@@ -423,15 +424,20 @@ impl Kernel {
         events: &mut VecDeque<Event>,
         updates: &mut Outbox<VrrpUpdate>,
     ) {
-        let mut links = false;
         let mut repair = BTreeSet::new();
         for change in changes {
             match change {
                 Change::Link(link) => {
-                    links = true;
                     let Some(facts) = terms::facts(&link) else {
                         continue;
                     };
+                    let served = |(name, _): &&(IfName, InstanceId)| *name == facts.name;
+                    repair.extend(
+                        self.unmet
+                            .iter()
+                            .filter(served)
+                            .map(|(_, waiting)| *waiting),
+                    );
                     if self.told.get(&facts.index) != Some(&facts) {
                         self.told.insert(facts.index, Arc::clone(&facts));
                         events.push_back(Event::Interface(facts));
@@ -468,9 +474,6 @@ impl Kernel {
                     }
                 }
             }
-        }
-        if links {
-            repair.append(&mut self.unmet);
         }
         for instance in repair {
             self.line.push_back(Work::Converge {

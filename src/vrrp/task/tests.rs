@@ -10,12 +10,15 @@ use super::*;
 use crate::daemon::bus::VrrpState;
 use crate::model::Config;
 use crate::model::global::Global;
-use crate::model::net::{IfName, VirtualAddress};
+use crate::model::net::{Family, IfName, VirtualAddress};
 use crate::model::vrrp::{InitialState, Instance, Priority, Version, Vrid};
 use crate::sys::monitor::Monitor;
-use crate::sys::testnet::{in_namespace_async, ip, veth};
+use crate::sys::raw::{Device, Ears, Heard, Proto};
+use crate::sys::testnet::{in_namespace_async, index, ip, veth};
 use crate::sys::view::Change;
 
+/// RFC 9568 §5.1.2.2.
+const GROUP: &str = "ff02::12";
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -347,6 +350,71 @@ fn a_task_that_is_dropped_resigns_and_takes_its_addresses_along() {
         assert!(d.task.await.is_err());
         assert!(!shown("a").contains("10.0.0.100"));
     });
+}
+
+#[test]
+fn a_panic_takes_the_addresses_along_and_resigns() {
+    with_task(|d| async move {
+        let (mut ears, mut heard) = (ears_on("b"), VecDeque::new());
+        d.task.abort();
+        let (commands, for_commands) = mpsc::channel(16);
+        let (_trackers, for_trackers) = mpsc::channel(16);
+        let (for_updates, _updates) = mpsc::channel(4096);
+        let (for_notices, notices) = mpsc::channel(4096);
+        let running = run(Inbox {
+            commands: for_commands,
+            trackers: for_trackers,
+            updates: for_updates,
+            notices: for_notices,
+        });
+        let (break_it, broken) = oneshot::channel::<()>();
+        let task = tokio::task::spawn_local(async move {
+            tokio::select! {
+                result = running => result,
+                _ = broken => panic!("as if the core had a bug"),
+            }
+        });
+        let (trackers, updates) = (d.trackers, d.updates);
+        let mut d = Daemon {
+            commands,
+            trackers,
+            updates,
+            notices,
+            task,
+        };
+        // IPv6, since the other end of the cable is in this namespace too: over IPv4 it would not believe us.
+        let mut v6 = instance("VI", "a", 51, &["fd00::100"]);
+        (v6.family, v6.mcast_group) = (Family::V6, GROUP.parse().expect("a group"));
+        d.apply(vec![v6]).await;
+        d.enters("VI", VrrpState::Master).await;
+        eventually("the address is set", || shown("a").contains("fd00::100")).await;
+        ears.turn(&mut heard);
+        break_it.send(()).expect("the task runs");
+        assert!(d.task.await.expect_err("a panic").is_panic());
+        assert!(!shown("a").contains("fd00::100"));
+        let resigned = |h: &Heard| matches!(h, Heard::V6 { payload, .. } if payload[2] == 0);
+        eventually("an advertisement of priority 0", || {
+            ears.turn(&mut heard);
+            heard.iter().any(resigned)
+        })
+        .await;
+    });
+}
+
+/// Hears advertisements on an interface.
+fn ears_on(name: &str) -> Ears {
+    let mut ears = Ears::open(Proto {
+        number: 112,
+        checksum_at: 6,
+    })
+    .expect("ears");
+    let device = Device {
+        index: index(name),
+        name: name.to_owned(),
+    };
+    ears.add(&device, GROUP.parse().expect("a group"))
+        .expect("a socket");
+    ears
 }
 
 #[test]

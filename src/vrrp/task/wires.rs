@@ -61,6 +61,9 @@ impl Wires {
 
     /// Tries again to open what could not be opened, as after a change of an interface.
     pub(super) fn retry(&mut self, view: &View) {
+        if self.open.len() == self.wanted.len() {
+            return; // The usual case: all of them are open.
+        }
         for socket in self
             .wanted
             .difference(&self.open)

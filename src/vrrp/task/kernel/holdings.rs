@@ -27,6 +27,10 @@ impl Vip {
         &self.options
     }
 
+    pub(super) fn address(&self) -> &VirtualAddress {
+        &self.address
+    }
+
     pub(super) fn into_address(self) -> VirtualAddress {
         self.address
     }
