@@ -61,9 +61,9 @@ pub(crate) enum Report {
     Succeeded,
     /// The verdict is bad, because of this.
     Failed(Failure),
-    /// A period was skipped; said once per run.
+    /// A period was skipped; said once until a run has ended in time.
     StillRunning,
-    /// A period was skipped while a timed-out run was being ended; said once per run.
+    /// A period was skipped while a timed-out run was being ended; said as rarely.
     StillEnding,
     /// A run survived SIGKILL; so many of this script do now.
     GivenUp { stuck: usize },
@@ -92,7 +92,7 @@ struct Tracked {
     next_at: Mono,
     /// It ran before, so `next_at` is on the grid of its periods.
     anchored: bool,
-    /// A skipped period of the newest run was reported.
+    /// A skipped period was reported, and since then no run has ended in time.
     skip_said: bool,
     /// The last exit status; the operator hears of changes.
     status: i32,
@@ -186,7 +186,6 @@ impl Tracked {
 
     fn start(&mut self, now: Mono, id: u64) -> Vec<Action> {
         self.runs += 1;
-        self.skip_said = false;
         let run = RunId {
             script: id,
             run: self.runs,
@@ -217,6 +216,7 @@ impl Tracked {
             // The result was counted when it timed out; what remains is the rest of its group.
             return vec![Action::Kill(run)];
         }
+        self.skip_said = false;
         self.on_result(match outcome {
             Outcome::Status(0) => Ok(()),
             Outcome::Status(n) => Err(Failure::Status(n)),

@@ -165,6 +165,25 @@ fn skipped_periods_are_said_once_per_run() {
 }
 
 #[test]
+fn a_script_that_hangs_in_every_run_fills_no_log() {
+    let mut s = scripts(&[script("a", SECOND, SECOND * 3 / 2)]);
+    let mut skips = 0;
+    for _ in 0..40 {
+        let now = s.deadline();
+        for action in wake(&mut s, now) {
+            match action {
+                Terminate(run) => drop(end(&mut s, now, run, Outcome::Signal(15))),
+                Action::Report { report, .. } => {
+                    skips += u32::from(report == Report::StillRunning);
+                }
+                Start { .. } | Kill(_) | Action::Verdict { .. } => {}
+            }
+        }
+    }
+    assert_eq!(skips, 1);
+}
+
+#[test]
 fn what_never_ends_does_not_pile_up() {
     let mut s = scripts(&[script("a", SECOND, SECOND)]);
     let (mut starts, mut now) = (Vec::new(), Mono::ZERO);
