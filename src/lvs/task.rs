@@ -10,10 +10,11 @@ use std::collections::{HashMap, VecDeque};
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
@@ -31,6 +32,13 @@ use table::{Batch, Table};
 const MOST_ATTEMPTS: usize = 16384;
 /// Files for everything but attempts.
 const OTHER_FILES: u64 = 256;
+
+/// Deadlines are kept to this: with thousands of checkers one waking serves many of them. A hundredth of the shortest
+/// interval that people use.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Results that are taken in before anything else has its turn.
+const BURST: usize = 64;
 
 /// The task's ends of the channels.
 pub(crate) struct Inbox {
@@ -58,7 +66,7 @@ pub(crate) async fn run(inbox: Inbox) {
             task.end(&notices);
             return;
         }
-        let wake_at = task.deadline();
+        let wake_at = next_tick(task.deadline());
         let room = task.pending.len() < bus::NOTICES;
         tokio::select! {
             biased;
@@ -67,8 +75,12 @@ pub(crate) async fn run(inbox: Inbox) {
                 Some(command) => task.command(command).await,
                 None => task.stop(Release::All, None),
             },
-            batch = progress(&mut task.table) => task.settle(batch),
-            Some((id, result)) = task.probes.next(), if room => task.probed(id, result),
+            batch = progress(&mut task.table) => {
+                task.settle(batch);
+                // A long queue must not keep the other tasks of this thread waiting.
+                tokio::task::yield_now().await;
+            }
+            Some(over) = task.probes.next(), if room => task.probed(over),
             Ok(permit) = notices.reserve(), if !task.pending.is_empty() => {
                 if let Some(notice) = task.pending.pop_front() {
                     permit.send(notice);
@@ -79,6 +91,14 @@ pub(crate) async fn run(inbox: Inbox) {
     }
 }
 
+/// The first tick that is not before `at`.
+fn next_tick(at: Mono) -> Mono {
+    let tick = u64::try_from(TICK.as_micros()).unwrap_or(1);
+    at.as_micros()
+        .checked_next_multiple_of(tick)
+        .map_or(Mono::NEVER, Mono::from_micros)
+}
+
 /// Without a table there is no progress.
 async fn progress(table: &mut Option<Table>) -> Batch {
     match table {
@@ -87,8 +107,11 @@ async fn progress(table: &mut Option<Table>) -> Batch {
     }
 }
 
-/// One attempt on its way; `None`: it was given up.
-type Running = Pin<Box<dyn Future<Output = (CheckId, Option<Result<(), Down>>)>>>;
+/// An attempt and its result; `None`: it was given up.
+type Over = (CheckId, Option<Result<(), Down>>);
+
+/// One attempt on its way.
+type Running = Pin<Box<dyn Future<Output = Over>>>;
 
 /// The edge of the core.
 struct Task {
@@ -124,11 +147,10 @@ impl Task {
 
     /// Starts what can be started. True: all is done and the task ends.
     fn advance(&mut self) -> bool {
-        let now = clock::now();
         let idle = match &mut self.table {
             Some(table) => {
                 while let Some(key) = table.next_ready() {
-                    table.converge(now, key, &self.director.desired(&key));
+                    table.converge(clock::now(), key, &self.director.desired(&key));
                 }
                 table.is_idle()
             }
@@ -204,10 +226,20 @@ impl Task {
         }
     }
 
-    fn probed(&mut self, id: CheckId, result: Option<Result<(), Down>>) {
-        if let Some(result) = result {
-            self.cancels.remove(&id);
-            self.event(Event::Probed { id, result });
+    /// Takes in an attempt that is over, and others that are over by now.
+    fn probed(&mut self, first: Over) {
+        let mut next = Some(first);
+        let mut left = BURST;
+        while let Some((id, result)) = next {
+            if let Some(result) = result {
+                self.cancels.remove(&id);
+                self.event(Event::Probed { id, result });
+            }
+            left -= 1;
+            next = match left {
+                0 => None,
+                _ => self.probes.next().now_or_never().flatten(),
+            };
         }
     }
 

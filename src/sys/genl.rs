@@ -256,8 +256,9 @@ impl<T> Genl<T> {
         self.queue.push_back((tag, request));
     }
 
-    /// Sends what is queued and returns what was answered, oldest first; never nothing. Waits for ever when nothing is
-    /// queued. Cancel safe. Other tasks of the thread get their turn between two batches.
+    /// Sends some of what is queued and returns what was answered, oldest first; never nothing. Waits for ever when
+    /// nothing is queued. Cancel safe. The kernel mostly answers at once: whoever calls this in a loop has to let the
+    /// other tasks of the thread have their turn.
     pub(crate) async fn next_done(&mut self) -> Vec<(T, Answer)> {
         loop {
             if self.assembly.in_flight.is_empty() {
@@ -267,7 +268,6 @@ impl<T> Genl<T> {
                 if self.queue.is_empty() {
                     return pending().await;
                 }
-                tokio::task::yield_now().await;
                 self.send_batch();
             }
             // The kernel answers while it is being asked: usually everything is here already.

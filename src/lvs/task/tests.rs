@@ -60,3 +60,12 @@ fn attempts_are_as_many_as_checkers_and_files_allow() {
     };
     assert_eq!(attempts_for(&config), 9);
 }
+
+#[test]
+fn a_deadline_moves_to_the_next_tick_and_never_back() {
+    let at = Mono::from_micros;
+    assert_eq!(next_tick(at(0)), at(0));
+    assert_eq!(next_tick(at(1)), at(10_000));
+    assert_eq!(next_tick(at(10_000)), at(10_000));
+    assert_eq!(next_tick(Mono::NEVER), Mono::NEVER);
+}
