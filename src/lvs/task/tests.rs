@@ -69,3 +69,89 @@ fn a_deadline_moves_to_the_next_tick_and_never_back() {
     assert_eq!(next_tick(at(10_000)), at(10_000));
     assert_eq!(next_tick(Mono::NEVER), Mono::NEVER);
 }
+
+/// Runs this test again in `tests/uml/uml-run`, a kernel with IPVS. False: this is the inner run.
+fn in_a_guest(name: &str) -> bool {
+    use std::io::Write as _;
+    use std::process::Command;
+
+    if std::env::var_os("UML_RUN").is_some() {
+        return false;
+    }
+    let uml_run = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/uml/uml-run");
+    let check = Command::new(uml_run).arg("--check").output();
+    if !check.is_ok_and(|out| out.status.success()) {
+        // Not through `println!`: the test runner would keep it to itself.
+        let _ = writeln!(std::io::stderr(), "skipped: needs packages: {name}");
+        return true;
+    }
+    let inner = Command::new(uml_run)
+        .arg(std::env::current_exe().expect("this binary"))
+        .args(["--exact", name, "--nocapture"])
+        .output()
+        .expect("uml-run runs");
+    let said = String::from_utf8_lossy(&inner.stdout);
+    let complained = String::from_utf8_lossy(&inner.stderr);
+    let well = inner.status.success() && said.contains("1 passed");
+    assert!(well, "{}\n{said}\n{complained}", inner.status);
+    true
+}
+
+fn ipvsadm() -> String {
+    let out = std::process::Command::new("ipvsadm").arg("-Sn").output();
+    let out = out.expect("ipvsadm is in the guest");
+    String::from_utf8_lossy(&out.stdout).into_owned()
+}
+
+#[test]
+fn a_panic_withdraws_what_is_ours_and_nothing_else() {
+    use super::super::service::tests::{rs, vs};
+
+    const FOREIGN: &str = "-A -t 10.1.1.9:80 -s lc\n";
+    let name = "lvs::task::tests::a_panic_withdraws_what_is_ours_and_nothing_else";
+    if in_a_guest(name) {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let now = clock::now();
+        let mut table = Table::open(now).await.expect("the guest has IPVS");
+        let foreign = std::process::Command::new("ipvsadm")
+            .args(FOREIGN.split_whitespace())
+            .status();
+        assert!(foreign.is_ok_and(|s| s.success()));
+        let mut director = Director::new(1, 1);
+        let all = (1..=200).map(|port| {
+            let mut vs = vs((1..=9).map(rs).collect());
+            let crate::model::lvs::ServiceKey::Address { port: p, .. } = &mut vs.key;
+            *p = port;
+            Arc::new(vs)
+        });
+        let config = Arc::new(Config {
+            virtual_servers: all.collect(),
+            ..Config::default()
+        });
+        director.on_event(now, Event::Apply(Arc::clone(&config)));
+        for vs in &config.virtual_servers {
+            table.mark(vs.key);
+        }
+        // All but the last: those are still on their way when it happens.
+        while !table.is_idle() && ipvsadm().lines().count() < 1 + 150 * 10 {
+            while let Some(key) = table.next_ready() {
+                table.converge(now, key, &director.desired(&key));
+            }
+            let batch = table.progress().await;
+            table.settle(now, batch);
+        }
+        assert!(ipvsadm().lines().count() > 1 + 100 * 10);
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+            let _table = table;
+            panic!("as a bug would");
+        }));
+        assert!(unwound.is_err());
+        assert_eq!(ipvsadm(), FOREIGN);
+    });
+}
