@@ -15,6 +15,7 @@ pub(crate) mod route_line;
 pub(crate) mod route_words;
 pub(crate) mod rule_line;
 pub(crate) mod script;
+pub(crate) mod server_group;
 pub(crate) mod statics;
 pub(crate) mod sync_group;
 pub(crate) mod tracking;

@@ -15,9 +15,10 @@ use super::other::{
     TrackFileDraft, TrackProcessDraft,
 };
 use super::script::{ScriptDraft, VRRP_SCRIPT};
+use super::server_group::ServerGroupDraft;
 use super::statics::{self, StaticsDraft, TrackGroupDraft};
 use super::sync_group::{GroupDraft, VRRP_SYNC_GROUP};
-use super::virtual_server::{ServerDraft, ServerGroupDraft, VIRTUAL_SERVER};
+use super::virtual_server::{ServerDraft, VIRTUAL_SERVER};
 use super::vrrp_instance::{InstanceDraft, VRRP_INSTANCE};
 
 /// Everything that was read, names not yet resolved.
