@@ -7,12 +7,14 @@ mod instance;
 mod scripts;
 mod servers;
 mod statics;
+mod tracks;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use self::instance::Linked;
 use self::scripts::Scripts;
+use self::tracks::{Lists, Targets};
 use super::blocks::Draft;
 use super::blocks::sync_group::GroupDraft;
 use super::blocks::tracking::TrackDraft;
@@ -47,19 +49,36 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     // Without an instance nobody looks at scripts either.
     scripts.define(draft.scripts, draft.instances.is_empty(), diags);
     let grouped = group_options(&draft.groups);
+    let targets = Targets {
+        files: draft.track_files,
+        processes: draft.track_processes,
+        bfds: draft.bfds,
+    };
     let (mut instances, mut known) = (Vec::new(), HashSet::new());
-    for (i, rules) in draft.instances.into_iter().zip(rules.of_instances) {
+    for (mut i, rules) in draft.instances.into_iter().zip(rules.of_instances) {
         let weighted = grouped.get(&i.name).copied().unwrap_or(true);
         let name = Arc::clone(&i.name);
+        let mut other_tracks = targets.resolve(Lists {
+            files: std::mem::take(&mut i.track_files),
+            processes: std::mem::take(&mut i.track_processes),
+            bfds: std::mem::take(&mut i.track_bfds),
+        });
+        if !weighted {
+            tracks::only_faults(&mut other_tracks, &name, diags);
+        }
         match instance::link(i, &global, weighted, &mut scripts, diags) {
-            Linked::Runs(instance) => instances.push(Arc::new(Instance { rules, ..*instance })),
+            Linked::Runs(instance) => instances.push(Arc::new(Instance {
+                rules,
+                other_tracks,
+                ..*instance
+            })),
             Linked::NotBuilt => {}
             Linked::Unusable => continue,
         }
         known.insert(name);
     }
     distinct(&instances, diags);
-    let groups = groups(draft.groups, &known, &mut scripts, diags);
+    let groups = groups(draft.groups, &known, &targets, &mut scripts, diags);
     scripts.say("scripts", diags);
     let track_groups = statics::groups(draft.track_groups, &instances, diags);
     let statics = statics::link(draft.statics, rules.of_statics, &global, &track_groups);
@@ -68,6 +87,12 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
         instances,
         groups,
         scripts: scripts.into_model(),
+        track_files: targets.files,
+        track_processes: targets.processes,
+        bfds: targets.bfds,
+        garp_groups: draft.garp_groups,
+        linkbeat: draft.linkbeat,
+        delays: draft.delays,
         statics,
         track_groups,
         virtual_servers,
@@ -145,6 +170,7 @@ fn notify(draft: NotifyDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> N
 fn groups(
     drafts: Vec<GroupDraft>,
     known: &HashSet<Arc<str>>,
+    targets: &Targets,
     scripts: &mut Scripts<'_>,
     diags: &mut Diags,
 ) -> Vec<Arc<SyncGroup>> {
@@ -192,6 +218,11 @@ fn groups(
             members,
             track_interfaces: g.track_interfaces,
             track_scripts,
+            other_tracks: targets.resolve(Lists {
+                files: g.track_files,
+                processes: g.track_processes,
+                bfds: g.track_bfds,
+            }),
             notify: notify(g.notify, scripts, diags),
         }));
     }

@@ -7,6 +7,7 @@ use super::fake::Fake;
 mod corpus;
 mod keywords;
 mod routes;
+mod trackers;
 
 /// `-t`'s exit code, the daemon's, and the messages.
 fn verdict(text: &str) -> (u8, Option<u8>, Vec<String>) {

@@ -3,8 +3,10 @@
 //! Every value is final: defaults are filled in and references are resolved while the configuration is read. Runtime
 //! state never lives here. Source: keepalived.conf(5) as described by the keyword list.
 
+pub(crate) mod bfd;
 pub(crate) mod diff;
 pub(crate) mod global;
+pub(crate) mod links;
 pub(crate) mod lvs;
 pub(crate) mod net;
 pub(crate) mod route;
@@ -23,6 +25,18 @@ pub(crate) struct Config {
     pub(crate) groups: Vec<Arc<vrrp::SyncGroup>>,
     /// `vrrp_script`, in file order; only those that may run.
     pub(crate) scripts: Vec<Arc<track::Script>>,
+    /// `track_file`, in file order.
+    pub(crate) track_files: Vec<Arc<track::TrackFile>>,
+    /// `vrrp_track_process`, in file order.
+    pub(crate) track_processes: Vec<Arc<track::TrackProcess>>,
+    /// `bfd_instance`, in file order.
+    pub(crate) bfds: Vec<Arc<bfd::BfdInstance>>,
+    /// `garp_group`, in file order.
+    pub(crate) garp_groups: Vec<links::GarpGroup>,
+    /// `linkbeat_interfaces`, in file order.
+    pub(crate) linkbeat: Vec<links::Linkbeat>,
+    /// `interface_up_down_delays`, one per interface.
+    pub(crate) delays: Vec<links::UpDownDelay>,
     /// `static_ipaddress`, `static_routes`, `static_rules`.
     pub(crate) statics: route::Statics,
     /// `track_group`, in file order.

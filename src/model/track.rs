@@ -1,4 +1,5 @@
-//! What is watched and what is run: `vrrp_script`, `track_script`, `track_interface`, the `notify*` scripts.
+//! What is watched and what is run: `vrrp_script`, `track_file`, `vrrp_track_process`, the `track_*` lists, the `notify*`
+//! scripts.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -107,4 +108,96 @@ pub(crate) struct InterfaceTrack {
     pub(crate) interface: IfName,
     pub(crate) weight: Weight,
     pub(crate) reverse: bool,
+}
+
+/// One `track_file`: a number in a file, times `weight`, is added to the priority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TrackFile {
+    /// Name of the block; unique.
+    pub(crate) name: Arc<str>,
+    /// `file`: its first line is the number; missing, empty or anything else is 0.
+    pub(crate) path: PathBuf,
+    /// What the number is multiplied with, default 1. `Fault`: any number but 0 is a failure.
+    pub(crate) weight: Weight,
+    pub(crate) reverse: bool,
+    /// `init_file`: the file is made at start, never on reload.
+    pub(crate) init: Option<InitFile>,
+}
+
+impl Keyed for TrackFile {
+    type Key = Arc<str>;
+
+    fn key(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+}
+
+/// `init_file`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct InitFile {
+    pub(crate) value: i32,
+    /// Written even if the file is there.
+    pub(crate) overwrite: bool,
+}
+
+/// How the arguments of a process are compared with those of `process`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Arguments {
+    /// Not at all: none are configured, and there is no `param_match`.
+    Any,
+    /// All are equal, and there are no others.
+    Exact,
+    /// The first ones are equal.
+    Initial,
+    /// Like `Initial`, and the last one may go on.
+    Partial,
+}
+
+/// One `vrrp_track_process`: good while enough processes of a kind run, and not too many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TrackProcess {
+    /// Name of the block; unique.
+    pub(crate) name: Arc<str>,
+    /// `process`: name or path, then arguments; at least one word.
+    pub(crate) process: Vec<Arc<str>>,
+    pub(crate) arguments: Arguments,
+    /// `full_command`: the whole command line is looked at, not the process's name.
+    pub(crate) full_command: bool,
+    /// Default `Fault`.
+    pub(crate) weight: Weight,
+    pub(crate) reverse: bool,
+    /// `quorum`: least number of processes, 0..=65535, default 1.
+    pub(crate) quorum: u32,
+    /// `quorum_max`: largest number of processes, default any.
+    pub(crate) quorum_max: Option<u32>,
+    /// `fork_delay`: how long enough processes must run to be good, default 0.
+    pub(crate) fork_delay: Duration,
+    /// `terminate_delay`: how long they must be too few to be bad, default 0.
+    pub(crate) terminate_delay: Duration,
+}
+
+impl Keyed for TrackProcess {
+    type Key = Arc<str>;
+
+    fn key(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+}
+
+/// One line of `track_file`, `track_process` or `track_bfd`; weight and `reverse` default to those of what is tracked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Tracked {
+    /// Names an existing [`TrackFile`], [`TrackProcess`] or bfd instance.
+    pub(crate) name: Arc<str>,
+    pub(crate) weight: Weight,
+    /// Good and bad change places; of a file: the sign of its number.
+    pub(crate) reverse: bool,
+}
+
+/// What an instance or a group tracks besides scripts and interfaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct OtherTracks {
+    pub(crate) files: Vec<Tracked>,
+    pub(crate) processes: Vec<Tracked>,
+    pub(crate) bfds: Vec<Tracked>,
 }

@@ -10,7 +10,7 @@ use super::diff::{Keyed, Reload};
 use super::global::Global;
 use super::net::{Family, IfName, VirtualAddress};
 use super::route::{Route, Rule};
-use super::track::{InterfaceTrack, NotifyScript, ScriptTrack};
+use super::track::{InterfaceTrack, NotifyScript, OtherTracks, ScriptTrack};
 
 /// `virtual_router_id`, 1..=255.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,6 +179,8 @@ pub(crate) struct Instance {
     pub(crate) track_interfaces: Vec<InterfaceTrack>,
     /// `track_script`.
     pub(crate) track_scripts: Vec<ScriptTrack>,
+    /// `track_file`, `track_process`, `track_bfd`.
+    pub(crate) other_tracks: OtherTracks,
     /// The state of `interface` does not matter: `dont_track_primary`.
     pub(crate) dont_track_primary: bool,
     pub(crate) garp: Garp,
@@ -216,6 +218,7 @@ impl Instance {
             rules: Vec::new(),
             track_interfaces: Vec::new(),
             track_scripts: Vec::new(),
+            other_tracks: OtherTracks::default(),
             dont_track_primary: false,
             garp: global.garp.clone(),
             down_timer_adverts: 3,
@@ -250,6 +253,7 @@ impl Instance {
             rules,
             track_interfaces,
             track_scripts,
+            other_tracks,
             dont_track_primary,
             garp,
             down_timer_adverts,
@@ -274,6 +278,7 @@ impl Instance {
             || *rules != self.rules
             || *track_interfaces != self.track_interfaces
             || *track_scripts != self.track_scripts
+            || *other_tracks != self.other_tracks
             || *dont_track_primary != self.dont_track_primary
             || *garp != self.garp
             || *down_timer_adverts != self.down_timer_adverts
@@ -314,6 +319,8 @@ pub(crate) struct SyncGroup {
     pub(crate) track_interfaces: Vec<InterfaceTrack>,
     /// `track_script`: applies to every member.
     pub(crate) track_scripts: Vec<ScriptTrack>,
+    /// `track_file`, `track_process`, `track_bfd`: apply to every member.
+    pub(crate) other_tracks: OtherTracks,
     pub(crate) notify: Notify,
 }
 

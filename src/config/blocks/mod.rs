@@ -1,5 +1,6 @@
 //! The tables: every keyword, block by block, and what is collected before [`super::link`] makes the model of it.
 
+mod bfd;
 pub(crate) mod checkers;
 pub(crate) mod checks;
 pub(crate) mod command;
@@ -9,6 +10,7 @@ mod global_process;
 pub(crate) mod inert;
 mod instance_more;
 pub(crate) mod ip_line;
+mod links;
 pub(crate) mod other;
 pub(crate) mod root;
 pub(crate) mod route_line;
@@ -18,6 +20,7 @@ pub(crate) mod script;
 pub(crate) mod server_group;
 pub(crate) mod statics;
 pub(crate) mod sync_group;
+mod tracked_things;
 pub(crate) mod tracking;
 pub(crate) mod virtual_server;
 pub(crate) mod vrrp_instance;

@@ -2,24 +2,25 @@
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::super::host::Host;
 use super::super::source::{Code, Span};
-use super::super::table::{Args, Block, Fault, Row, early, key, lines, sub, values};
+use super::super::table::{Args, Block, Fault, Row, early, key, sub, values};
 use super::checks::flag;
 use super::global::{GLOBAL_DEFS, GlobalDraft};
 use super::global_process::once;
-use super::other::{
-    BFD_INSTANCE, BfdDraft, GARP_GROUP, GarpGroupDraft, SSL, SslDraft, TRACK_FILE, TRACK_PROCESS,
-    TrackFileDraft, TrackProcessDraft,
-};
+use super::other::{SSL, SslDraft};
 use super::script::{ScriptDraft, VRRP_SCRIPT};
 use super::server_group::ServerGroupDraft;
 use super::statics::{self, StaticsDraft, TrackGroupDraft};
 use super::sync_group::{GroupDraft, VRRP_SYNC_GROUP};
 use super::virtual_server::{ServerDraft, VIRTUAL_SERVER};
 use super::vrrp_instance::{InstanceDraft, VRRP_INSTANCE};
+use super::{bfd, links, tracked_things};
+use crate::model::bfd::BfdInstance;
+use crate::model::links::{GarpGroup, Linkbeat, UpDownDelay};
+use crate::model::track::{TrackFile, TrackProcess};
 
 /// Everything that was read, names not yet resolved.
 #[derive(Debug, Default)]
@@ -29,20 +30,24 @@ pub(crate) struct Draft {
     pub(crate) instances: Vec<InstanceDraft>,
     pub(crate) groups: Vec<GroupDraft>,
     pub(crate) servers: Vec<ServerDraft>,
+    pub(crate) track_files: Vec<Arc<TrackFile>>,
+    pub(crate) track_processes: Vec<Arc<TrackProcess>>,
+    pub(crate) bfds: Vec<Arc<BfdInstance>>,
+    pub(crate) garp_groups: Vec<GarpGroup>,
+    pub(crate) linkbeat: Vec<Linkbeat>,
+    pub(crate) delays: Vec<UpDownDelay>,
     pub(crate) statics: StaticsDraft,
     pub(crate) track_groups: Vec<TrackGroupDraft>,
     /// `virtual_server_group`, those that can be used.
     pub(crate) server_groups: HashMap<String, Vec<u16>>,
     /// Trackers defined so far: names must come before their use.
-    known: Rc<Trackers>,
+    pub(crate) known: Rc<Trackers>,
     names: HashSet<String>,
     /// `net_namespace`.
     pub(crate) namespace: Option<(String, Span)>,
     net_namespace_ipvs: bool,
     instance_name: bool,
     ssl: bool,
-    /// Interfaces that a `garp_group` has.
-    garp_interfaces: HashSet<String>,
 }
 
 /// Names that instances, groups and checkers may refer to.
@@ -124,134 +129,6 @@ fn virtual_server_group(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault
     Ok(())
 }
 
-fn track_file(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    let name = a.word()?;
-    if a.keyword() == "vrrp_track_file" {
-        a.log(Code::Deprecated, "is deprecated - please use 'track_file'");
-    }
-    let mut file = TrackFileDraft::default();
-    a.block(&TRACK_FILE, &mut file);
-    if !file.file {
-        return Err(a.whole_fault(
-            Code::NoValue,
-            format!("No file set for track_file {name} - ignoring"),
-        ));
-    }
-    if file.unusable {
-        return Ok(());
-    }
-    Rc::make_mut(&mut v.known).files.insert(name.to_owned());
-    Ok(())
-}
-
-fn track_process(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    let name = a.word()?;
-    let mut process = TrackProcessDraft::default();
-    a.block(&TRACK_PROCESS, &mut process);
-    if !process.process {
-        return Err(a.whole_fault(
-            Code::NoValue,
-            format!("No process set for track_process {name} - ignoring"),
-        ));
-    }
-    Rc::make_mut(&mut v.known).processes.insert(name.to_owned());
-    Ok(())
-}
-
-fn bfd_instance(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.present()?;
-    let name = a.word()?;
-    if name.len() > 31 {
-        return Err(a.fault(Code::TooLong, "longer than 31 characters - block ignored"));
-    }
-    if v.known.bfds.contains(name) {
-        return Err(a.whole_fault(
-            Code::Duplicate,
-            format!("BFD instance {name} already defined"),
-        ));
-    }
-    let mut bfd = BfdDraft::default();
-    a.block(&BFD_INSTANCE, &mut bfd);
-    if bfd.dropped {
-        return Ok(());
-    }
-    let Some(neighbor) = bfd.neighbor else {
-        return Err(a.whole_fault(
-            Code::NoValue,
-            format!("BFD instance {name} has no neighbor_ip - disabled"),
-        ));
-    };
-    if bfd
-        .source
-        .is_some_and(|s| s.is_ipv4() != neighbor.is_ipv4())
-    {
-        return Err(a.whole_fault(
-            Code::WrongFamily,
-            format!("BFD instance {name}: source and neighbor differ in family"),
-        ));
-    }
-    Rc::make_mut(&mut v.known).bfds.insert(name.to_owned());
-    Ok(())
-}
-
-fn garp_group(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.no_more();
-    let grouped = std::mem::take(&mut v.garp_interfaces);
-    let mut group = GarpGroupDraft {
-        dynamic: v.global.model.dynamic_interfaces,
-        ..GarpGroupDraft::default()
-    };
-    group.grouped = grouped;
-    a.block(&GARP_GROUP, &mut group);
-    v.garp_interfaces = std::mem::take(&mut group.grouped);
-    match group.delay {
-        true => Ok(()),
-        false => Err(a.whole_fault(
-            Code::NoValue,
-            "garp group does not have any delay set - removing",
-        )),
-    }
-}
-
-/// An interface that does not exist is a complaint of the fatal class, and its line is skipped.
-fn existing(a: &mut Args<'_, '_>) -> Result<bool, Fault> {
-    let name = a.word()?;
-    if a.host().interface(name).is_some() {
-        return Ok(true);
-    }
-    a.fatal(
-        Code::NoInterface,
-        format!("unknown interface {name} - ignored"),
-    );
-    Ok(false)
-}
-
-fn linkbeat(_: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    if !existing(a)? {
-        return Ok(());
-    }
-    match a.opt() {
-        None | Some("MII" | "ETHTOOL" | "IOCTL") => Ok(()),
-        Some(kind) => Err(a.fault(
-            Code::BadValue,
-            format!("unknown type '{kind}' - using the default"),
-        )),
-    }
-}
-
-fn up_down_delay(_: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    if !existing(a)? {
-        return Ok(());
-    }
-    let max = Duration::from_secs(255);
-    for _ in 0..2 {
-        if a.peek().is_some() {
-            a.secs(Duration::ZERO..=max)?;
-        }
-    }
-    Ok(())
-}
-
 pub(crate) static ROOT: Block<Draft> = Block {
     name: "",
     rows: &[
@@ -269,11 +146,13 @@ pub(crate) static ROOT: Block<Draft> = Block {
             "<NAME> { <entry>... }",
             virtual_server_group,
         ),
-        sub("track_file", &TRACK_FILE, track_file),
-        sub("vrrp_track_file", &TRACK_FILE, track_file),
-        sub("vrrp_track_process", &TRACK_PROCESS, track_process),
-        sub("bfd_instance", &BFD_INSTANCE, bfd_instance),
-        sub("garp_group", &GARP_GROUP, garp_group),
+        tracked_things::FILE,
+        tracked_things::OLD_FILE,
+        tracked_things::PROCESS,
+        bfd::BFD,
+        links::GARP,
+        links::LINKBEAT,
+        links::DELAYS,
         sub("SSL", &SSL, |v, a| {
             a.no_more();
             a.block(&SSL, &mut SslDraft::default());
@@ -283,16 +162,6 @@ pub(crate) static ROOT: Block<Draft> = Block {
         statics::ADDRESSES,
         statics::ROUTES,
         statics::RULES,
-        lines(
-            "linkbeat_interfaces",
-            "{ <IFNAME> [MII|ETHTOOL|IOCTL] ... }",
-            linkbeat,
-        ),
-        lines(
-            "interface_up_down_delays",
-            "{ <IFNAME> <down> [<up>] ... }",
-            up_down_delay,
-        ),
     ],
     more: &[WORDS],
 };

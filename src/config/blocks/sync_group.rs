@@ -26,9 +26,9 @@ pub(crate) struct GroupDraft {
     pub(crate) tracking_weight: bool,
     pub(crate) smtp_alert: Option<bool>,
     pub(crate) notify: NotifyDraft,
-    track_files: Vec<TrackDraft>,
-    track_processes: Vec<TrackDraft>,
-    track_bfds: Vec<TrackDraft>,
+    pub(crate) track_files: Vec<TrackDraft>,
+    pub(crate) track_processes: Vec<TrackDraft>,
+    pub(crate) track_bfds: Vec<TrackDraft>,
     known: Rc<Trackers>,
 }
 

@@ -104,6 +104,7 @@ fn the_script_of_the_state_comes_first_and_notify_gets_the_arguments() {
         members: vec!["V1".into()],
         track_interfaces: Vec::new(),
         track_scripts: Vec::new(),
+        other_tracks: crate::model::track::OtherTracks::default(),
         notify: Notify {
             any: out.script("group", ":"),
             ..Notify::default()

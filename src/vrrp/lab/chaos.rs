@@ -108,6 +108,7 @@ fn node_config(shape: &Shape, dice: &mut Dice) -> Config {
         members: models.iter().map(|m| m.name.clone()).collect(),
         track_interfaces: Vec::new(),
         track_scripts: vec![track],
+        other_tracks: crate::model::track::OtherTracks::default(),
         notify: crate::model::vrrp::Notify::default(),
     });
     Config {

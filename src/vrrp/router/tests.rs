@@ -68,6 +68,7 @@ fn grouped(models: &[Model]) -> Config {
         members: models.iter().map(|m| m.name.clone()).collect(),
         track_interfaces: Vec::new(),
         track_scripts: Vec::new(),
+        other_tracks: crate::model::track::OtherTracks::default(),
         notify: Notify::default(),
     };
     Config {
