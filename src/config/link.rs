@@ -16,6 +16,7 @@ use self::instance::Linked;
 use self::scripts::Scripts;
 use self::tracks::{Lists, Targets};
 use super::blocks::Draft;
+use super::blocks::server_group;
 use super::blocks::sync_group::GroupDraft;
 use super::blocks::tracking::TrackDraft;
 use super::blocks::vrrp_instance::NotifyDraft;
@@ -32,7 +33,12 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     let rules = statics::number(&mut draft, diags);
     let global = draft.global.model;
     let mut scripts = Scripts::new(host, &global);
-    let virtual_servers = servers::link(draft.servers, &draft.server_groups, &mut scripts, diags);
+    let server_groups = server_group::unique(draft.server_groups);
+    let ports = server_groups
+        .iter()
+        .map(|g| (g.name.to_string(), server_group::ports(g)));
+    let ports = ports.collect();
+    let virtual_servers = servers::link(draft.servers, &ports, &mut scripts, diags);
     scripts.say("check scripts", diags);
     // keepalived: an interface that does not exist is the end of it, nothing about instances is looked at any more.
     let mut unheard = Diags::default();
@@ -95,6 +101,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
         delays: draft.delays,
         statics,
         track_groups,
+        server_groups,
         virtual_servers,
     }
 }

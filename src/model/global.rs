@@ -53,6 +53,47 @@ pub(crate) struct Global {
     /// `checker_log_all_failures`.
     pub(crate) log_all_failures: bool,
     pub(crate) mail: Mail,
+    pub(crate) process: Process,
+}
+
+/// The words of the top level that concern the whole process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    /// `net_namespace_ipvs`.
+    pub(crate) ipvs_namespace: IpvsNamespace,
+    /// `namespace_with_ipsets`: ipsets are used inside a namespace, too.
+    pub(crate) namespace_with_ipsets: bool,
+    /// `use_pid_dir`: pid files go to a directory of their own; `net_namespace` and `instance` imply it.
+    pub(crate) pid_dir: bool,
+    /// `instance`: part of the names of pid files and of the log's identity.
+    pub(crate) instance: Option<Arc<str>>,
+    /// `child_wait_time`: how long a stop may take, default 5 s.
+    pub(crate) child_wait_time: Duration,
+    /// `linkbeat_use_polling`: the links of all interfaces that are used are polled.
+    pub(crate) linkbeat_polling: bool,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self {
+            ipvs_namespace: IpvsNamespace::Own,
+            namespace_with_ipsets: false,
+            pid_dir: false,
+            instance: None,
+            child_wait_time: Duration::from_secs(5),
+            linkbeat_polling: false,
+        }
+    }
+}
+
+/// `net_namespace_ipvs`: where the IPVS tables are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum IpvsNamespace {
+    /// In the namespace of the daemon.
+    Own,
+    /// In the namespace that the daemon was started in.
+    Default,
+    Named(Arc<str>),
 }
 
 /// Where and about what mail is sent.
@@ -116,6 +157,7 @@ impl Default for Global {
             reload_check_config: false,
             log_all_failures: false,
             mail: Mail::default(),
+            process: Process::default(),
         }
     }
 }

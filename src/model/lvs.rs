@@ -1,9 +1,11 @@
 //! `virtual_server` and `real_server`. Source: keepalived.conf(5), linux/ip_vs.h.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::diff::{Keyed, Reload};
+use super::net::Family;
 use crate::lvs::checker::Check;
 
 /// `protocol`, the transport of a virtual server. The discriminant is the IP protocol number.
@@ -52,6 +54,29 @@ pub(crate) enum ServiceKey {
         port: u16,
         transport: Transport,
     },
+}
+
+/// One `virtual_server_group`: addresses and marks that a virtual server may stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerGroup {
+    /// Name of the block; unique.
+    pub(crate) name: Arc<str>,
+    /// In file order, at least one.
+    pub(crate) entries: Vec<GroupEntry>,
+}
+
+/// One line of a `virtual_server_group`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum GroupEntry {
+    /// Every address from `first` to `last`, both included, of one family.
+    Addresses {
+        first: IpAddr,
+        last: IpAddr,
+        /// 0: none.
+        port: u16,
+    },
+    /// `fwmark`; without a family it has that of the servers.
+    Fwmark { mark: u32, family: Option<Family> },
 }
 
 /// One `virtual_server`.

@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) statics: route::Statics,
     /// `track_group`, in file order.
     pub(crate) track_groups: Vec<Arc<route::TrackGroup>>,
+    /// `virtual_server_group`, in file order.
+    pub(crate) server_groups: Vec<Arc<lvs::ServerGroup>>,
     /// `virtual_server`, in file order.
     pub(crate) virtual_servers: Vec<Arc<lvs::VirtualServer>>,
 }

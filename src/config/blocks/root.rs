@@ -1,25 +1,26 @@
 //! The top level of the file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::host::Host;
 use super::super::source::{Code, Span};
-use super::super::table::{Args, Block, Fault, Row, early, key, sub, values};
-use super::checks::flag;
+use super::super::table::{Args, Block, Fault, Row, early, key, sub};
 use super::global::{GLOBAL_DEFS, GlobalDraft};
 use super::global_process::once;
 use super::other::{SSL, SslDraft};
 use super::script::{ScriptDraft, VRRP_SCRIPT};
-use super::server_group::ServerGroupDraft;
 use super::statics::{self, StaticsDraft, TrackGroupDraft};
 use super::sync_group::{GroupDraft, VRRP_SYNC_GROUP};
 use super::virtual_server::{ServerDraft, VIRTUAL_SERVER};
 use super::vrrp_instance::{InstanceDraft, VRRP_INSTANCE};
-use super::{bfd, links, tracked_things};
+use super::{bfd, links, server_group, tracked_things};
 use crate::model::bfd::BfdInstance;
+use crate::model::global::IpvsNamespace;
 use crate::model::links::{GarpGroup, Linkbeat, UpDownDelay};
+use crate::model::lvs::ServerGroup;
 use crate::model::track::{TrackFile, TrackProcess};
 
 /// Everything that was read, names not yet resolved.
@@ -38,8 +39,8 @@ pub(crate) struct Draft {
     pub(crate) delays: Vec<UpDownDelay>,
     pub(crate) statics: StaticsDraft,
     pub(crate) track_groups: Vec<TrackGroupDraft>,
-    /// `virtual_server_group`, those that can be used.
-    pub(crate) server_groups: HashMap<String, Vec<u16>>,
+    /// `virtual_server_group`, those that can be used; of two with one name the last one counts.
+    pub(crate) server_groups: Vec<Arc<ServerGroup>>,
     /// Trackers defined so far: names must come before their use.
     pub(crate) known: Rc<Trackers>,
     names: HashSet<String>,
@@ -117,18 +118,6 @@ fn virtual_server(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn virtual_server_group(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    let name = a.word()?;
-    let mut group = ServerGroupDraft::new(name);
-    a.entries(false, |a| group.entry(a));
-    if !group.is_usable() {
-        let text = format!("virtual_server_group {name} cannot be used - removing");
-        return Err(a.whole_fault(Code::EmptyBlock, text));
-    }
-    v.server_groups.insert(group.name, group.ports);
-    Ok(())
-}
-
 pub(crate) static ROOT: Block<Draft> = Block {
     name: "",
     rows: &[
@@ -141,11 +130,7 @@ pub(crate) static ROOT: Block<Draft> = Block {
         sub("vrrp_instance", &VRRP_INSTANCE, vrrp_instance),
         sub("vrrp_sync_group", &VRRP_SYNC_GROUP, vrrp_sync_group),
         sub("virtual_server", &VIRTUAL_SERVER, virtual_server),
-        values(
-            "virtual_server_group",
-            "<NAME> { <entry>... }",
-            virtual_server_group,
-        ),
+        server_group::GROUP,
         tracked_things::FILE,
         tracked_things::OLD_FILE,
         tracked_things::PROCESS,
@@ -168,7 +153,10 @@ pub(crate) static ROOT: Block<Draft> = Block {
 
 /// Words that concern the whole process.
 const WORDS: &[Row<Draft>] = &[
-    early(key("linkbeat_use_polling", "flag", flag)),
+    early(key("linkbeat_use_polling", "flag", |v, a| {
+        a.flag()
+            .map(|on| v.global.model.process.linkbeat_polling = on)
+    })),
     early(key("net_namespace", "<NAME>", |v, a| {
         a.present()?;
         let name = a.word()?;
@@ -184,15 +172,30 @@ const WORDS: &[Row<Draft>] = &[
         Ok(())
     })),
     early(key("net_namespace_ipvs", "[<NAME>]", |v, a| {
-        once(&mut v.net_namespace_ipvs, a)
+        once(&mut v.net_namespace_ipvs, a)?;
+        v.global.model.process.ipvs_namespace = match a.opt() {
+            Some(name) => IpvsNamespace::Named(name.into()),
+            None => IpvsNamespace::Default,
+        };
+        Ok(())
     })),
-    early(key("namespace_with_ipsets", "flag", flag)),
-    early(key("use_pid_dir", "flag", flag)),
+    early(key("namespace_with_ipsets", "flag", |v, a| {
+        a.flag()
+            .map(|on| v.global.model.process.namespace_with_ipsets = on)
+    })),
+    early(key("use_pid_dir", "flag", |v, a| {
+        a.flag().map(|on| v.global.model.process.pid_dir = on)
+    })),
     early(key("instance", "<NAME>", |v, a| {
         a.present()?;
-        once(&mut v.instance_name, a)
+        let name = a.word()?;
+        once(&mut v.instance_name, a)?;
+        v.global.model.process.instance = Some(name.into());
+        Ok(())
     })),
-    early(key("child_wait_time", "seconds, default 5", |_, a| {
-        a.strict(0..=u32::MAX).map(drop)
+    early(key("child_wait_time", "seconds, default 5", |v, a| {
+        let seconds = a.strict(0..=u32::MAX)?;
+        v.global.model.process.child_wait_time = Duration::from_secs(seconds.into());
+        Ok(())
     })),
 ];

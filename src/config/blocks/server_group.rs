@@ -1,102 +1,162 @@
-//! `virtual_server_group`: what makes one usable, and the ports of its addresses.
+//! `virtual_server_group`.
 
-use std::net::IpAddr;
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use super::super::source::Code;
-use super::super::table::{Args, Fault};
+use super::super::table::{Args, Fault, Row, values};
 use super::super::value;
+use super::root::Draft;
+use crate::model::lvs::{GroupEntry, ServerGroup};
+use crate::model::net::Family;
 
-/// A `virtual_server_group` block.
-#[derive(Debug)]
-pub(crate) struct ServerGroupDraft {
-    pub(crate) name: String,
-    v4: bool,
-    v6: bool,
-    /// An fwmark that fits every family.
-    mark: bool,
-    entries: usize,
-    /// The ports of its addresses.
-    pub(crate) ports: Vec<u16>,
-}
-
-impl ServerGroupDraft {
-    pub(crate) fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            v4: false,
-            v6: false,
-            mark: false,
-            entries: 0,
-            ports: Vec::new(),
+pub(super) const GROUP: Row<Draft> =
+    values("virtual_server_group", "<NAME> { <entry>... }", |v, a| {
+        let name = a.word()?;
+        let mut entries = Vec::new();
+        a.entries(false, |a| entry(a).map(|e| entries.push(e)));
+        if !usable(&entries) {
+            let text = format!("virtual_server_group {name} cannot be used - removing");
+            return Err(a.whole_fault(Code::EmptyBlock, text));
         }
-    }
-
-    /// Whether it can be used.
-    pub(crate) fn is_usable(&self) -> bool {
-        self.entries > 0 && !(self.v4 && self.v6 && self.mark)
-    }
-
-    /// Reads a line.
-    pub(crate) fn entry(&mut self, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-        let word = a.word()?;
-        if word == "fwmark" {
-            a.strict(0..=u32::MAX)?;
-            match a.opt() {
-                None => self.mark = true,
-                Some("inet") => self.v4 = true,
-                Some("inet6") => self.v6 = true,
-                Some(family) => {
-                    return Err(a.fault(Code::BadValue, format!("unknown family '{family}'")));
-                }
-            }
-            self.entries += 1;
-            return Ok(());
-        }
-        let shown = a.peek().unwrap_or_default();
-        let text = format!("Invalid virtual server group IP address {word} {shown} - skipping");
-        let Some(v4) = range(word) else {
-            return Err(a.whole_fault(Code::InvalidAddress, text));
-        };
-        let port = match a.peek() {
-            Some(_) => a
-                .strict(0..=u16::MAX)
-                .map_err(|_| a.whole_fault(Code::InvalidAddress, text))?,
-            None => 0,
-        };
-        if !self.ports.contains(&port) {
-            self.ports.push(port);
-        }
-        self.v4 |= v4;
-        self.v6 |= !v4;
-        self.entries += 1;
+        v.server_groups.push(Arc::new(ServerGroup {
+            name: name.into(),
+            entries,
+        }));
         Ok(())
-    }
+    });
+
+/// The last one of each name.
+pub(crate) fn unique(mut groups: Vec<Arc<ServerGroup>>) -> Vec<Arc<ServerGroup>> {
+    let mut names = HashSet::new();
+    groups.reverse();
+    groups.retain(|g| names.insert(Arc::clone(&g.name)));
+    groups.reverse();
+    groups
 }
 
-/// `<IP>`, `<IP>-<last part>`, `<IP>-<IP>`, `<IP>/<prefix length>` without host bits; whether it is IPv4.
-fn range(word: &str) -> Option<bool> {
-    if let Some((addr, len)) = word.split_once('/') {
-        let addr = value::address(addr)?;
-        let (bits, full) = match addr {
-            IpAddr::V4(a) => (u128::from(u32::from(a)), 32),
-            IpAddr::V6(a) => (u128::from(a), 128),
+/// The ports of its addresses, each once.
+pub(crate) fn ports(group: &ServerGroup) -> Vec<u16> {
+    let mut found = Vec::new();
+    for entry in &group.entries {
+        if let GroupEntry::Addresses { port, .. } = entry
+            && !found.contains(port)
+        {
+            found.push(*port);
+        }
+    }
+    found
+}
+
+/// A mark without a family fits nothing when the addresses are of both.
+fn usable(entries: &[GroupEntry]) -> bool {
+    let family = |e: &GroupEntry| match e {
+        GroupEntry::Addresses { first, .. } => Some(Family::from(*first)),
+        GroupEntry::Fwmark { family, .. } => *family,
+    };
+    let has = |wanted| entries.iter().any(|e| family(e) == wanted);
+    let mixed = has(Some(Family::V4)) && has(Some(Family::V6));
+    !(entries.is_empty() || mixed && has(None))
+}
+
+fn entry(a: &mut Args<'_, '_>) -> Result<GroupEntry, Fault> {
+    let word = a.word()?;
+    if word == "fwmark" {
+        let mark = a.strict(0..=u32::MAX)?;
+        let family = match a.opt() {
+            None => None,
+            Some("inet") => Some(Family::V4),
+            Some("inet6") => Some(Family::V6),
+            Some(family) => {
+                return Err(a.fault(Code::BadValue, format!("unknown family '{family}'")));
+            }
         };
-        let len =
-            value::whole(len).filter(|w| !w.junk && (1..=i128::from(full)).contains(&w.value))?;
-        let hosts = u32::try_from(i128::from(full) - len.value).ok()?;
-        let clean = bits & (1_u128.checked_shl(hosts).unwrap_or(0).wrapping_sub(1)) == 0;
-        return clean.then_some(addr.is_ipv4());
+        return Ok(GroupEntry::Fwmark { mark, family });
+    }
+    let shown = a.peek().unwrap_or_default();
+    let text = format!("Invalid virtual server group IP address {word} {shown} - skipping");
+    let Some((first, last)) = range(word) else {
+        return Err(a.whole_fault(Code::InvalidAddress, text));
+    };
+    let port = match a.peek() {
+        Some(_) => a
+            .strict(0..=u16::MAX)
+            .map_err(|_| a.whole_fault(Code::InvalidAddress, text))?,
+        None => 0,
+    };
+    Ok(GroupEntry::Addresses { first, last, port })
+}
+
+/// `<IP>`, `<IP>-<last part>`, `<IP>-<IP>`, `<IP>/<prefix length>` without host bits: the first and the last address.
+fn range(word: &str) -> Option<(IpAddr, IpAddr)> {
+    if let Some((addr, len)) = word.split_once('/') {
+        let first = value::address(addr)?;
+        let full: u8 = if first.is_ipv4() { 32 } else { 128 };
+        let len = value::whole(len).filter(|w| !w.junk)?.value;
+        let len = u8::try_from(len).ok().filter(|n| (1..=full).contains(n))?;
+        let last = match first {
+            IpAddr::V4(first) => {
+                let hosts = u32::MAX.checked_shr(len.into()).unwrap_or(0);
+                let clean = u32::from(first) & hosts == 0;
+                clean.then(|| Ipv4Addr::from(u32::from(first) | hosts).into())
+            }
+            IpAddr::V6(first) => {
+                let hosts = u128::MAX.checked_shr(len.into()).unwrap_or(0);
+                let clean = u128::from(first) & hosts == 0;
+                clean.then(|| Ipv6Addr::from(u128::from(first) | hosts).into())
+            }
+        };
+        return Some((first, last?));
     }
     let Some((from, to)) = word.split_once('-') else {
-        return value::address(word).map(|a| a.is_ipv4());
+        return value::address(word).map(|a| (a, a));
     };
-    let from = value::address(from)?;
-    if let Some(to) = value::address(to) {
-        return (to.is_ipv4() == from.is_ipv4() && to >= from).then_some(from.is_ipv4());
+    let first = value::address(from)?;
+    if let Some(last) = value::address(to) {
+        return (last.is_ipv4() == first.is_ipv4() && last >= first).then_some((first, last));
     }
-    let good = match from {
-        IpAddr::V4(a) => to.parse::<u8>().is_ok_and(|end| end > a.octets()[3]),
-        IpAddr::V6(a) => u16::from_str_radix(to, 16).is_ok_and(|end| end > a.segments()[7]),
+    let last: IpAddr = match first {
+        IpAddr::V4(addr) => {
+            let [a, b, c, _] = addr.octets();
+            Ipv4Addr::new(a, b, c, to.parse().ok()?).into()
+        }
+        IpAddr::V6(addr) => {
+            let mut segments = addr.segments();
+            segments[7] = u16::from_str_radix(to, 16).ok()?;
+            Ipv6Addr::from(segments).into()
+        }
     };
-    good.then_some(from.is_ipv4())
+    (last > first).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_from_the_first_to_the_last_address() {
+        let said = |word| range(word).map(|(a, b)| format!("{a} {b}"));
+        let good = [
+            ("10.0.0.1", "10.0.0.1 10.0.0.1"),
+            ("10.0.0.1-5", "10.0.0.1 10.0.0.5"),
+            ("10.0.0.1-10.0.1.5", "10.0.0.1 10.0.1.5"),
+            ("10.0.0.0/30", "10.0.0.0 10.0.0.3"),
+            ("2001:db8::1-ff", "2001:db8::1 2001:db8::ff"),
+            ("2001:db8::/112", "2001:db8:: 2001:db8::ffff"),
+        ];
+        for (word, expected) in good {
+            assert_eq!(said(word).as_deref(), Some(expected), "{word}");
+        }
+        for word in [
+            "10.0.0.5-5",
+            "10.0.0.5-1",
+            "10.0.0.1/24",
+            "10.0.0.0/0",
+            "10.0.0.1-256",
+            "x",
+        ] {
+            assert_eq!(said(word), None, "{word}");
+        }
+    }
 }
