@@ -431,6 +431,7 @@ impl Daemon {
     async fn stop(mut self, code: u8) -> u8 {
         self.tasks.ask_to_stop(self.releases); // before anything else: every microsecond of an advertisement counts
         tracing::info!("Stopping");
+        self.systemd.stopping();
         let mut ended = std::pin::pin!(self.tasks.all_ended());
         let mut good = None;
         while good.is_none() {
@@ -441,7 +442,6 @@ impl Daemon {
                 () = self.notifier.progress() => {}
             }
         }
-        self.systemd.stopping();
         while let Ok(notice) = self.notices.try_recv() {
             self.notifier.accept(notice);
         }
