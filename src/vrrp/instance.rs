@@ -244,8 +244,13 @@ impl Instance {
             State::Idle | State::Fault => return Turn::Stay,
             State::Backup(_) | State::Master(_) => {}
         }
-        let heard = match receive::check(&self.model, arrival, &mut self.known, &mut self.counters)
-        {
+        let heard = match receive::check(
+            &self.model,
+            arrival,
+            self.master,
+            &mut self.known,
+            &mut self.counters,
+        ) {
             Ok(heard) => heard,
             Err(fault) => {
                 self.tell(Matter::Packet(fault), arrival.src, 0, out);

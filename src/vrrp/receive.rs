@@ -111,13 +111,14 @@ impl Known {
     }
 }
 
-/// Runs every check and counts.
+/// Runs every check and counts. `master`: who was obeyed last; with `skip_check_adv_addr` its list is trusted.
 ///
 /// # Errors
 /// The first check that failed; the packet must have no effect.
 pub(super) fn check(
     model: &Instance,
     arrival: &Arrival<'_>,
+    master: Option<IpAddr>,
     known: &mut Known,
     counters: &mut Counters,
 ) -> Result<Heard, PacketFault> {
@@ -126,7 +127,8 @@ pub(super) fn check(
         counters.priority_zero_received += u64::from(heard.priority == 0);
         return Ok(heard);
     }
-    let result = examine(model, arrival);
+    let trusted = model.skip_check_adv_addr && master == Some(arrival.src);
+    let result = examine(model, arrival, Listed { trusted });
     match result {
         Ok(heard) => {
             counters.advert_received += 1;
@@ -142,7 +144,14 @@ pub(super) fn check(
     result
 }
 
-fn examine(model: &Instance, arrival: &Arrival<'_>) -> Result<Heard, PacketFault> {
+/// What is known of the address list before looking at it.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    /// `skip_check_adv_addr`: the sender's earlier lists were accepted.
+    trusted: bool,
+}
+
+fn examine(model: &Instance, arrival: &Arrival<'_>, listed: Listed) -> Result<Heard, PacketFault> {
     let header = &arrival.header;
     let (over, version) = (over(model), number(model.version));
     // keepalived: our own version decides how long a packet must be.
@@ -205,7 +214,7 @@ fn examine(model: &Instance, arrival: &Arrival<'_>) -> Result<Heard, PacketFault
         src: arrival.src,
         priority: header.priority,
         interval,
-        oddities: [learned, address_oddity(model, header, pdu)],
+        oddities: [learned, address_oddity(model, header, pdu, listed)],
     })
 }
 
@@ -246,13 +255,21 @@ fn checksum(version: Version, arrival: &Arrival<'_>, pdu: &[u8]) -> u16 {
 }
 
 /// keepalived: a different address list is reported and counted, and the packet is obeyed all the same.
-fn address_oddity(model: &Instance, header: &Header, pdu: &[u8]) -> Option<PacketFault> {
+fn address_oddity(
+    model: &Instance,
+    header: &Header,
+    pdu: &[u8],
+    listed: Listed,
+) -> Option<PacketFault> {
     let ours = u8::try_from(model.addresses.len()).unwrap_or(u8::MAX);
     if header.count != ours {
         return Some(PacketFault::AddressCount {
             got: header.count,
             want: ours,
         });
+    }
+    if listed.trusted {
+        return None;
     }
     let body = pdu.get(wire::HEADER..).unwrap_or_default();
     let missing = |at: usize, addr: IpAddr| match addr {

@@ -55,7 +55,7 @@ fn over_v6(version: Version) -> Instance {
 fn judge(model: &Instance, packet: &Packet) -> (Result<Heard, PacketFault>, Counters) {
     let mut counters = Counters::default();
     let arrival = Arrival::of(packet).expect("no runt");
-    let result = check(model, &arrival, &mut Known::default(), &mut counters);
+    let result = check(model, &arrival, None, &mut Known::default(), &mut counters);
     (result, counters)
 }
 
@@ -324,6 +324,28 @@ fn another_address_list_is_odd_and_obeyed() {
 }
 
 #[test]
+fn with_skip_check_adv_addr_the_list_of_a_known_master_is_trusted() {
+    let packet = Packet::V4(packets::ip("v2-none"));
+    let arrival = Arrival::of(&packet).expect("no runt");
+    let odd = |skip_check_adv_addr, master: Option<IpAddr>, ours: &[&str]| {
+        let model = Instance {
+            skip_check_adv_addr,
+            ..model(ours)
+        };
+        let (mut known, mut counters) = (Known::default(), Counters::default());
+        let heard = check(&model, &arrival, master, &mut known, &mut counters);
+        heard.expect("obeyed").oddities[1].is_some()
+    };
+    let (sender, other) = (Some(arrival.src), Some([10, 0, 0, 9].into()));
+    assert!(odd(true, None, &["10.0.0.7"]));
+    assert!(odd(true, other, &["10.0.0.7"]));
+    assert!(odd(false, sender, &["10.0.0.7"]));
+    assert!(!odd(true, sender, &["10.0.0.7"]));
+    // Their number is compared all the same.
+    assert!(odd(true, sender, &["10.0.0.7", "10.0.0.8"]));
+}
+
+#[test]
 fn a_repetition_is_taken_without_checks_and_anything_else_is_not() {
     let (model, mut known, mut counters) = (one(), Known::default(), Counters::default());
     let mut hear = |octets: &[u8]| {
@@ -331,7 +353,7 @@ fn a_repetition_is_taken_without_checks_and_anything_else_is_not() {
         let arrival = Arrival::of(&packet).expect("no runt");
         (
             known.matches(&arrival).is_some(),
-            check(&model, &arrival, &mut known, &mut counters).is_ok(),
+            check(&model, &arrival, None, &mut known, &mut counters).is_ok(),
         )
     };
     let mut octets = packets::ip("v2-none");
@@ -382,7 +404,7 @@ proptest! {
         octets[3] = u8::try_from(octets.len()).expect("short");
         if let Some(arrival) = Arrival::of(&Packet::V4(octets)) {
             for model in [one(), version_3()] {
-                let result = check(&model, &arrival, &mut Known::default(), &mut Counters::default());
+                let result = check(&model, &arrival, None, &mut Known::default(), &mut Counters::default());
                 prop_assert!(result.is_err() || arrival.pdu.len() >= 8);
             }
         }
