@@ -145,7 +145,7 @@ impl<A> Default for TunnelHeader<A> {
     }
 }
 
-/// `pref`, IPv6 only (RFC 4191 §2.1). The discriminant is the kernel's number (`ICMPV6_ROUTER_PREF_*`).
+/// `pref`, IPv6 only, as the kernel numbers it (`ICMPV6_ROUTER_PREF_*`): 0 medium, 1 high, 3 low (RFC 4191 §2.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RouterPreference(pub(crate) u8);
 
