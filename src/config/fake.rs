@@ -146,8 +146,12 @@ impl Host for Fake {
         self.namespaces.iter().any(|n| n == namespace)
     }
 
-    fn resolve(&self, _: &str) -> Option<std::net::IpAddr> {
-        None
+    fn resolve(&self, name: &str) -> Option<std::net::IpAddr> {
+        (name == "localhost").then_some(std::net::Ipv4Addr::LOCALHOST.into())
+    }
+
+    fn is_vrf(&self, _: &str) -> bool {
+        false
     }
 
     fn interface(&self, name: &str) -> Option<Interface> {
@@ -164,7 +168,9 @@ impl Host for Fake {
     fn user(&self, name: &str) -> Option<User> {
         let Some(users) = &self.users else {
             let id = if name == "root" { 0 } else { 1000 };
-            if name == "keepalived_script" {
+            let named = |l: &&str| !l.trim_start().starts_with('#') && l.contains(name);
+            let text = self.scripts_in.as_deref().unwrap_or_default();
+            if name == "keepalived_script" && text.lines().find(named).is_none() {
                 return None;
             }
             return Some(User { uid: id, gid: id });

@@ -71,6 +71,8 @@ pub(crate) trait Host {
     fn resolve(&self, name: &str) -> Option<IpAddr>;
     /// The interface of that name in the daemon's network namespace.
     fn interface(&self, name: &str) -> Option<Interface>;
+    /// Whether the interface of that name is a VRF.
+    fn is_vrf(&self, name: &str) -> bool;
     /// A user by name.
     fn user(&self, name: &str) -> Option<User>;
     /// A group's number by name.

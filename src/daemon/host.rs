@@ -133,6 +133,11 @@ impl Host for Machine {
         self.interfaces.borrow().get(name).copied()
     }
 
+    fn is_vrf(&self, name: &str) -> bool {
+        let about = fs::read_to_string(Path::new("/sys/class/net").join(name).join("uevent"));
+        about.is_ok_and(|a| a.lines().any(|l| l == "DEVTYPE=vrf"))
+    }
+
     fn user(&self, name: &str) -> Option<User> {
         let u = unistd::User::from_name(name).ok()??;
         Some(User {

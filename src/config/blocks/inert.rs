@@ -216,7 +216,6 @@ const INSTANCE: &[&str] = &[
     "track_file",
     "track_process",
     "track_bfd",
-    "mcast_dst_ip",
     "track_src_ip",
     "unicast_ttl",
     "promote_secondaries",

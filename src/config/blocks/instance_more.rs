@@ -187,13 +187,10 @@ pub(crate) static AUTH_HMAC: Block<HmacDraft> = Block {
 pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     key("vrf", "<IFNAME>", |v, a| {
         let name = ifname(a)?;
-        match v.dynamic || a.host().interface(name.as_str()).is_some() {
+        match v.dynamic || a.host().is_vrf(name.as_str()) {
             true => Ok(()),
             false => {
-                let text = format!(
-                    "WARNING - VRF {name} for vrrp_instance {} doesn't exist",
-                    v.name
-                );
+                let text = format!("({}) WARNING - VRF interface {name} doesn't exist", v.name);
                 Err(a.whole_fault(Code::NoInterface, text))
             }
         }
@@ -259,12 +256,18 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
         v.unicast = true;
         super::vrrp_instance::source(v, a)
     }),
-    key("mcast_dst_ip", "<multicast IP>", |_, a| match a.addr()? {
-        group if group.is_multicast() => Ok(()),
-        other => Err(a.fault(
-            Code::InvalidAddress,
-            format!("{other} is not a multicast address"),
-        )),
+    key("mcast_dst_ip", "<multicast IP>", |v, a| {
+        v.group = None;
+        match a.addr()? {
+            group if group.is_multicast() => v.group = Some(group),
+            other => {
+                return Err(a.fault(
+                    Code::InvalidAddress,
+                    format!("{other} is not a multicast address"),
+                ));
+            }
+        }
+        Ok(())
     }),
     key("track_src_ip", "flag", flag),
     key("unicast_ttl", "0..=255", |v, a| {

@@ -59,6 +59,8 @@ pub(crate) struct InstanceDraft {
     pub(crate) auth_type: Option<AuthType>,
     pub(crate) auth_pass: Option<[u8; 8]>,
     pub(crate) source: Option<IpAddr>,
+    /// `mcast_dst_ip`.
+    pub(crate) group: Option<IpAddr>,
     /// That of the first virtual address.
     pub(crate) family: Option<Family>,
     pub(crate) addresses: Vec<AddressDraft>,
@@ -116,6 +118,7 @@ impl InstanceDraft {
             auth_type: None,
             auth_pass: None,
             source: None,
+            group: None,
             family: None,
             addresses: Vec::new(),
             excluded: Vec::new(),

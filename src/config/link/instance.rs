@@ -100,6 +100,20 @@ pub(super) fn link(
         .map(|(_, what)| *what)
         .collect();
     let (Some(interface), Some(vrid)) = (draft.interface.clone(), draft.vrid) else {
+        for a in draft
+            .addresses
+            .iter()
+            .chain(&draft.excluded)
+            .filter(|a| a.dev.is_none())
+        {
+            let text = format!(
+                "({}): no interface for vip {} - removing",
+                draft.name, a.addr
+            );
+            voice
+                .diags
+                .push(Diag::bare(Some(draft.span), Code::NoValue, text));
+        }
         return not_built(&mut voice, &missing);
     };
     let mut v = Instance::new(&draft.name, interface, vrid, global);
@@ -111,6 +125,7 @@ pub(super) fn link(
     if v.family == Family::V6 {
         v.mcast_group = global.vrrp_mcast_group6.into();
     }
+    group(&mut voice, &mut v, unicast);
     unicast_words(&mut voice, unicast);
     addresses(&mut voice, &mut v);
     v.routes = draft.routes.clone();
@@ -150,6 +165,26 @@ fn not_built(voice: &mut Voice<'_>, missing: &[&str]) -> Linked {
     );
     voice.say(Code::NoEffectYet, &text);
     Linked::NotBuilt
+}
+
+/// `mcast_dst_ip`.
+fn group(voice: &mut Voice<'_>, v: &mut Instance, unicast: bool) {
+    let Some(group) = voice.draft.group else {
+        return;
+    };
+    if unicast {
+        voice.say(
+            Code::Useless,
+            "mcast_dst_ip has no effect with unicast peers - ignoring",
+        );
+    } else if Family::from(group) != v.family {
+        voice.say(
+            Code::WrongFamily,
+            &format!("mcast_dst_ip {group} is of the other family - ignoring"),
+        );
+    } else {
+        v.mcast_group = group;
+    }
 }
 
 /// Keywords that make sense with peers only, and what unicast excludes.
@@ -266,6 +301,16 @@ fn state(voice: &mut Voice<'_>, v: &mut Instance) {
     };
     v.initial_state = wanted.unwrap_or(starts_as_owner);
     let is_master = v.initial_state == InitialState::Master || v.is_owner();
+    if draft.auth_type == Some(AuthType::Ah)
+        && v.initial_state == InitialState::Master
+        && !v.is_owner()
+    {
+        voice.say(
+            Code::Conflict,
+            "Initial state master is incompatible with AH authentication - clearing",
+        );
+        v.initial_state = InitialState::Backup;
+    }
     v.preempt = !draft.nopreempt;
     if draft.nopreempt && is_master {
         voice.say(

@@ -43,6 +43,16 @@ const PROGRAMS: &[&str] = &[
     "wc",
 ];
 
+/// Files where we differ, and why.
+const EXPLAINED: &[(&str, &str)] = &[
+    ("371-devtools-check-align-old.conf full", "stock crashes"),
+    ("544-devtools-check-align-2.conf full", "stock crashes"),
+    (
+        "546-devtools-773b.conf full",
+        "the script's line was overlooked when the stub files were made",
+    ),
+];
+
 fn folder() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let folder = std::env::var_os("KEEPALIVED_CORPUS").map_or(beside, PathBuf::from);
@@ -71,9 +81,11 @@ fn machine(conf: &Path, mode: usize) -> Fake {
             fake.programs.push(Path::new(dir).join(p));
         }
     }
+    // So that the directory exists.
+    fake.programs.push("/tmp/x".into());
     fake.interfaces = if mode == 1 { Some(Vec::new()) } else { None };
     if mode != 1 {
-        let text = fs::read(conf).unwrap_or_default();
+        let text: Vec<u8> = fake.files.values().flatten().copied().collect();
         let text = String::from_utf8_lossy(&text).into_owned();
         let named = text.lines().filter_map(|l| l.split_once("net_namespace "));
         let named = named.filter_map(|(_, name)| name.split_whitespace().next().map(str::to_owned));
@@ -133,7 +145,10 @@ fn published_files_get_the_exit_code_of_stock() {
             let expected = [new[name][mode], old.get(name).map_or(-1, |o| o[mode])];
             if expected.contains(&ours) {
                 good += 1;
-            } else {
+            } else if EXPLAINED
+                .iter()
+                .all(|(e, _)| *e != format!("{name} {label}"))
+            {
                 bad.push(format!("{name} {label}: ours {ours}, stock {expected:?}"));
             }
             if std::env::var_os("CORPUS_SHOW").is_some() {
@@ -145,4 +160,9 @@ fn published_files_get_the_exit_code_of_stock() {
     }
     bad.iter().for_each(|b| eprintln!("{b}"));
     eprintln!("corpus: {good} of {} verdicts equal", good + bad.len());
+    assert!(
+        bad.is_empty(),
+        "{} verdicts differ without a reason",
+        bad.len()
+    );
 }
