@@ -17,7 +17,6 @@
 //!   transition, a reload, a lost interface and a stop all end in that comparison.
 //! - A configuration takes effect as a whole or not at all. Start is a reload from nothing, stop a reload to nothing.
 //! - A task that dies withdraws what it owns; the others are stopped, and the process ends with exit code 70.
-#![allow(dead_code, reason = "the parts are being put together")]
 
 mod cli;
 mod config;

@@ -52,6 +52,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> Owned<K, V> {
         self.entries.get(key).map(|(_, value)| value)
     }
 
+    #[cfg(test)]
     pub(crate) fn contains(&self, key: &K) -> bool {
         self.entries.contains_key(key)
     }
@@ -60,20 +61,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> Owned<K, V> {
         self.entries.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// All entries, oldest first.
     pub(crate) fn in_order(&self) -> Vec<(&K, &V)> {
         let mut all: Vec<_> = self.entries.iter().collect();
         all.sort_unstable_by_key(|(_, (rank, _))| *rank);
         all.into_iter().map(|(key, (_, v))| (key, v)).collect()
-    }
-
-    /// Forgets all entries for which `keep` is false.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&K) -> bool) {
-        self.entries.retain(|key, _| keep(key));
     }
 
     /// What leads from here to `desired`: first the deletions, oldest first, then additions and replacements in the

@@ -15,7 +15,8 @@ pub(crate) const MICROSECOND: Duration = Duration::from_micros(1);
 pub(crate) struct Mono(u64);
 
 impl Mono {
-    /// The origin of the clock (in tests: the start of the story).
+    /// The start of a story.
+    #[cfg(test)]
     pub(crate) const ZERO: Self = Self(0);
     /// Later than any deadline: "never".
     pub(crate) const NEVER: Self = Self(u64::MAX);

@@ -8,6 +8,7 @@ macro_rules! codes {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub(crate) enum Code { $($(#[doc = $doc])+ $name,)* }
 
+        #[allow(dead_code, reason = "read by the command that explains findings, which is to come")]
         impl Code {
             /// Every kind.
             pub(crate) const ALL: &'static [Self] = &[$(Self::$name),*];

@@ -44,6 +44,10 @@ pub(crate) struct File {
     /// As it was written in the `include`, or on the command line.
     pub(crate) name: Arc<str>,
     /// The `include` that named it; none for the main file.
+    #[allow(
+        dead_code,
+        reason = "read by the command that explains findings, which is to come"
+    )]
     pub(crate) included_at: Option<Span>,
 }
 

@@ -58,6 +58,10 @@ type Setter<T> = fn(&mut T, &mut Args<'_, '_>) -> Result<(), Fault>;
 pub(crate) struct Row<T: 'static> {
     pub(crate) keyword: &'static str,
     /// What the manual says about its arguments.
+    #[allow(
+        dead_code,
+        reason = "read by the command that explains findings, which is to come"
+    )]
     pub(crate) manual: &'static str,
     opens: Opens,
     run: Run<T>,
@@ -76,6 +80,10 @@ enum Run<T: 'static> {
     /// Once per word of its block.
     Words(Setter<T>),
     Renamed(&'static str),
+    #[allow(
+        dead_code,
+        reason = "read by the command that explains findings, which is to come"
+    )]
     Gone(&'static str),
 }
 

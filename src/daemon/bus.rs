@@ -102,6 +102,10 @@ pub(crate) enum VrrpState {
     /// The daemon ends.
     Stop,
     /// The instance left the configuration.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "notify_deleted has no effect yet")
+    )]
     Deleted,
 }
 

@@ -170,7 +170,8 @@ fn parts(options: &Options) -> Parts {
 /// The pid files of this process: one always, one for each part that has work.
 struct PidFiles {
     paths: [PathBuf; 3],
-    main: PidFile,
+    /// Held, not read: its lock says that we are alive.
+    _main: PidFile,
     vrrp: Option<PidFile>,
     checkers: Option<PidFile>,
 }
@@ -190,7 +191,7 @@ impl PidFiles {
         let path = |n: usize| given[n].clone().unwrap_or_else(|| dir.join(names[n]));
         let paths = [path(0), path(1), path(2)];
         let mut files = Self {
-            main: PidFile::claim(&paths[0])?,
+            _main: PidFile::claim(&paths[0])?,
             paths,
             vrrp: None,
             checkers: None,

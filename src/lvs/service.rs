@@ -90,6 +90,7 @@ impl Service {
         self.servers.get(server).is_some_and(|s| alive(s))
     }
 
+    #[cfg(test)]
     pub(crate) fn quorum_met(&self) -> bool {
         self.quorum_met
     }

@@ -56,11 +56,6 @@ impl Verdict {
         self.up
     }
 
-    /// Whether there has been a result.
-    pub(crate) fn has_run(self) -> bool {
-        self.ran
-    }
-
     /// One attempt was a success. The next one follows after the returned span, counted from the end of this one.
     pub(crate) fn on_success(&mut self, cfg: &Checker) -> (Change, Duration) {
         let change = match (self.up, self.ran) {

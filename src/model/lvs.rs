@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::diff::{Keyed, Reload};
+use super::diff::Keyed;
 use super::net::Family;
 use crate::lvs::checker::Check;
 
@@ -106,13 +106,6 @@ impl Keyed for VirtualServer {
 
     fn key(&self) -> ServiceKey {
         self.key
-    }
-}
-
-impl VirtualServer {
-    /// How a running virtual server takes `new`: the kernel and the quorum follow every change without a restart.
-    pub(crate) fn reload_class(&self, new: &Self) -> Reload {
-        Reload::of(false, self != new)
     }
 }
 

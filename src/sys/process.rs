@@ -284,6 +284,7 @@ pub(crate) struct Child {
 
 impl Child {
     /// Its process number, and that of its group.
+    #[cfg(test)]
     pub(crate) fn pid(&self) -> i32 {
         self.pid
     }

@@ -149,6 +149,7 @@ impl View {
     }
 
     /// The addresses of all interfaces.
+    #[cfg(test)]
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &AddressKey> {
         self.links
             .values()

@@ -312,6 +312,7 @@ impl Scripts {
     }
 
     /// Every script was retired and none is running any more, apart from those that were given up.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.tracked.is_empty()
     }

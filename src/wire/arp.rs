@@ -18,6 +18,7 @@ pub(crate) struct Gratuitous {
 }
 
 /// The frame is not such a gratuitous ARP.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotGratuitous;
 
@@ -26,6 +27,7 @@ impl Gratuitous {
     ///
     /// # Errors
     /// [`NotGratuitous`] unless every fixed field is what [`Gratuitous::emit`] writes and both addresses are the same.
+    #[cfg(test)]
     pub(crate) fn parse(frame: &[u8]) -> Result<Self, NotGratuitous> {
         let octets: &[u8; FRAME] = frame.first_chunk().ok_or(NotGratuitous)?;
         let mac = octets[22..28].try_into().map_err(|_| NotGratuitous)?;

@@ -33,6 +33,7 @@ pub(crate) struct Unsolicited {
 }
 
 /// The frame is not such an advertisement.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotUnsolicited;
 
@@ -41,6 +42,7 @@ impl Unsolicited {
     ///
     /// # Errors
     /// [`NotUnsolicited`] unless every other field is what [`Unsolicited::emit`] writes.
+    #[cfg(test)]
     pub(crate) fn parse(frame: &[u8]) -> Result<Self, NotUnsolicited> {
         let octets: &[u8; FRAME] = frame.try_into().map_err(|_| NotUnsolicited)?;
         let mac = octets[6..12].try_into().map_err(|_| NotUnsolicited)?;

@@ -105,6 +105,7 @@ pub(crate) enum Over {
 }
 
 /// Why octets are not a valid advertisement.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AdvertError {
     Short {
@@ -137,6 +138,7 @@ impl Advert {
     ///
     /// # Errors
     /// The first thing that is wrong. Reserved bits are not.
+    #[cfg(test)]
     pub(crate) fn parse(pdu: &[u8], over: Over, pseudo: Sum) -> Result<Self, AdvertError> {
         let (header, body) = Header::parse(pdu).ok_or(AdvertError::Short { got: pdu.len() })?;
         if header.kind != ADVERTISEMENT {

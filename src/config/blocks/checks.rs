@@ -124,12 +124,6 @@ pub(crate) fn buffer<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.strict(0..=u32::MAX).map(drop)
 }
 
-/// Seconds, more than none, with decimals.
-pub(crate) fn positive<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.secs(super::global::MICRO..=super::global::MAX_DECIMAL)
-        .map(drop)
-}
-
 /// `[all] <seconds>`
 pub(crate) fn extra_if(a: &mut Args<'_, '_>, min: u32) -> Result<(), Fault> {
     if a.peek() == Some("all") {

@@ -69,7 +69,6 @@ pub(crate) struct SorryDraft {
     pub(crate) addr: SocketAddr,
     pub(crate) method: Option<Method>,
     pub(crate) inhibit: bool,
-    pub(crate) span: Span,
 }
 
 /// A `real_server` block.
@@ -111,7 +110,6 @@ pub(crate) enum CheckerKind {
 #[derive(Clone, Debug)]
 pub(crate) struct CheckerDraft {
     pub(crate) kind: CheckerKind,
-    pub(crate) span: Span,
     pub(crate) timing: TimingDraft,
     pub(crate) connect: ConnectDraft,
     pub(crate) log_all_failures: Option<bool>,
@@ -307,7 +305,6 @@ fn checker(
     a.no_more();
     let mut draft = CheckerDraft {
         kind,
-        span: a.span(),
         timing: TimingDraft::default(),
         connect: ConnectDraft {
             real: Some(v.addr.ip()),
@@ -473,7 +470,6 @@ pub(crate) static VIRTUAL_SERVER: Block<ServerDraft> = Block {
                 addr,
                 method: None,
                 inhibit: false,
-                span: a.span(),
             });
             Ok(())
         }),
