@@ -70,6 +70,7 @@ fn listen(proto: Proto, device: &Device, group: IpAddr) -> io::Result<OwnedFd> {
             socket.bind(&SocketAddrV6::new(group, 0, 0, device.index).into())?;
         }
     }
+    set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &on)?;
     socket.bind_device(Some(device.name.as_bytes()))?;
     Ok(socket.into())
 }

@@ -25,6 +25,7 @@ use super::router::Router;
 use super::{Action, Event};
 use crate::daemon::bus::{Notice, Release, TrackerUpdate, VrrpCommand, VrrpUpdate};
 use crate::sys::clock::{self, Alarm};
+use crate::time::Mono;
 
 /// Turns of the loop after which the runtime gets a chance to look at its descriptors: a task that always has
 /// something to do would otherwise not hear of new things.
@@ -110,6 +111,8 @@ struct Promise {
 
 struct Task {
     router: Router,
+    /// When its last event happened.
+    last: Mono,
     kernel: Kernel,
     wires: Wires,
     notices: Outbox<Notice>,
@@ -129,6 +132,7 @@ impl Task {
     fn open(updates: Sender<VrrpUpdate>, notices: Sender<Notice>) -> io::Result<Self> {
         let mut task = Self {
             router: Router::new(),
+            last: clock::now(),
             kernel: Kernel::open()?,
             wires: Wires::open()?,
             notices: Outbox::new(notices),
@@ -190,12 +194,19 @@ impl Task {
         let mut heard = VecDeque::new();
         self.wires.turn(&mut heard);
         for packet in heard {
-            self.step(Event::Heard(terms::frame(packet)));
+            // A deadline that counts from a packet counts from its arrival, not from our waking up.
+            let arrived = clock::now() - packet.waited();
+            self.step_at(arrived, Event::Heard(terms::frame(packet)));
         }
     }
 
     /// Takes one event to the core and carries out what it asks for.
     fn step(&mut self, event: Event) {
+        self.step_at(clock::now(), event);
+    }
+
+    /// As [`Task::step`], for something that happened a moment ago.
+    fn step_at(&mut self, at: Mono, event: Event) {
         match &event {
             Event::InterfaceGone(index) => self.wires.forget(*index),
             Event::Interface(facts) => {
@@ -210,7 +221,9 @@ impl Task {
             | Event::Converged(_)
             | Event::AddressLost { .. } => {}
         }
-        for action in self.router.on_event(clock::now(), event) {
+        // What the core has seen already does not go back.
+        self.last = self.last.max(at);
+        for action in self.router.on_event(self.last, event) {
             self.execute(action);
         }
     }

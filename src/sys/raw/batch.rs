@@ -1,15 +1,23 @@
-//! Many packets per system call, into buffers that are used again and again. Source: recvmmsg(2), ipv6(7), cmsg(3).
+//! Many packets per system call, into buffers that are used again and again. Source: recvmmsg(2), ipv6(7), cmsg(3),
+//! socket(7).
 
 use std::io;
 use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use crate::sys::clock;
 
 /// Packets per call.
 pub(super) const PACKETS: usize = 16;
 /// Longest packet: 255 IPv6 addresses, and room for headers and authentication.
 const OCTETS: usize = 4608;
-/// Room for two control messages: packet info (20 octets) and hop limit (4), each with a header of 16.
-const CONTROL: usize = 64;
+/// Room for three control messages: packet info (20 octets), hop limit (4) and time stamp (16), each with a header of
+/// 16 and filled up to a multiple of 8.
+const CONTROL: usize = 96;
+/// A packet that seems to have waited longer than this is taken as if it came now: more likely somebody has set the
+/// clock.
+const LONGEST_WAIT: Duration = Duration::from_millis(20);
 
 /// As control messages must lie in memory.
 #[derive(Clone, Copy, Debug)]
@@ -88,13 +96,14 @@ impl Batch {
         Ok(self.got)
     }
 
-    /// The packets of the last filling.
-    pub(super) fn packets(&self) -> impl Iterator<Item = (&[u8], Option<HeaderV6>)> {
-        (0..self.got).map(|n| {
+    /// The packets of the last filling, each with the time that it has waited for us.
+    pub(super) fn packets(&self) -> impl Iterator<Item = (&[u8], Option<HeaderV6>, Duration)> {
+        let now = clock::wall();
+        (0..self.got).map(move |n| {
             let len = usize::try_from(self.heads[n].msg_len).unwrap_or(0);
             let from = n * OCTETS;
             let octets = &self.octets[from..from + len.min(OCTETS)];
-            (octets, self.header_v6(n))
+            (octets, self.header_v6(n), self.waited(n, now))
         })
     }
 
@@ -105,7 +114,7 @@ impl Batch {
             return None;
         }
         let (mut dst, mut hop_limit) = (None, None);
-        for (kind, value) in controls(self.written(n)) {
+        for (kind, value) in controls(self.written(n), libc::IPPROTO_IPV6) {
             match kind {
                 libc::IPV6_PKTINFO => dst = value.first_chunk::<16>().copied(),
                 libc::IPV6_HOPLIMIT => {
@@ -122,6 +131,21 @@ impl Batch {
         })
     }
 
+    /// From the kernel's time stamp to `now`, both by the wall clock. Zero when it did not tell.
+    fn waited(&self, n: usize, now: Duration) -> Duration {
+        let stamp = controls(self.written(n), libc::SOL_SOCKET)
+            .find(|(kind, _)| *kind == libc::SCM_TIMESTAMPNS)
+            .and_then(|(_, value)| {
+                let secs = i64::from_ne_bytes(*value.first_chunk()?);
+                let nanos = i64::from_ne_bytes(*value.get(8..)?.first_chunk()?);
+                Some(Duration::new(secs.try_into().ok()?, nanos.try_into().ok()?))
+            });
+        stamp
+            .and_then(|stamp| now.checked_sub(stamp))
+            .filter(|waited| *waited <= LONGEST_WAIT)
+            .unwrap_or_default()
+    }
+
     /// The part of a control buffer that the kernel wrote.
     fn written(&self, n: usize) -> &[u8] {
         let len = self.heads[n].msg_hdr.msg_controllen;
@@ -129,9 +153,9 @@ impl Batch {
     }
 }
 
-/// Type and value of each control message of `IPPROTO_IPV6`: `struct cmsghdr` is length, level, type; messages are
-/// aligned like the length.
-fn controls(mut octets: &[u8]) -> impl Iterator<Item = (libc::c_int, &[u8])> {
+/// Type and value of each control message of one level: `struct cmsghdr` is length, level, type; messages are aligned
+/// like the length.
+fn controls(mut octets: &[u8], of: libc::c_int) -> impl Iterator<Item = (libc::c_int, &[u8])> {
     const WORD: usize = size_of::<usize>();
     const HEAD: usize = (WORD + 8).next_multiple_of(WORD);
     let int = |at: &[u8]| at.first_chunk().map(|i| libc::c_int::from_ne_bytes(*i));
@@ -142,7 +166,7 @@ fn controls(mut octets: &[u8]) -> impl Iterator<Item = (libc::c_int, &[u8])> {
             let kind = int(octets.get(WORD + 4..)?)?;
             let value = octets.get(HEAD..len)?;
             octets = octets.get(len.next_multiple_of(WORD)..).unwrap_or_default();
-            if level == libc::IPPROTO_IPV6 {
+            if level == of {
                 return Some((kind, value));
             }
         }

@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -20,7 +21,12 @@ const SOCKETS: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// Header included.
-    V4 { ingress: u32, packet: Vec<u8> },
+    V4 {
+        ingress: u32,
+        packet: Vec<u8>,
+        /// From its arrival until it was read.
+        waited: Duration,
+    },
     /// Without its header.
     V6 {
         ingress: u32,
@@ -28,7 +34,18 @@ pub(crate) enum Heard {
         dst: Ipv6Addr,
         hop_limit: u8,
         payload: Vec<u8>,
+        /// From its arrival until it was read.
+        waited: Duration,
     },
+}
+
+impl Heard {
+    /// From its arrival until it was read.
+    pub(crate) fn waited(&self) -> Duration {
+        match self {
+            Self::V4 { waited, .. } | Self::V6 { waited, .. } => *waited,
+        }
+    }
 }
 
 /// The sockets.
@@ -135,12 +152,13 @@ impl Ears {
         if self.batch.fill(fd.as_fd(), usize::MAX).is_err() {
             return;
         }
-        for (octets, v6) in self.batch.packets() {
+        for (octets, v6, waited) in self.batch.packets() {
             let octets = octets.to_vec();
             heard.push_back(match v6 {
                 None => Heard::V4 {
                     ingress,
                     packet: octets,
+                    waited,
                 },
                 Some(header) => Heard::V6 {
                     ingress,
@@ -148,6 +166,7 @@ impl Ears {
                     dst: header.dst,
                     hop_limit: header.hop_limit,
                     payload: octets,
+                    waited,
                 },
             });
         }

@@ -75,7 +75,9 @@ pub(super) fn facts(link: &Link) -> Option<Arc<InterfaceFacts>> {
 
 pub(super) fn frame(heard: Heard) -> Frame {
     match heard {
-        Heard::V4 { ingress, packet } => Frame {
+        Heard::V4 {
+            ingress, packet, ..
+        } => Frame {
             ingress: IfIndex(ingress),
             packet: Packet::V4(packet),
         },
@@ -85,6 +87,7 @@ pub(super) fn frame(heard: Heard) -> Frame {
             dst,
             hop_limit,
             payload,
+            ..
         } => Frame {
             ingress: IfIndex(ingress),
             packet: Packet::V6 {
