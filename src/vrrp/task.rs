@@ -223,7 +223,13 @@ impl Task {
         }
         // What the core has seen already does not go back.
         self.last = self.last.max(at);
-        for action in self.router.on_event(self.last, event) {
+        // What is sent is sent before anybody is told: wording a line takes longer than sending an advertisement.
+        let (told, done): (Vec<_>, Vec<_>) = self
+            .router
+            .on_event(self.last, event)
+            .into_iter()
+            .partition(|action| matches!(action, Action::Report(_)));
+        for action in done.into_iter().chain(told) {
             self.execute(action);
         }
     }
