@@ -363,6 +363,7 @@ impl Daemon {
             "keepalived.data",
             &dump::data::data(&self.config, &instances),
         );
+        tracing::warn!("keepalived_parent.data and keepalived_check.data are not written yet");
     }
 
     /// `clearing`: what the log line says about that.
