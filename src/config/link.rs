@@ -4,6 +4,7 @@
 //! scripts find their files. Source: keepalived's behaviour.
 
 mod instance;
+mod notify;
 mod scripts;
 mod servers;
 mod statics;
@@ -24,21 +25,27 @@ use super::host::Host;
 use super::source::{Code, Diag, Diags};
 use crate::model::Config;
 use crate::model::diff::Keyed;
+use crate::model::global::Global;
 use crate::model::net::Family;
 use crate::model::track::ScriptTrack;
-use crate::model::vrrp::{Instance, Notify, SyncGroup};
+use crate::model::vrrp::{Deletion, Instance, Notify, SyncGroup};
 
 /// Makes the model of what was read.
 pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Config {
     let rules = statics::number(&mut draft, diags);
-    let global = draft.global.model;
-    let mut scripts = Scripts::new(host, &global);
+    let mut scripts = Scripts::new(host, &draft.global.model);
+    notify::lifecycle(&mut draft.global, &mut scripts, diags);
+    scripts.say("start/shutdown scripts", diags);
     let server_groups = server_group::unique(draft.server_groups);
     let ports = server_groups
         .iter()
         .map(|g| (g.name.to_string(), server_group::ports(g)));
     let ports = ports.collect();
-    let virtual_servers = servers::link(draft.servers, &ports, &mut scripts, diags);
+    if !draft.servers.is_empty() {
+        notify::lvs_fifos(&mut draft.global, &mut scripts, diags);
+    }
+    let mail = &draft.global.model.mail;
+    let virtual_servers = servers::link(draft.servers, &ports, mail, &mut scripts, diags);
     scripts.say("check scripts", diags);
     // keepalived: an interface that does not exist is the end of it, nothing about instances is looked at any more.
     let mut unheard = Diags::default();
@@ -52,6 +59,10 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     } else {
         diags
     };
+    if !draft.instances.is_empty() {
+        notify::vrrp_fifos(&mut draft.global, &mut scripts, diags);
+    }
+    let global = draft.global.model;
     // Without an instance nobody looks at scripts either.
     scripts.define(draft.scripts, draft.instances.is_empty(), diags);
     let grouped = group_options(&draft.groups);
@@ -62,7 +73,10 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     };
     let (mut instances, mut known) = (Vec::new(), HashSet::new());
     for (mut i, rules) in draft.instances.into_iter().zip(rules.of_instances) {
-        let weighted = grouped.get(&i.name).copied().unwrap_or(true);
+        let of_group = grouped.get(&i.name);
+        let weighted = of_group.is_none_or(|g| g.weighted);
+        let changes = &mut i.notify.priority_changes;
+        *changes = changes.or_else(|| of_group?.priority_changes);
         let name = Arc::clone(&i.name);
         let mut other_tracks = targets.resolve(Lists {
             files: std::mem::take(&mut i.track_files),
@@ -84,7 +98,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
         known.insert(name);
     }
     distinct(&instances, diags);
-    let groups = groups(draft.groups, &known, &targets, &mut scripts, diags);
+    let groups = groups(draft.groups, &known, &targets, &global, &mut scripts, diags);
     scripts.say("scripts", diags);
     let track_groups = statics::groups(draft.track_groups, &instances, diags);
     let statics = statics::link(draft.statics, rules.of_statics, &global, &track_groups);
@@ -106,12 +120,24 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     }
 }
 
-/// Instance → whether its group lets members have weighted trackers of their own.
-fn group_options(groups: &[GroupDraft]) -> HashMap<Arc<str>, bool> {
+/// What an instance gets from its group.
+#[derive(Clone, Copy)]
+struct OfGroup {
+    /// Members may have weighted trackers of their own.
+    weighted: bool,
+    priority_changes: Option<bool>,
+}
+
+/// By instance.
+fn group_options(groups: &[GroupDraft]) -> HashMap<Arc<str>, OfGroup> {
     let mut found = HashMap::new();
     for g in groups {
+        let options = OfGroup {
+            weighted: g.tracking_weight,
+            priority_changes: g.notify.priority_changes,
+        };
         for (member, _) in &g.members {
-            found.entry(Arc::clone(member)).or_insert(g.tracking_weight);
+            found.entry(Arc::clone(member)).or_insert(options);
         }
     }
     found
@@ -163,14 +189,30 @@ fn tracked(
     found
 }
 
-fn notify(draft: NotifyDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) -> Notify {
+fn hooks(
+    draft: NotifyDraft,
+    global: &Global,
+    scripts: &mut Scripts<'_>,
+    diags: &mut Diags,
+) -> Notify {
     let mut one = |command| scripts.notify(command, diags);
+    let mail = &global.mail;
+    let alert = draft.smtp_alert.or(mail.alert_vrrp).or(mail.alert);
+    let changes = draft.priority_changes;
     Notify {
         master: one(draft.master),
         backup: one(draft.backup),
         fault: one(draft.fault),
         stop: one(draft.stop),
         any: one(draft.any),
+        rx_lower_pri: one(draft.rx_lower_pri),
+        deletion: if draft.tell_deletion {
+            Deletion::Told(one(draft.deleted))
+        } else {
+            Deletion::AsFault
+        },
+        priority_changes: changes.unwrap_or(global.notify.priority_changes),
+        mail: alert.unwrap_or(false),
     }
 }
 
@@ -178,6 +220,7 @@ fn groups(
     drafts: Vec<GroupDraft>,
     known: &HashSet<Arc<str>>,
     targets: &Targets,
+    global: &Global,
     scripts: &mut Scripts<'_>,
     diags: &mut Diags,
 ) -> Vec<Arc<SyncGroup>> {
@@ -230,7 +273,7 @@ fn groups(
                 processes: g.track_processes,
                 bfds: g.track_bfds,
             }),
-            notify: notify(g.notify, scripts, diags),
+            notify: hooks(g.notify, global, scripts, diags),
         }));
     }
     found

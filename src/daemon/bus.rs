@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::model::Config;
-use crate::model::lvs::{ServiceKey, VirtualServer};
+use crate::model::track::NotifyScript;
 use crate::model::vrrp::{Instance, SyncGroup};
 
 /// Commands to a task: one per reload or signal, sent by the daemon, which waits.
@@ -81,6 +81,15 @@ pub(crate) enum LvsCommand {
 pub(crate) enum TrackerUpdate {
     /// The verdict on a `vrrp_script` changed, or its first one is here.
     Script { name: Arc<str>, good: bool },
+    /// The number in a `track_file`, and each change of it. 0 for a file that is missing, empty or no number.
+    #[expect(dead_code, reason = "not sent yet")]
+    File { name: Arc<str>, value: i32 },
+    /// Whether a `vrrp_track_process` has its quorum: the first verdict and changes.
+    #[expect(dead_code, reason = "not sent yet")]
+    Process { name: Arc<str>, good: bool },
+    /// Whether the session of a `bfd_instance` is up. Down until the first word.
+    #[expect(dead_code, reason = "not sent yet")]
+    Bfd { name: Arc<str>, up: bool },
 }
 
 /// VRRP task → LVS task.
@@ -125,23 +134,56 @@ impl VrrpState {
 /// Every task → daemon: what happened, for scripts, FIFOs, mail. In the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
+    /// An instance entered a state. [`VrrpState::Deleted`]: it left the configuration and has `notify_deleted`.
     Instance {
         instance: Arc<Instance>,
         state: VrrpState,
+        /// The effective one.
         priority: u8,
     },
     Group {
         group: Arc<SyncGroup>,
         state: VrrpState,
     },
-    RealServer {
-        vs: Arc<VirtualServer>,
-        rs: std::net::SocketAddr,
-        up: bool,
+    /// A master heard an advertisement of lower priority: `notify_master_rx_lower_pri`, and a line for FIFOs.
+    #[cfg_attr(not(test), expect(dead_code, reason = "not sent yet"))]
+    LowerPriorityHeard {
+        instance: Arc<Instance>,
+        /// Our own, the effective one.
+        priority: u8,
     },
-    VirtualServer {
-        vs: ServiceKey,
+    /// A tracker changed the effective priority of a MASTER or BACKUP: a line for FIFOs, with
+    /// `notify_priority_changes`. Not sent for a priority that a reload has changed.
+    #[expect(dead_code, reason = "not sent yet")]
+    PriorityChanged {
+        instance: Arc<Instance>,
+        state: VrrpState,
+        priority: u8,
+    },
+    /// A real server came up or went down: `notify_up`, `notify_down`, and a line for FIFOs. Scripts of one real server
+    /// keep their order.
+    RealServer {
+        /// Both as in messages: `[ADDR]:PROTO:PORT`.
+        vs: Arc<str>,
+        rs: Arc<str>,
         up: bool,
+        script: Option<Arc<NotifyScript>>,
+    },
+    /// A virtual server gained or lost its quorum: `quorum_up`, `quorum_down`, and a line for FIFOs.
+    VirtualServer {
+        /// As in messages: `[ADDR]:PROTO:PORT`, `FWM MARK`, `[GROUP]:0`.
+        vs: Arc<str>,
+        up: bool,
+        script: Option<Arc<NotifyScript>>,
+    },
+    /// A mail about a real server, or without `rs` about the quorum. Sent only where `smtp_alert` asks for it.
+    #[expect(dead_code, reason = "not sent yet")]
+    ServerMail {
+        vs: Arc<str>,
+        rs: Option<Arc<str>>,
+        up: bool,
+        /// What stands between `=> ` and ` <=`, such as `TCP CHECK failed on service`.
+        text: Arc<str>,
     },
 }
 

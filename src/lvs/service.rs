@@ -15,7 +15,8 @@ use super::{
     Absence, Action, CheckId, QuorumChange, Report, Rs, Said, ServerChange, SorryChange, Sums, Way,
 };
 use crate::daemon::bus::Notice;
-use crate::model::lvs::{Checker, RealServer, SorryServer, VirtualServer};
+use crate::model::lvs::{Checker, Hooks, RealServer, SorryServer, VirtualServer};
+use crate::model::track::NotifyScript;
 
 /// Where new handles of checkers come from.
 #[derive(Debug, Default)]
@@ -224,10 +225,7 @@ impl Service {
             }
         }
         if self.cfg.omega {
-            out.push(Action::Notice(Notice::VirtualServer {
-                vs: self.cfg.key,
-                up: false,
-            }));
+            self.notice_virtual(Way::Out, out);
         }
         out.push(Action::Converge(self.cfg.key));
     }
@@ -325,17 +323,26 @@ impl Service {
     }
 
     fn notice_quorum(&self, out: &mut Vec<Action>) {
+        let way = if self.quorum_met { Way::In } else { Way::Out };
+        self.notice_virtual(way, out);
+    }
+
+    fn notice_virtual(&self, way: Way, out: &mut Vec<Action>) {
         out.push(Action::Notice(Notice::VirtualServer {
-            vs: self.cfg.key,
-            up: self.quorum_met,
+            vs: self.cfg.key.to_string().into(),
+            up: way == Way::In,
+            script: hook(&self.cfg.hooks, way),
         }));
     }
 
     fn notice_server(&self, name: Rs, way: Way, out: &mut Vec<Action>) {
+        let mut servers = self.cfg.real_servers.iter();
+        let hooks = servers.find(|rs| rs.addr == name.addr).map(|rs| &rs.hooks);
         out.push(Action::Notice(Notice::RealServer {
-            vs: Arc::clone(&self.cfg),
-            rs: name.addr,
+            vs: name.vs.to_string().into(),
+            rs: name.to_string().into(),
             up: way == Way::In,
+            script: hooks.and_then(|h| hook(h, way)),
         }));
     }
 
@@ -442,6 +449,13 @@ fn absence(rs: &RealServer) -> Absence {
         Absence::Inhibited
     } else {
         Absence::Removed
+    }
+}
+
+fn hook(hooks: &Hooks, way: Way) -> Option<Arc<NotifyScript>> {
+    match way {
+        Way::In => hooks.up.clone(),
+        Way::Out => hooks.down.clone(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::notify::GlobalNotify;
 use super::track::Credentials;
 use super::vrrp::{Garp, Version};
 
@@ -53,6 +54,7 @@ pub(crate) struct Global {
     /// `checker_log_all_failures`.
     pub(crate) log_all_failures: bool,
     pub(crate) mail: Mail,
+    pub(crate) notify: GlobalNotify,
     pub(crate) process: Process,
 }
 
@@ -115,6 +117,10 @@ pub(crate) struct Mail {
     pub(crate) alert_vrrp: Option<bool>,
     /// `smtp_alert_checker`, default `alert`.
     pub(crate) alert_checker: Option<bool>,
+    /// False with `no_email_faults`: no mail about FAULT.
+    pub(crate) faults: bool,
+    /// False with `no_checker_emails`: a mail only when a real server comes up or goes down, not for each checker.
+    pub(crate) every_checker: bool,
 }
 
 impl Default for Mail {
@@ -128,6 +134,8 @@ impl Default for Mail {
             alert: None,
             alert_vrrp: None,
             alert_checker: None,
+            faults: true,
+            every_checker: true,
         }
     }
 }
@@ -157,6 +165,7 @@ impl Default for Global {
             reload_check_config: false,
             log_all_failures: false,
             mail: Mail::default(),
+            notify: GlobalNotify::default(),
             process: Process::default(),
         }
     }

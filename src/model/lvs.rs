@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::diff::Keyed;
 use super::net::Family;
+use super::track::NotifyScript;
 use crate::lvs::checker::Check;
 
 /// `protocol`, the transport of a virtual server. The discriminant is the IP protocol number.
@@ -99,6 +100,17 @@ pub(crate) struct VirtualServer {
     pub(crate) real_servers: Vec<RealServer>,
     /// `sorry_server`: used while the quorum is lost.
     pub(crate) sorry_server: Option<SorryServer>,
+    /// `quorum_up`, `quorum_down`, `smtp_alert` (default off).
+    pub(crate) hooks: Hooks,
+}
+
+/// Who hears of the ups and downs of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hooks {
+    pub(crate) up: Option<Arc<NotifyScript>>,
+    pub(crate) down: Option<Arc<NotifyScript>>,
+    /// `smtp_alert`, default `smtp_alert_checker`, else the global `smtp_alert`, else by the kind of server.
+    pub(crate) mail: bool,
 }
 
 impl Keyed for VirtualServer {
@@ -131,6 +143,8 @@ pub(crate) struct RealServer {
     pub(crate) uthreshold: u32,
     pub(crate) lthreshold: u32,
     pub(crate) checkers: Vec<Checker>,
+    /// `notify_up`, `notify_down`, `smtp_alert` (default on).
+    pub(crate) hooks: Hooks,
 }
 
 impl Keyed for RealServer {

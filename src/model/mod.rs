@@ -9,6 +9,7 @@ pub(crate) mod global;
 pub(crate) mod links;
 pub(crate) mod lvs;
 pub(crate) mod net;
+pub(crate) mod notify;
 pub(crate) mod route;
 pub(crate) mod track;
 pub(crate) mod vrrp;

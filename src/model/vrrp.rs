@@ -125,6 +125,24 @@ pub(crate) struct Notify {
     pub(crate) stop: Option<Arc<NotifyScript>>,
     /// `notify`: called with `INSTANCE|GROUP`, name, state and priority after the configured arguments.
     pub(crate) any: Option<Arc<NotifyScript>>,
+    /// `notify_deleted`; of instances only.
+    pub(crate) deletion: Deletion,
+    /// `notify_master_rx_lower_pri`; of instances only.
+    pub(crate) rx_lower_pri: Option<Arc<NotifyScript>>,
+    /// `notify_priority_changes`, default that of the group, else `vrrp_notify_priority_changes`.
+    pub(crate) priority_changes: bool,
+    /// `smtp_alert`, default `smtp_alert_vrrp`, else the global `smtp_alert`, else no mail.
+    pub(crate) mail: bool,
+}
+
+/// What is told of an instance that a reload removes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Deletion {
+    /// FAULT, unless that was its state.
+    #[default]
+    AsFault,
+    /// `notify_deleted`: DELETED, in any state; the script, if one is given.
+    Told(Option<Arc<NotifyScript>>),
 }
 
 /// What the wire sees of an instance: its identity across reloads. The name is not part of it.

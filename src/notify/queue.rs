@@ -23,6 +23,15 @@ pub(crate) const MAX_WAITING: usize = 8;
 /// From SIGTERM to SIGKILL when the daemon stops and the last state waits.
 pub(crate) const HURRIED_GRACE: Duration = Duration::from_millis(100);
 
+/// What the calls of a notification are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// The object entered a state. The newest one is never dropped.
+    State,
+    /// Something happened to it. Dropped before any state is, and told once for as often as it happens while it waits.
+    Incident,
+}
+
 /// What to do, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action<C> {
@@ -44,8 +53,8 @@ pub(crate) struct Queue<C> {
     running: Option<Running>,
     /// What is left of the transition that is being told.
     rest: VecDeque<C>,
-    /// Transitions after that one, oldest first.
-    waiting: VecDeque<Vec<C>>,
+    /// What came after that one, oldest first.
+    waiting: VecDeque<(About, Vec<C>)>,
     /// The daemon stops, and everything must have ended by then.
     stop_at: Option<Mono>,
 }
@@ -79,12 +88,14 @@ impl<C> Queue<C> {
         self.running.is_none() && self.rest.is_empty() && self.waiting.is_empty()
     }
 
-    /// A transition: these calls, in this order, after everything that came before. No calls: nothing to do.
-    pub(crate) fn accept(&mut self, now: Mono, calls: Vec<C>) -> Vec<Action<C>> {
-        if calls.is_empty() {
+    /// A notification: these calls, in this order, after everything that came before. No calls: nothing to do.
+    pub(crate) fn accept(&mut self, now: Mono, calls: Vec<C>, about: About) -> Vec<Action<C>> {
+        let again =
+            about == About::Incident && matches!(self.waiting.back(), Some((About::Incident, _)));
+        if calls.is_empty() || again {
             return Vec::new();
         }
-        self.waiting.push_back(calls);
+        self.waiting.push_back((about, calls));
         let mut actions = self.keep_newest(MAX_WAITING);
         actions.extend(self.go_on(now));
         actions
@@ -150,7 +161,11 @@ impl<C> Queue<C> {
 
     fn keep_newest(&mut self, most: usize) -> Vec<Action<C>> {
         let dropped = self.waiting.len().saturating_sub(most);
-        self.waiting.drain(..dropped);
+        for _ in 0..dropped {
+            let mut waiting = self.waiting.iter();
+            let at = waiting.position(|(about, _)| *about == About::Incident);
+            self.waiting.remove(at.unwrap_or(0));
+        }
         if dropped == 0 {
             Vec::new()
         } else {
@@ -163,7 +178,8 @@ impl<C> Queue<C> {
         let mut actions = Vec::new();
         if self.running.is_none() {
             if self.rest.is_empty() {
-                self.rest = self.waiting.pop_front().unwrap_or_default().into();
+                let next = self.waiting.pop_front();
+                self.rest = next.map(|(_, calls)| calls.into()).unwrap_or_default();
             }
             let Some(call) = self.rest.pop_front() else {
                 return actions;
@@ -203,11 +219,33 @@ mod tests {
 
     const T: Mono = Mono::ZERO;
 
+    fn state<C>(q: &mut Queue<C>, now: Mono, calls: Vec<C>) -> Vec<Action<C>> {
+        q.accept(now, calls, About::State)
+    }
+
+    #[test]
+    fn no_incident_pushes_out_a_state_and_repeats_are_told_once() {
+        let mut q = Queue::default();
+        state(&mut q, T, vec![0]);
+        for n in 1..MAX_WAITING {
+            state(&mut q, T, vec![n]);
+            q.accept(T, vec![100 + n], About::Incident);
+            assert_eq!(q.accept(T, vec![200 + n], About::Incident), []);
+        }
+        let mut told = Vec::new();
+        while let [Start(n)] = q.on_ended(T)[..] {
+            told.push(n);
+        }
+        let states = told.iter().filter(|n| **n < 100);
+        assert!(states.eq(&(1..MAX_WAITING).collect::<Vec<_>>()), "{told:?}");
+        assert_eq!(told.last(), Some(&(100 + MAX_WAITING - 1)));
+    }
+
     #[test]
     fn one_call_at_a_time_in_the_order_of_the_transitions() {
         let mut q = Queue::default();
-        assert_eq!(q.accept(T, vec![1, 2]), [Start(1)]);
-        assert_eq!(q.accept(T, vec![3]), []);
+        assert_eq!(state(&mut q, T, vec![1, 2]), [Start(1)]);
+        assert_eq!(state(&mut q, T, vec![3]), []);
         assert_eq!(q.on_ended(T), [Start(2)]);
         assert_eq!(q.on_ended(T), [Start(3)]);
         assert_eq!(q.on_ended(T), []);
@@ -217,18 +255,18 @@ mod tests {
     #[test]
     fn a_script_that_nobody_waits_for_has_no_limit() {
         let mut q = Queue::default();
-        q.accept(T, vec![1]);
+        state(&mut q, T, vec![1]);
         assert_eq!(q.deadline(), Mono::NEVER);
-        q.accept(T + HANG_LIMIT / 2, vec![2]);
+        state(&mut q, T + HANG_LIMIT / 2, vec![2]);
         assert_eq!(q.deadline(), T + HANG_LIMIT);
     }
 
     #[test]
     fn a_script_that_hangs_is_ended_and_only_the_newest_state_follows() {
         let mut q = Queue::default();
-        q.accept(T, vec![1, 2]);
-        q.accept(T, vec![3, 4]);
-        q.accept(T, vec![5, 6]);
+        state(&mut q, T, vec![1, 2]);
+        state(&mut q, T, vec![3, 4]);
+        state(&mut q, T, vec![5, 6]);
         let limit = T + HANG_LIMIT;
         assert_eq!(q.on_wake(limit), [Terminate]);
         assert_eq!(q.on_wake(limit + TERM_GRACE), [Kill]);
@@ -240,7 +278,7 @@ mod tests {
     #[test]
     fn the_rest_of_a_group_that_was_told_to_end_is_killed_before_the_next_call() {
         let mut q = Queue::default();
-        q.accept(T, vec![1, 2]);
+        state(&mut q, T, vec![1, 2]);
         q.on_wake(T + HANG_LIMIT);
         assert_eq!(q.on_ended(T + HANG_LIMIT), [Kill, Start(2)]);
     }
@@ -249,18 +287,18 @@ mod tests {
     fn a_burst_drops_the_oldest() {
         let mut q = Queue::default();
         for n in 0..=MAX_WAITING {
-            assert!(!q.accept(T, vec![n]).contains(&Dropped(1)));
+            assert!(!state(&mut q, T, vec![n]).contains(&Dropped(1)));
         }
-        assert_eq!(q.accept(T, vec![99]), [Dropped(1)]);
+        assert_eq!(state(&mut q, T, vec![99]), [Dropped(1)]);
         assert_eq!(q.on_ended(T), [Start(2)]);
     }
 
     #[test]
     fn at_stop_the_last_state_is_told_soon() {
         let mut q = Queue::default();
-        q.accept(T, vec![1, 2]);
-        q.accept(T, vec![3]);
-        q.accept(T, vec![4, 5]);
+        state(&mut q, T, vec![1, 2]);
+        state(&mut q, T, vec![3]);
+        state(&mut q, T, vec![4, 5]);
         let soon = T + Duration::from_millis(500);
         assert_eq!(q.hurry(T, T + Duration::from_secs(1)), [Dropped(1)]);
         assert_eq!(q.on_wake(soon), [Terminate]);
@@ -274,7 +312,7 @@ mod tests {
     #[test]
     fn at_stop_what_nobody_waits_for_goes_on() {
         let mut q = Queue::default();
-        q.accept(T, vec![1]);
+        state(&mut q, T, vec![1]);
         assert_eq!(q.hurry(T, T), []);
         assert_eq!(q.deadline(), Mono::NEVER);
     }
@@ -322,7 +360,7 @@ mod tests {
                 let actions = match step {
                     Step::Accept(scripts) => {
                         last = (scripts > 0).then_some((n, scripts.saturating_sub(1))).or(last);
-                        q.accept(now, (0..scripts).map(|call| (n, call)).collect())
+                        state(&mut q, now, (0..scripts).map(|call| (n, call)).collect())
                     }
                     Step::End if running => {
                         running = false;

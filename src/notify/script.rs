@@ -1,4 +1,4 @@
-//! The `notify*` scripts of instances and groups.
+//! The `notify*` scripts of instances, groups and real servers, and those of quorums.
 //!
 //! For each transition first the script of the state, then `notify`. The order within an object is that of the
 //! transitions ([`super::queue`]); objects do not wait for each other. Source: keepalived.conf(5), `notify`.
@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::queue::{Action, Queue};
+use super::queue::{About, Action, Queue};
 use crate::daemon::bus::{Notice, VrrpState};
 use crate::model::diff::Keyed;
 use crate::model::track::NotifyScript;
-use crate::model::vrrp::{InstanceKey, Notify};
+use crate::model::vrrp::{Deletion, InstanceKey, Notify};
 use crate::sys::clock;
 use crate::sys::process::{Children, End, Signal};
 use crate::time::Mono;
@@ -29,6 +29,9 @@ const LAST_GRACE: Duration = Duration::from_millis(100);
 enum Object {
     Instance(InstanceKey),
     Group(Arc<str>),
+    /// Virtual, real.
+    RealServer(Arc<str>, Arc<str>),
+    VirtualServer(Arc<str>),
 }
 
 /// One call of one script.
@@ -72,13 +75,13 @@ pub(crate) struct Scripts {
 impl Scripts {
     /// Queues what `notice` asks for. Never waits, starts nothing.
     pub(crate) fn accept(&mut self, notice: &Notice) {
-        let Some((object, calls)) = asked_for(notice) else {
+        let Some((object, calls, about)) = asked_for(notice) else {
             return;
         };
         if calls.is_empty() && !self.queues.contains_key(&object) {
             return;
         }
-        self.with(&object, |queue| queue.accept(clock::now(), calls));
+        self.with(&object, |queue| queue.accept(clock::now(), calls, about));
     }
 
     /// See [`super::Notifier::progress`].
@@ -238,54 +241,71 @@ impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Instance(key) => write!(f, "{} vrid {}", key.interface, key.vrid),
-            Self::Group(name) => f.write_str(name),
+            Self::Group(name) | Self::VirtualServer(name) => f.write_str(name),
+            Self::RealServer(vs, rs) => write!(f, "{rs} of {vs}"),
         }
     }
 }
 
-/// Whose scripts a notice starts, and which. `None`: scripts have no part in it.
-fn asked_for(notice: &Notice) -> Option<(Object, Vec<Call>)> {
+/// Whose scripts a notice starts, which, and what they are about. `None`: scripts have no part in it.
+fn asked_for(notice: &Notice) -> Option<(Object, Vec<Call>, About)> {
     match notice {
         Notice::Instance {
             instance,
             state,
             priority,
         } => {
-            let calls = calls(
-                &instance.notify,
-                *state,
-                ["INSTANCE", &instance.name],
-                *priority,
-            );
-            Some((Object::Instance(instance.key()), calls))
+            let who = ["INSTANCE", &instance.name];
+            let calls = calls(&instance.notify, *state, who, *priority);
+            Some((Object::Instance(instance.key()), calls, About::State))
         }
         Notice::Group { group, state } => {
             let calls = calls(&group.notify, *state, ["GROUP", &group.name], 0);
-            Some((Object::Group(Arc::clone(&group.name)), calls))
+            Some((Object::Group(Arc::clone(&group.name)), calls, About::State))
         }
-        Notice::RealServer { .. } | Notice::VirtualServer { .. } => None,
+        Notice::LowerPriorityHeard { instance, .. } => {
+            let script = &instance.notify.rx_lower_pri;
+            let object = Object::Instance(instance.key());
+            Some((object, plain(script), About::Incident))
+        }
+        Notice::RealServer { vs, rs, script, .. } => {
+            let object = Object::RealServer(Arc::clone(vs), Arc::clone(rs));
+            Some((object, plain(script), About::State))
+        }
+        Notice::VirtualServer { vs, script, .. } => {
+            let object = Object::VirtualServer(Arc::clone(vs));
+            Some((object, plain(script), About::State))
+        }
+        Notice::PriorityChanged { .. } | Notice::ServerMail { .. } => None,
     }
+}
+
+/// A script that gets its own arguments only.
+fn plain(script: &Option<Arc<NotifyScript>>) -> Vec<Call> {
+    let call = script.as_ref().map(|script| Call {
+        script: Arc::clone(script),
+        appended: Vec::new(),
+    });
+    call.into_iter().collect()
 }
 
 /// The script of the state with its own arguments only, then `notify` with what happened.
 fn calls(notify: &Notify, state: VrrpState, who: [&str; 2], priority: u8) -> Vec<Call> {
-    let own = match state {
-        VrrpState::Master => &notify.master,
-        VrrpState::Backup => &notify.backup,
-        VrrpState::Fault => &notify.fault,
-        VrrpState::Stop => &notify.stop,
-        VrrpState::Deleted => &None,
+    let own = match (state, &notify.deletion) {
+        (VrrpState::Master, _) => &notify.master,
+        (VrrpState::Backup, _) => &notify.backup,
+        (VrrpState::Fault, _) => &notify.fault,
+        (VrrpState::Stop, _) => &notify.stop,
+        (VrrpState::Deleted, Deletion::Told(script)) => script,
+        (VrrpState::Deleted, Deletion::AsFault) => &None,
     };
     let [kind, name] = who;
     let what = [kind, name, state.word(), &priority.to_string()].map(String::from);
-    let own = own.iter().map(|script| (script, Vec::new()));
-    let any = notify.any.iter().map(|script| (script, what.to_vec()));
-    own.chain(any)
-        .map(|(script, appended)| Call {
-            script: Arc::clone(script),
-            appended,
-        })
-        .collect()
+    let any = notify.any.iter().map(|script| Call {
+        script: Arc::clone(script),
+        appended: what.to_vec(),
+    });
+    plain(own).into_iter().chain(any).collect()
 }
 
 #[cfg(test)]

@@ -118,6 +118,12 @@ impl Router {
                     self.look_again(now, &dependents, &mut out);
                 }
             }
+            // Nobody tracks these yet.
+            Event::Tracker(
+                TrackerUpdate::File { .. }
+                | TrackerUpdate::Process { .. }
+                | TrackerUpdate::Bfd { .. },
+            ) => {}
             Event::Apply(config) => {
                 self.runts.clear();
                 self.apply(now, config, &mut out);

@@ -1,6 +1,7 @@
 //! `global_defs`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,15 +24,17 @@ pub(crate) struct GlobalDraft {
     /// `vrrp_garp_lower_prio_*` given: they no longer follow `vrrp_garp_master_*`.
     lower_prio_delay: Option<Duration>,
     lower_prio_repeat: Option<u32>,
-    pub(super) startup: Option<CommandDraft>,
-    pub(super) shutdown: Option<CommandDraft>,
-    pub(super) fifo_script: Option<CommandDraft>,
-    pub(super) vrrp_fifo_script: Option<CommandDraft>,
-    pub(super) lvs_fifo_script: Option<CommandDraft>,
+    pub(crate) startup: Option<CommandDraft>,
+    pub(crate) startup_timeout: Option<Duration>,
+    pub(crate) shutdown: Option<CommandDraft>,
+    pub(crate) shutdown_timeout: Option<Duration>,
+    pub(crate) fifo: Option<FifoDraft>,
+    pub(crate) fifo_script: Option<CommandDraft>,
+    pub(crate) vrrp_fifo: Option<FifoDraft>,
+    pub(crate) vrrp_fifo_script: Option<CommandDraft>,
+    pub(crate) lvs_fifo: Option<FifoDraft>,
+    pub(crate) lvs_fifo_script: Option<CommandDraft>,
     // Statements of which the first counts, and whether there was one.
-    pub(super) fifo: bool,
-    pub(super) vrrp_fifo: bool,
-    pub(super) lvs_fifo: bool,
     pub(super) snmp_socket: bool,
     pub(super) tmp_directory: bool,
     pub(super) vmac_prefix: bool,
@@ -40,6 +43,14 @@ pub(crate) struct GlobalDraft {
     pub(super) iptables: bool,
     pub(super) nftables: bool,
     pub(super) nftables_ipvs: bool,
+}
+
+/// A `*notify_fifo` statement.
+#[derive(Clone, Debug)]
+pub(crate) struct FifoDraft {
+    pub(crate) path: PathBuf,
+    /// User and group, where they are given and exist.
+    pub(crate) owner: Option<(u32, u32)>,
 }
 
 impl GlobalDraft {

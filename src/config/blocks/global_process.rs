@@ -10,12 +10,13 @@ use super::checks::{
     short, some_text, word,
 };
 use super::command::{self, CommandDraft};
-use super::global::GlobalDraft;
+use super::global::{FifoDraft, GlobalDraft};
 
 /// Seconds that a start or stop script may take.
-fn script_timeout(_: &mut GlobalDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+fn script_timeout(slot: &mut Option<Duration>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;
-    a.int(1..=1000_u32).map(drop)
+    a.int(1..=1000_u32)
+        .map(|n| *slot = Some(Duration::from_secs(n.into())))
 }
 
 /// `startup_script` and `shutdown_script`: unlike other scripts, a user that does not exist is a complaint.
@@ -35,21 +36,25 @@ fn lifecycle_script(slot: &mut Option<CommandDraft>, a: &mut Args<'_, '_>) -> Re
 }
 
 /// A FIFO: `<PATH> [<USER> [<GROUP>]]`, the first one counts.
-fn fifo(seen: &mut bool, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+fn fifo(slot: &mut Option<FifoDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;
-    if std::mem::replace(seen, true) {
+    if slot.is_some() {
         return Err(a.fault(Code::Repeated, "already specified - ignoring"));
     }
-    a.word()?;
+    let path = a.word()?.into();
+    let mut owner = None;
     if let Some(user) = a.opt() {
         let group = a.opt();
-        if command::credentials(a.host(), user, group).is_none() {
+        let found = command::credentials(a.host(), user, group);
+        owner = found.map(|c| (c.uid, c.gid));
+        if owner.is_none() {
             a.log(
                 Code::Script,
                 format!("unknown user or group '{user}' - ignored"),
             );
         }
     }
+    *slot = Some(FifoDraft { path, owner });
     Ok(())
 }
 
@@ -123,7 +128,7 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
     key(
         "startup_script_timeout",
         "seconds, 1..=1000, default 10",
-        script_timeout,
+        |v, a| script_timeout(&mut v.startup_timeout, a),
     ),
     raw(key(
         "shutdown_script",
@@ -133,7 +138,7 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
     key(
         "shutdown_script_timeout",
         "seconds, 1..=1000, default 10",
-        script_timeout,
+        |v, a| script_timeout(&mut v.shutdown_timeout, a),
     ),
     key("max_auto_priority", "[-1..=99]", |_, a| match a.peek() {
         Some(_) => a.int(-1..=99_i32).map(drop),
@@ -201,7 +206,9 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
         "<CMD> [<USER> [[:]<GROUP>]]",
         |v, a| fifo_script(&mut v.lvs_fifo_script, a),
     )),
-    key("fifo_write_vrrp_states_on_reload", "flag", flag),
+    key("fifo_write_vrrp_states_on_reload", "flag", |v, a| {
+        a.flag().map(|on| v.model.notify.states_on_reload = on)
+    }),
     key("snmp_socket", "<SOCKET>", |v, a| {
         a.only()?;
         once(&mut v.snmp_socket, a)
@@ -282,11 +289,17 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
     key("state_dump_file", "<PATH>", only_word),
     key("stats_dump_file", "<PATH>", only_word),
     key("json_dump_file", "<PATH>", only_word),
-    key("no_email_faults", "flag", flag),
+    key("no_email_faults", "flag", |v, a| {
+        a.flag().map(|on| v.model.mail.faults = !on)
+    }),
     key("rs_init_notifies", "[<bool>]", boolean),
-    key("no_checker_emails", "[<bool>]", boolean),
+    key("no_checker_emails", "[<bool>]", |v, a| {
+        a.bool().map(|on| v.model.mail.every_checker = !on)
+    }),
     key("log_unknown_vrids", "flag", flag),
-    key("vrrp_notify_priority_changes", "[<bool>]", boolean),
+    key("vrrp_notify_priority_changes", "[<bool>]", |v, a| {
+        a.bool().map(|on| v.model.notify.priority_changes = on)
+    }),
     key("vmac_prefix", "<STRING>", |v, a| {
         a.word()?;
         once(&mut v.vmac_prefix, a)

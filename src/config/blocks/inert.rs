@@ -59,15 +59,11 @@ pub(crate) const INERT: Inert = &[
             "smtp_alert",
             "virtualhost",
             "snmp_name",
-            "quorum_up",
-            "quorum_down",
         ],
     ),
     (
         "virtual_server/real_server",
         &[
-            "notify_up",
-            "notify_down",
             "smtp_alert",
             "virtualhost",
             "snmp_name",

@@ -291,17 +291,22 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     raw(key(
         "notify_master_rx_lower_pri",
         "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| command::script(a, &mut v.notify_rx_lower, v.known.no_script_user),
+        |v, a| command::script(a, &mut v.notify.rx_lower_pri, v.known.no_script_user),
     )),
     raw(key(
         "notify_deleted",
         "[<CMD> [<USER> [[:]<GROUP>]]]",
-        |v, a| match a.raw().trim().is_empty() {
-            true => Ok(()),
-            false => command::optional_script(a, &mut v.notify_deleted, v.known.no_script_user),
+        |v, a| {
+            v.notify.tell_deletion = true;
+            match a.raw().trim().is_empty() {
+                true => Ok(()),
+                false => command::optional_script(a, &mut v.notify.deleted, v.known.no_script_user),
+            }
         },
     )),
-    key("notify_priority_changes", "[<bool>]", boolean),
+    key("notify_priority_changes", "[<bool>]", |v, a| {
+        a.bool().map(|on| v.notify.priority_changes = Some(on))
+    }),
     key(
         "lvs_sync_daemon_interface",
         "deprecated: lvs_sync_daemon",

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::super::source::Span;
 use super::super::table::{Block, filled, key, lines, raw, renamed, words};
-use super::checks::boolean;
 use super::command;
 use super::root::Trackers;
 use super::tracking::{self, TrackDraft, other as other_tracker};
@@ -24,7 +23,6 @@ pub(crate) struct GroupDraft {
     pub(crate) track_interfaces: Vec<InterfaceTrack>,
     pub(crate) track_scripts: Vec<TrackDraft>,
     pub(crate) tracking_weight: bool,
-    pub(crate) smtp_alert: Option<bool>,
     pub(crate) notify: NotifyDraft,
     pub(crate) track_files: Vec<TrackDraft>,
     pub(crate) track_processes: Vec<TrackDraft>,
@@ -43,7 +41,6 @@ impl GroupDraft {
             track_interfaces: Vec::new(),
             track_scripts: Vec::new(),
             tracking_weight: false,
-            smtp_alert: None,
             notify: NotifyDraft::default(),
             track_files: Vec::new(),
             track_processes: Vec::new(),
@@ -93,9 +90,11 @@ pub(crate) static VRRP_SYNC_GROUP: Block<GroupDraft> = Block {
             command::script(a, &mut v.notify.any, v.known.no_script_user)
         })),
         key("smtp_alert", "[<bool>]", |v, a| {
-            a.bool().map(|on| v.smtp_alert = Some(on))
+            a.bool().map(|on| v.notify.smtp_alert = Some(on))
         }),
-        key("notify_priority_changes", "[<bool>]", boolean),
+        key("notify_priority_changes", "[<bool>]", |v, a| {
+            a.bool().map(|on| v.notify.priority_changes = Some(on))
+        }),
         lines(
             "track_file",
             "{ <NAME> [weight <int> [reverse|noreverse]] ... }",

@@ -9,7 +9,7 @@ use super::super::source::{Code, Span};
 use super::super::table::{Args, Block, Fault, Row, gone, key, raw, sub};
 use super::super::value;
 use super::checkers;
-use super::checks::{boolean, flag, only_text, text};
+use super::checks::{flag, only_text, text};
 use super::command::{self, CommandDraft};
 use super::root::Trackers;
 use crate::model::lvs::{Method, Scheduler, Transport};
@@ -59,6 +59,7 @@ pub(crate) struct ServerDraft {
     pub(crate) snmp_name: Option<Arc<str>>,
     pub(crate) quorum_up: Option<CommandDraft>,
     pub(crate) quorum_down: Option<CommandDraft>,
+    pub(crate) smtp_alert: Option<bool>,
     pub(crate) sorry: Option<SorryDraft>,
     pub(crate) real: Vec<RealDraft>,
 }
@@ -88,6 +89,7 @@ pub(crate) struct RealDraft {
     pub(crate) snmp_name: Option<Arc<str>>,
     pub(crate) notify_up: Option<CommandDraft>,
     pub(crate) notify_down: Option<CommandDraft>,
+    pub(crate) smtp_alert: Option<bool>,
     pub(crate) checkers: Vec<CheckerDraft>,
 }
 
@@ -203,6 +205,7 @@ impl ServerDraft {
             snmp_name: None,
             quorum_up: None,
             quorum_down: None,
+            smtp_alert: None,
             sorry: None,
             real: Vec::new(),
         })
@@ -518,6 +521,7 @@ pub(crate) static VIRTUAL_SERVER: Block<ServerDraft> = Block {
                 snmp_name: None,
                 notify_up: None,
                 notify_down: None,
+                smtp_alert: None,
                 checkers: Vec::new(),
             };
             a.block(&REAL_SERVER, &mut real);
@@ -563,7 +567,9 @@ pub(crate) static REAL_SERVER: Block<RealDraft> = Block {
         raw(key("notify_down", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
             command::script(a, &mut v.notify_down, v.no_script_user)
         })),
-        key("smtp_alert", "[<bool>]", boolean),
+        key("smtp_alert", "[<bool>]", |v, a| {
+            a.bool().map(|on| v.smtp_alert = Some(on))
+        }),
         key("virtualhost", "<STRING>", |v, a| {
             text(&mut v.virtualhost, a)
         }),
@@ -664,7 +670,9 @@ const MORE_ROWS: &[Row<ServerDraft>] = &[
         Target::Fwmark(_) => Err(a.fault(Code::Useless, "is not possible with fwmark - cleared")),
         Target::Address(_) | Target::Group(_) => Ok(()),
     }),
-    key("smtp_alert", "[<bool>]", boolean),
+    key("smtp_alert", "[<bool>]", |v, a| {
+        a.bool().map(|on| v.smtp_alert = Some(on))
+    }),
     key("virtualhost", "<STRING>", |v, a| {
         text(&mut v.virtualhost, a)
     }),

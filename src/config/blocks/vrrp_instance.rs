@@ -30,6 +30,12 @@ pub(crate) struct NotifyDraft {
     pub(crate) fault: Option<CommandDraft>,
     pub(crate) stop: Option<CommandDraft>,
     pub(crate) any: Option<CommandDraft>,
+    /// `notify_deleted` stands there, with or without a script.
+    pub(crate) tell_deletion: bool,
+    pub(crate) deleted: Option<CommandDraft>,
+    pub(crate) rx_lower_pri: Option<CommandDraft>,
+    pub(crate) priority_changes: Option<bool>,
+    pub(crate) smtp_alert: Option<bool>,
 }
 
 /// `auth_type`.
@@ -78,10 +84,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) lower_prio_no_advert: Option<bool>,
     pub(crate) higher_prio_send_advert: bool,
     pub(crate) skip_check_adv_addr: bool,
-    pub(crate) smtp_alert: Option<bool>,
     pub(crate) notify: NotifyDraft,
-    pub(crate) notify_rx_lower: Option<CommandDraft>,
-    pub(crate) notify_deleted: Option<CommandDraft>,
     /// A keyword that only makes sense with `unicast_peer`.
     pub(crate) unicast: bool,
     pub(crate) unicast_ttl: bool,
@@ -135,10 +138,7 @@ impl InstanceDraft {
             lower_prio_no_advert: global.lower_prio_no_advert.then_some(true),
             higher_prio_send_advert: global.higher_prio_send_advert,
             skip_check_adv_addr: global.skip_check_adv_addr,
-            smtp_alert: None,
             notify: NotifyDraft::default(),
-            notify_rx_lower: None,
-            notify_deleted: None,
             unicast: false,
             unicast_ttl: false,
             fault_no_peer: false,
@@ -444,7 +444,7 @@ pub(crate) static VRRP_INSTANCE: Block<InstanceDraft> = Block {
             a.bool().map(|on| v.skip_check_adv_addr = on)
         }),
         key("smtp_alert", "[<bool>]", |v, a| {
-            a.bool().map(|on| v.smtp_alert = Some(on))
+            a.bool().map(|on| v.notify.smtp_alert = Some(on))
         }),
         raw(key(
             "notify_backup",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::scripts::Scripts;
-use super::{notify, tracked};
+use super::{hooks, tracked};
 use crate::config::blocks::vrrp_instance::{AuthType, InstanceDraft};
 use crate::config::source::{Code, Diag, Diags, Weight};
 use crate::model::global::Global;
@@ -49,10 +49,7 @@ pub(super) fn link(
     scripts: &mut Scripts<'_>,
     diags: &mut Diags,
 ) -> Linked {
-    let notify = notify(std::mem::take(&mut draft.notify), scripts, diags);
-    for script in [draft.notify_rx_lower.take(), draft.notify_deleted.take()] {
-        scripts.notify(script, diags);
-    }
+    let notify = hooks(std::mem::take(&mut draft.notify), global, scripts, diags);
     let track_scripts = std::mem::take(&mut draft.track_scripts);
     let mut track_scripts = tracked(
         track_scripts,

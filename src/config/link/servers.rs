@@ -12,8 +12,10 @@ use crate::config::blocks::virtual_server::{
 use crate::config::source::{Code, Diag, Diags, Span, Weight};
 use crate::lvs::checker::Check;
 use crate::lvs::checker::tcp::TcpCheck;
+use crate::model::global::Mail;
 use crate::model::lvs::{
-    Checker, Method, RealServer, Scheduler, ServiceKey, SorryServer, Transport, VirtualServer,
+    Checker, Hooks, Method, RealServer, Scheduler, ServiceKey, SorryServer, Transport,
+    VirtualServer,
 };
 
 const DELAY_LOOP: Duration = Duration::from_secs(60);
@@ -35,13 +37,15 @@ fn word(transport: Option<Transport>) -> &'static str {
 pub(super) fn link(
     drafts: Vec<ServerDraft>,
     groups: &HashMap<String, Vec<u16>>,
+    mail: &Mail,
     scripts: &mut Scripts<'_>,
     diags: &mut Diags,
 ) -> Vec<Arc<VirtualServer>> {
     let mut places: HashMap<ServiceKey, usize> = HashMap::new();
     let mut found: Vec<Arc<VirtualServer>> = Vec::new();
     for draft in drafts {
-        let Some(server) = Settling::of(&draft, groups, diags).and_then(|s| s.finish(scripts))
+        let Some(server) =
+            Settling::of(&draft, groups, diags).and_then(|s| s.finish(mail, scripts))
         else {
             continue;
         };
@@ -124,9 +128,9 @@ impl<'a> Settling<'a> {
     }
 
     /// `None`: nothing that could be used, or not built yet.
-    fn finish(mut self, scripts: &mut Scripts<'_>) -> Option<VirtualServer> {
+    fn finish(mut self, mail: &Mail, scripts: &mut Scripts<'_>) -> Option<VirtualServer> {
         let draft = self.draft;
-        run_scripts(draft, scripts, self.diags);
+        let (of_virtual, of_real) = hooks(draft, mail, scripts, self.diags);
         let transport = self.protocol();
         let persistence = self.persistence();
         let scheduler = draft.scheduler.unwrap_or_else(|| {
@@ -137,7 +141,7 @@ impl<'a> Settling<'a> {
             self.say(Code::Defaulted, text);
             Scheduler::Wlc
         });
-        let real_servers = self.real_servers()?;
+        let real_servers = self.real_servers(of_real)?;
         let (quorum, hysteresis) = self.quorum(&real_servers);
         let Some(at) = self.at else {
             let text =
@@ -169,6 +173,7 @@ impl<'a> Settling<'a> {
             omega: draft.omega,
             real_servers,
             sorry_server,
+            hooks: of_virtual,
         })
     }
 
@@ -222,12 +227,12 @@ impl<'a> Settling<'a> {
         self.draft.persistence
     }
 
-    fn real_servers(&mut self) -> Option<Vec<RealServer>> {
+    fn real_servers(&mut self, hooks: Vec<Hooks>) -> Option<Vec<RealServer>> {
         let draft = self.draft;
         let mut found = Vec::with_capacity(draft.real.len());
         let mut seen = HashSet::with_capacity(draft.real.len());
         let mut no_method = false;
-        for rs in &draft.real {
+        for (rs, hooks) in draft.real.iter().zip(hooks) {
             let method = rs.method.or(draft.method).unwrap_or_else(|| {
                 no_method = true;
                 Method::Nat
@@ -249,7 +254,7 @@ impl<'a> Settling<'a> {
                 continue;
             }
             let addr = self.real_port(rs, method);
-            found.push(real(rs, addr, method, draft));
+            found.push(real(rs, addr, method, draft, hooks));
         }
         if no_method {
             let text = format!(
@@ -342,26 +347,38 @@ impl<'a> Settling<'a> {
     }
 }
 
-/// Looks at the scripts of a virtual server.
-fn run_scripts(draft: &ServerDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) {
-    let of_real = draft
-        .real
-        .iter()
-        .flat_map(|r| [&r.notify_up, &r.notify_down]);
-    let of_checkers = draft
-        .real
-        .iter()
-        .flat_map(|r| r.checkers.iter().map(|c| &c.script));
-    for script in [&draft.quorum_up, &draft.quorum_down]
-        .into_iter()
-        .chain(of_real)
-        .chain(of_checkers)
-    {
-        scripts.notify(script.clone(), diags);
+/// The hooks of a virtual server and those of its real servers, in file order.
+fn hooks(
+    draft: &ServerDraft,
+    mail: &Mail,
+    scripts: &mut Scripts<'_>,
+    diags: &mut Diags,
+) -> (Hooks, Vec<Hooks>) {
+    let alert = mail.alert_checker.or(mail.alert);
+    let of_virtual = Hooks {
+        up: scripts.notify(draft.quorum_up.clone(), diags),
+        down: scripts.notify(draft.quorum_down.clone(), diags),
+        mail: draft.smtp_alert.or(alert).unwrap_or(false),
+    };
+    let of_real = draft.real.iter().map(|r| Hooks {
+        up: scripts.notify(r.notify_up.clone(), diags),
+        down: scripts.notify(r.notify_down.clone(), diags),
+        mail: r.smtp_alert.or(alert).unwrap_or(true),
+    });
+    let of_real = of_real.collect();
+    for checker in draft.real.iter().flat_map(|r| &r.checkers) {
+        scripts.notify(checker.script.clone(), diags);
     }
+    (of_virtual, of_real)
 }
 
-fn real(rs: &RealDraft, addr: SocketAddr, method: Method, vs: &ServerDraft) -> RealServer {
+fn real(
+    rs: &RealDraft,
+    addr: SocketAddr,
+    method: Method,
+    vs: &ServerDraft,
+    hooks: Hooks,
+) -> RealServer {
     RealServer {
         addr,
         weight: rs.weight.unwrap_or(vs.weight),
@@ -375,6 +392,7 @@ fn real(rs: &RealDraft, addr: SocketAddr, method: Method, vs: &ServerDraft) -> R
             .filter(|c| c.kind == CheckerKind::Tcp)
             .map(|c| checker(c, addr, &rs.timing, &vs.timing))
             .collect(),
+        hooks,
     }
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn rs(last: u8) -> RealServer {
         uthreshold: 0,
         lthreshold: 0,
         checkers: vec![checker(80)],
+        hooks: Hooks::default(),
     }
 }
 
@@ -55,6 +56,7 @@ pub(crate) fn vs(real_servers: Vec<RealServer>) -> VirtualServer {
         omega: false,
         real_servers,
         sorry_server: None,
+        hooks: Hooks::default(),
     }
 }
 
@@ -103,14 +105,21 @@ impl Story {
 
     /// The notices so far, and forgets them: the last octet of the real server, or 0 for the virtual one.
     fn notices(&mut self) -> Vec<(u8, bool)> {
-        let last = |a: SocketAddr| match a.ip() {
-            std::net::IpAddr::V4(v4) => v4.octets()[3],
-            std::net::IpAddr::V6(_) => 255,
+        let last = |name: Arc<str>| {
+            let addr = name.split(['[', ']']).nth(1);
+            let octet = addr.and_then(|a| a.rsplit('.').next()?.parse().ok());
+            octet.expect("an IPv4 address in the name")
         };
         let found = self.out.drain(..).filter_map(|a| match a {
             Action::Notice(Notice::RealServer { rs, up, .. }) => Some((last(rs), up)),
             Action::Notice(Notice::VirtualServer { up, .. }) => Some((0, up)),
-            Action::Notice(Notice::Instance { .. } | Notice::Group { .. })
+            Action::Notice(
+                Notice::Instance { .. }
+                | Notice::Group { .. }
+                | Notice::LowerPriorityHeard { .. }
+                | Notice::PriorityChanged { .. }
+                | Notice::ServerMail { .. },
+            )
             | Action::Probe(_)
             | Action::Cancel(_)
             | Action::Converge(_)

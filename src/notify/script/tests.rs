@@ -6,7 +6,7 @@ use super::*;
 use crate::model::global::Global;
 use crate::model::net::IfName;
 use crate::model::track::Command;
-use crate::model::vrrp::{Instance, SyncGroup, Vrid};
+use crate::model::vrrp::{Deletion, Instance, SyncGroup, Vrid};
 use crate::notify::Notifier;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -97,6 +97,9 @@ fn the_script_of_the_state_comes_first_and_notify_gets_the_arguments() {
         fault: out.script("fault", ":"),
         stop: out.script("stop", ":"),
         any: out.script("any", ":"),
+        deletion: Deletion::Told(out.script("deleted", ":")),
+        rx_lower_pri: out.script("lower", ":"),
+        ..Notify::default()
     };
     let v1 = instance("V1", 1, notify.clone());
     let group = Arc::new(SyncGroup {
@@ -121,8 +124,14 @@ fn the_script_of_the_state_comes_first_and_notify_gets_the_arguments() {
         ];
         for state in states {
             notifier.accept(entered(&v1, state));
+            if state == VrrpState::Master {
+                notifier.accept(Notice::LowerPriorityHeard {
+                    instance: Arc::clone(&v1),
+                    priority: 150,
+                });
+            }
         }
-        until(&mut notifier, "all scripts", || out.lines().len() == 9).await;
+        until(&mut notifier, "all scripts", || out.lines().len() == 11).await;
         notifier.accept(Notice::Group {
             group,
             state: VrrpState::Master,
@@ -134,8 +143,10 @@ fn the_script_of_the_state_comes_first_and_notify_gets_the_arguments() {
         "any INSTANCE V1 BACKUP 150",
         "master",
         "any INSTANCE V1 MASTER 150",
+        "lower",
         "fault",
         "any INSTANCE V1 FAULT 150",
+        "deleted",
         "any INSTANCE V1 DELETED 150",
         "stop",
         "any INSTANCE V1 STOP 150",
@@ -262,4 +273,35 @@ fn after_a_storm_the_last_line_of_every_instance_names_its_last_state() {
             assert_eq!(told, Some(&last(n)));
         }
     });
+}
+
+#[test]
+fn servers_have_scripts_of_their_own_which_keep_their_order() {
+    let out = Scratch::new("servers");
+    let real = |rs: &str, up: bool| Notice::RealServer {
+        vs: "[10.0.0.100]:tcp:80".into(),
+        rs: rs.into(),
+        up,
+        script: out.script(&format!("{rs} {up}"), "sleep 0.02"),
+    };
+    let quorum = |up: bool| Notice::VirtualServer {
+        vs: "[10.0.0.100]:tcp:80".into(),
+        up,
+        script: out.script(&format!("quorum {up}"), ":"),
+    };
+    block_on(async {
+        let mut notifier = Notifier::new();
+        for up in [true, false, true] {
+            notifier.accept(real("one", up));
+            notifier.accept(real("two", up));
+            notifier.accept(quorum(up));
+        }
+        notifier.drain(soon()).await;
+    });
+    let lines = out.lines();
+    for who in ["one", "two", "quorum"] {
+        let told = lines.iter().filter_map(|l| l.strip_prefix(who));
+        let told: Vec<&str> = told.map(str::trim).collect();
+        assert_eq!(told.last(), Some(&"true"), "{who}: {told:?}");
+    }
 }

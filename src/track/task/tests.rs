@@ -104,9 +104,10 @@ impl Running {
     }
 
     async fn update(&mut self) -> (String, bool) {
-        let TrackerUpdate::Script { name, good } = within("an update", self.updates.recv())
-            .await
-            .expect("a task");
+        let update = within("an update", self.updates.recv()).await;
+        let Some(TrackerUpdate::Script { name, good }) = update else {
+            panic!("no word on a script: {update:?}");
+        };
         (name.to_string(), good)
     }
 

@@ -295,6 +295,9 @@ fn judge(lab: &Lab) -> Outcome {
                 } if i.name == instance.model.name => Some(*state),
                 Notice::Instance { .. }
                 | Notice::Group { .. }
+                | Notice::LowerPriorityHeard { .. }
+                | Notice::PriorityChanged { .. }
+                | Notice::ServerMail { .. }
                 | Notice::RealServer { .. }
                 | Notice::VirtualServer { .. } => None,
             });

@@ -269,7 +269,19 @@ fn notices<'a>(actions: impl IntoIterator<Item = &'a Action>) -> Vec<String> {
                 priority,
             } => format!("{} {} {priority}", instance.name, state.word()),
             Notice::Group { group, state } => format!("{} {}", group.name, state.word()),
-            Notice::RealServer { .. } | Notice::VirtualServer { .. } => unreachable!("not ours"),
+            Notice::LowerPriorityHeard { instance, priority } => {
+                format!("{} MASTER_RX_LOWER_PRI {priority}", instance.name)
+            }
+            Notice::PriorityChanged {
+                instance,
+                state,
+                priority,
+            } => format!("{} {}_PRIORITY {priority}", instance.name, state.word()),
+            Notice::RealServer { .. }
+            | Notice::VirtualServer { .. }
+            | Notice::ServerMail { .. } => {
+                unreachable!("not ours")
+            }
         })
         .collect()
 }

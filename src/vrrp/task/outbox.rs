@@ -89,7 +89,9 @@ impl Supersedes for Notice {
         let name = |notice: &Self| match notice {
             Self::Instance { instance, .. } => Some((0, Arc::clone(&instance.name))),
             Self::Group { group, .. } => Some((1, Arc::clone(&group.name))),
-            Self::RealServer { .. } | Self::VirtualServer { .. } => None,
+            Self::LowerPriorityHeard { instance, .. } => Some((2, Arc::clone(&instance.name))),
+            Self::PriorityChanged { instance, .. } => Some((3, Arc::clone(&instance.name))),
+            Self::RealServer { .. } | Self::VirtualServer { .. } | Self::ServerMail { .. } => None,
         };
         name(self).is_some_and(|own| name(earlier) == Some(own))
     }
