@@ -108,7 +108,7 @@ fn an_interface_may_go_and_come_back_as_another() {
     let mut rig = Rig::master(config(&[model(150)]));
     let actions = rig.event(Event::InterfaceGone(ETH0));
     assert_eq!(notices(&actions), ["V1 FAULT 150"]);
-    assert_eq!(sent(&actions), [], "there is nothing to send on");
+    assert_eq!(sent(&actions), [0_u8; 0], "there is nothing to send on");
     assert!(actions.contains(&Action::Listen));
     assert_eq!(rig.router.sockets(), []);
     let again = InterfaceFacts {
@@ -152,7 +152,7 @@ fn weights_move_the_priority_and_the_running_timer() {
     let before = rig.router.deadline();
     assert_eq!(
         sent(&rig.script(true)),
-        [],
+        [0_u8; 0],
         "from the next scheduled one on"
     );
     assert_eq!(rig.router.deadline(), before);

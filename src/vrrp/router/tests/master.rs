@@ -142,7 +142,7 @@ fn equal_priorities_are_decided_by_the_address() {
 fn a_better_master_is_followed_without_resigning() {
     let mut rig = Rig::master(config(&[model(150)]));
     let actions = rig.hear(&model(150), 2, 151);
-    assert_eq!(sent(&actions), []);
+    assert_eq!(sent(&actions), [0_u8; 0]);
     assert_eq!(notices(&actions), ["V1 BACKUP 150"]);
     assert_eq!(rig.remaining(), DOWN_150);
     assert!(rig.router.desired(V1).addresses.is_empty());
@@ -214,7 +214,7 @@ fn a_master_that_overslept_listens_first() {
     rig.pass(SECOND);
     rig.now += SECOND * 10;
     let actions = rig.event(Event::Wake);
-    assert_eq!(sent(&actions), [], "neither 150 nor 0");
+    assert_eq!(sent(&actions), [0_u8; 0], "neither 150 nor 0");
     assert_eq!(notices(&actions), ["V1 BACKUP 150"]);
     assert!(matches!(reports(&actions)[0], Report::Overslept { .. }));
     assert_eq!(frames(&actions), 0);

@@ -67,7 +67,7 @@ fn state_master_does_not_hasten_a_router_that_owns_nothing() {
     let mut eager = model(150);
     eager.initial_state = InitialState::Master;
     let (rig, actions) = Rig::start(config(&[eager]));
-    assert_eq!(sent(&actions), []);
+    assert_eq!(sent(&actions), [0_u8; 0]);
     assert_eq!(rig.remaining(), DOWN_150);
     assert_eq!(notices(&actions), ["V1 BACKUP 150"]);
     assert_eq!(converges(&actions), 1, "what an earlier run left must go");
@@ -82,7 +82,7 @@ fn an_owner_is_master_at_once_unless_its_state_is_backup() {
     assert_eq!(rig.state(V1), VrrpState::Master);
     owner.initial_state = InitialState::Backup;
     let (rig, actions) = Rig::start(config(&[owner]));
-    assert_eq!(sent(&actions), []);
+    assert_eq!(sent(&actions), [0_u8; 0]);
     assert_eq!(rig.remaining(), Duration::from_micros(3_003_906));
 }
 
@@ -107,7 +107,7 @@ fn a_group_of_owners_starts_as_master_only_if_all_want_to() {
     let (_, actions) = Rig::start(grouped(&[a.clone(), b]));
     assert_eq!(sent(&actions), [255, 255]);
     let (rig, actions) = Rig::start(grouped(&[a, second(100)]));
-    assert_eq!(sent(&actions), []);
+    assert_eq!(sent(&actions), [0_u8; 0]);
     assert_eq!(rig.remaining(), SECOND + Duration::from_micros(3_906));
 }
 

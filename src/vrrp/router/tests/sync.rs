@@ -43,7 +43,7 @@ fn members_follow_the_one_that_yields_without_resigning() {
     let [a, b] = group();
     let mut rig = Rig::master(grouped(&[a, b.clone()]));
     let actions = rig.hear(&b, 2, 200);
-    assert_eq!(sent(&actions), []);
+    assert_eq!(sent(&actions), [0_u8; 0]);
     assert_eq!(
         notices(&actions),
         ["V2 BACKUP 150", "V1 BACKUP 150", "G BACKUP"]
@@ -135,7 +135,7 @@ fn a_master_that_overslept_takes_its_group_along() {
     let mut rig = Rig::master(grouped(&[a, b]));
     rig.now += SECOND * 30;
     let actions = rig.event(Event::Wake);
-    assert_eq!(sent(&actions), []);
+    assert_eq!(sent(&actions), [0_u8; 0]);
     assert_eq!(
         (rig.state(V1), rig.state(V2)),
         (VrrpState::Backup, VrrpState::Backup)
