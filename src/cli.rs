@@ -2,12 +2,14 @@
 //! glued optional arguments (`-tFILE`), operands that are tolerated. No logic, no side effect: what is to be printed
 //! comes back to the caller. Source: keepalived(8), getopt_long(3).
 
+pub(crate) mod check;
 mod getopt;
 
 use std::path::PathBuf;
 
 use clap::ArgMatches;
 
+use self::check::{CheckOptions, Usage};
 pub(crate) use self::getopt::HELP;
 use self::getopt::{OPERANDS, Row, place};
 
@@ -22,6 +24,10 @@ pub(crate) enum Task {
     /// `--signum`: print the number of the signal with this name.
     Signum(String),
     Genhash,
+    /// `check` as the first word.
+    Check(Box<CheckOptions>),
+    /// `check` with `--help` or with a mistake.
+    CheckUsage(Usage),
     /// Nothing: the command line was not understood.
     Fail,
 }
@@ -94,8 +100,19 @@ pub(crate) struct Cli {
 
 /// Reads the command line, the program's name first.
 pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Cli {
-    let mut words = words.into_iter();
+    let mut words = words.into_iter().peekable();
     let program = words.next().unwrap_or_default();
+    if words.next_if(|word| word == "check").is_some() {
+        return Cli {
+            task: match check::parse(words) {
+                Ok(options) => Task::Check(Box::new(options)),
+                Err(usage) => Task::CheckUsage(usage),
+            },
+            options: Options::default(),
+            complaints: Vec::new(),
+            operands: Vec::new(),
+        };
+    }
     let rows: Vec<Row> = getopt::rows().collect();
     let (matches, mut complaints) = getopt::scan(words.collect(), &rows);
     let task = task(&program, &matches, &mut complaints);
@@ -327,6 +344,13 @@ mod tests {
         for (word, mask) in [("022", 0o22), ("0x12", 0x12), ("18", 18), ("0", 0)] {
             assert_eq!(options(&format!("-u {word}")).umask, Some(mask));
         }
+    }
+
+    #[test]
+    fn check_is_a_command_only_as_the_first_word() {
+        assert!(matches!(read("check a.conf").task, Task::Check(_)));
+        assert!(matches!(read("check -h").task, Task::CheckUsage(_)));
+        assert_eq!(read("-n check").operands, ["check"]);
     }
 
     proptest::proptest! {

@@ -18,6 +18,7 @@
 //! - A configuration takes effect as a whole or not at all. Start is a reload from nothing, stop a reload to nothing.
 //! - A task that dies withdraws what it owns; the others are stopped, and the process ends with exit code 70.
 
+mod check;
 mod cli;
 mod config;
 mod daemon;
@@ -36,7 +37,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::cli::{Cli, Task};
-use crate::daemon::{check, signals, version};
+use crate::daemon::{signals, version};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args_os()
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
     }
     ExitCode::from(match task {
         Task::Run => daemon::run(&options, &words),
-        Task::TestConfig(file) => check::run(&options, file.as_deref()),
+        Task::TestConfig(file) => daemon::check::run(&options, file.as_deref()),
         Task::Version => {
             complain(version::text().trim_end());
             0
@@ -76,6 +77,16 @@ fn main() -> ExitCode {
         Task::Genhash => {
             complain("genhash is not there yet: it comes with HTTP_GET and its digests");
             1
+        }
+        Task::Check(options) => check::run(&options),
+        Task::CheckUsage(usage) => {
+            if usage.asked {
+                say(usage.text.trim_end());
+                0
+            } else {
+                complain(usage.text.trim_end());
+                check::NOTHING_CHECKED
+            }
         }
         Task::Fail => 1,
     })

@@ -24,6 +24,7 @@ const TOP_LEVEL: &[&str] = &[
 /// Everything that may stand in `src`.
 const SRC: &[&str] = &[
     "bfd",
+    "check",
     "cli",
     "cli.rs",
     "config",
@@ -82,6 +83,8 @@ struct Source {
 enum Part {
     Main,
     Cli,
+    /// The command that explains; above everything but the daemon's life.
+    Check,
     Time,
     Wire,
     Model,
@@ -107,6 +110,7 @@ fn part(path: &str) -> Part {
     match first {
         "main.rs" => Part::Main,
         "cli.rs" | "cli" => Part::Cli,
+        "check" => Part::Check,
         "time.rs" => Part::Time,
         "reconcile.rs" | "bfd" => Part::Core,
         "wire" => Part::Wire,
@@ -133,6 +137,17 @@ fn may_name(part: Part, path: &str) -> &'static [&'static str] {
     match part {
         Part::Main => &[""],
         Part::Cli => &["cli"],
+        Part::Check => &[
+            "check",
+            "cli",
+            "config",
+            "model",
+            "time",
+            "daemon::host",
+            "sys::netns",
+            "lvs::checker",
+            "track",
+        ],
         Part::Time => &[],
         Part::Wire => &["wire", "time"],
         Part::Model => &["model", "time", "lvs::checker", "track"],

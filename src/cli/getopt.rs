@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 /// `[=X]` a glued one, `*` says that the feature is not there yet.
 pub(crate) const HELP: &str = "\
 Usage: keepalived [OPTION...]
+       keepalived-rs check [OPTION...] FILE...   Explain what is wrong with a configuration
 
 What to run
   -f, --use-file=FILE             Configuration file [/etc/keepalived/keepalived.conf]

@@ -8,7 +8,6 @@ macro_rules! codes {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub(crate) enum Code { $($(#[doc = $doc])+ $name,)* }
 
-        #[allow(dead_code, reason = "read by the command that explains findings, which is to come")]
         impl Code {
             /// Every kind.
             pub(crate) const ALL: &'static [Self] = &[$(Self::$name),*];
@@ -16,6 +15,11 @@ macro_rules! codes {
             /// Its stable name.
             pub(crate) fn slug(self) -> &'static str {
                 match self { $(Self::$name => $slug,)* }
+            }
+
+            /// The kind of that name.
+            pub(crate) fn named(slug: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|c| c.slug() == slug)
             }
 
             /// What it usually leads to; a finding may weigh differently.
@@ -133,4 +137,7 @@ codes! {
     NoRealServer = "no-real-server", Complaint;
     /// The network namespace of `net_namespace` does not exist or may not be joined. Make it with `ip netns add`.
     Namespace = "namespace", Namespace;
+    /// `state MASTER` without `priority` means priority 255, the owner of the addresses: no other router ever takes
+    /// over while this one sends, and `nopreempt` does nothing. Write the priority that is meant, such as 150.
+    OwnerByAccident = "owner-by-accident", Lint;
 }

@@ -28,6 +28,7 @@ use self::expand::{Checks, Expander};
 use self::host::Host;
 use self::source::{Code, Diag, Diags, Files, Outcome, Weight};
 use self::table::{Pass, Reader};
+use self::tree::Tree;
 use crate::model::Config;
 
 /// What the command line says about reading the configuration.
@@ -74,6 +75,8 @@ pub(crate) struct Loaded {
     pub(crate) diags: Vec<Diag>,
     /// The files that the places in `diags` name.
     pub(crate) files: Files,
+    /// The statements, so that `check` finds the place of a setting.
+    pub(crate) tree: Tree,
     outcome: Outcome,
 }
 
@@ -94,7 +97,7 @@ impl Loaded {
         self.diags.iter().map(|d| {
             let loudness = match d.weight {
                 Weight::Note => Loudness::Note,
-                Weight::Log => Loudness::Log,
+                Weight::Log | Weight::Lint => Loudness::Log,
                 Weight::NoFile
                 | Weight::Namespace
                 | Weight::Fatal
@@ -147,5 +150,6 @@ pub(crate) fn load(options: &LoadOptions, host: &dyn Host) -> Loaded {
         outcome: diags.outcome(),
         diags: diags.into_sorted(),
         files: lines.files,
+        tree,
     }
 }

@@ -5,6 +5,7 @@
 //! Source: keepalived's behaviour, the classes of complaints and exit codes of keepalived(8).
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use super::code::Code;
@@ -43,11 +44,9 @@ impl Span {
 pub(crate) struct File {
     /// As it was written in the `include`, or on the command line.
     pub(crate) name: Arc<str>,
+    /// Where it is, to read it again when a finding shows one of its lines.
+    pub(crate) path: PathBuf,
     /// The `include` that named it; none for the main file.
-    #[allow(
-        dead_code,
-        reason = "read by the command that explains findings, which is to come"
-    )]
     pub(crate) included_at: Option<Span>,
 }
 
@@ -57,13 +56,26 @@ pub(crate) struct Files(Vec<File>);
 
 impl Files {
     /// Notes a file that is being opened.
-    pub(crate) fn add(&mut self, name: &str, included_at: Option<Span>) -> FileId {
+    pub(crate) fn add(&mut self, name: &str, path: &Path, included_at: Option<Span>) -> FileId {
         let id = FileId(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
         self.0.push(File {
             name: name.into(),
+            path: path.to_path_buf(),
             included_at,
         });
         id
+    }
+
+    /// The includes that led to a place, innermost first: the name of the including file, and where in it.
+    pub(crate) fn included_from(&self, span: Span) -> Vec<(&str, Span)> {
+        let mut from = Vec::new();
+        let mut at = self.of(span.file).and_then(|f| f.included_at);
+        // A file is added after the one that includes it, so this ends.
+        while let Some((span, file)) = at.and_then(|s| Some((s, self.of(s.file)?))) {
+            from.push((&*file.name, span));
+            at = file.included_at;
+        }
+        from
     }
 
     /// The file of that number.
@@ -76,6 +88,8 @@ impl Files {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(crate) enum Weight {
+    /// A warning of `check` alone: made after loading, so it never changes what `-t` or a start does.
+    Lint,
     /// Worth knowing; never changes an exit status.
     Note,
     /// Shown by `-t`, never changes an exit status: an include that could not be read and need not be.

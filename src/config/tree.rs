@@ -17,10 +17,7 @@ pub(crate) trait Shape: Sync {
     /// The row of a keyword and what it opens.
     fn find(&self, keyword: &str) -> Option<(u16, Opens)>;
     /// Every keyword, for suggestions.
-    #[allow(
-        dead_code,
-        reason = "read by the command that explains findings, which is to come"
-    )]
+    #[allow(dead_code, reason = "suggestions come next")]
     fn keywords(&self) -> Vec<&'static str>;
 }
 
@@ -104,6 +101,23 @@ impl Tree {
                 body: Body(inside),
             })
         })
+    }
+
+    /// The statements of a block that begin with that keyword.
+    pub(crate) fn with_keyword<'t>(
+        &'t self,
+        body: &Body,
+        keyword: &'t str,
+    ) -> impl Iterator<Item = Statement<'t>> {
+        let fits = move |s: &Statement<'t>| lex::first_word(s.text) == Some(keyword);
+        self.statements(body).filter(fits)
+    }
+
+    /// The first block of that keyword and name at the top level, such as `vrrp_instance VI_1`.
+    pub(crate) fn block<'t>(&'t self, keyword: &'t str, name: &str) -> Option<Statement<'t>> {
+        let root = self.root();
+        let mut all = self.with_keyword(&root, keyword);
+        all.find(|s| lex::words(s.text).0.get(1).is_some_and(|w| w.text == name))
     }
 
     fn push(&mut self, text: &str, span: Span, row: u16) -> u32 {

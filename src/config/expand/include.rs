@@ -202,7 +202,7 @@ impl Expander<'_> {
             };
             (why, format!("Configuration file {name} {what}"))
         })?;
-        let id = self.files.add(name, from);
+        let id = self.files.add(name, &path, from);
         let dir = name
             .contains('/')
             .then(|| path.parent().map(Path::to_path_buf))
