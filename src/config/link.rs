@@ -3,6 +3,7 @@
 //! Here drafts become the model: defaults that depend on each other are settled, trackers and groups find what they name,
 //! scripts find their files. Source: keepalived's behaviour.
 
+mod global;
 mod instance;
 mod notify;
 mod scripts;
@@ -62,7 +63,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     if !draft.instances.is_empty() {
         notify::vrrp_fifos(&mut draft.global, &mut scripts, diags);
     }
-    let global = draft.global.model;
+    let mut global = draft.global.model;
     // Without an instance nobody looks at scripts either.
     scripts.define(draft.scripts, draft.instances.is_empty(), diags);
     let grouped = group_options(&draft.groups);
@@ -100,6 +101,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     distinct(&instances, diags);
     let groups = groups(draft.groups, &known, &targets, &global, &mut scripts, diags);
     scripts.say("scripts", diags);
+    global.ipvs.sync_daemon = global::sync_daemon(draft.global.sync_daemon, &instances, diags);
     let track_groups = statics::groups(draft.track_groups, &instances, diags);
     let statics = statics::link(draft.statics, rules.of_statics, &global, &track_groups);
     Config {

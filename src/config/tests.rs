@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::fake::Fake;
 
 mod corpus;
+mod global;
 mod keywords;
 mod routes;
 mod trackers;

@@ -1,10 +1,16 @@
 //! `global_defs` and the words that stand at the top level of the file.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::firewall::Firewall;
+use super::listeners::{Dbus, Snmp};
+use super::net::IfName;
 use super::notify::GlobalNotify;
+use super::process::Process;
 use super::track::Credentials;
 use super::vrrp::{Garp, Version};
 
@@ -39,6 +45,24 @@ pub(crate) struct Global {
     pub(crate) strict: bool,
     /// `vrrp_startup_delay`: how long after start nothing is decided, default none.
     pub(crate) startup_delay: Duration,
+    /// `vrrp_delay_after_boot`: how long after the boot of the machine nothing is decided, default none.
+    pub(crate) delay_after_boot: Duration,
+    /// `vrrp_garp_extra_if`: what instances start from, default never.
+    pub(crate) garp_extra_if: Option<ExtraIf>,
+    /// `vrrp_check_unicast_src`: what instances start from.
+    pub(crate) check_unicast_src: bool,
+    /// `vrrp_owner_ignore_adverts`: what instances start from.
+    pub(crate) owner_ignore_adverts: bool,
+    /// `v3_checksum_as_v2`: what instances start from.
+    pub(crate) v3_checksum_as_v2: bool,
+    /// `log_unknown_vrids`.
+    pub(crate) log_unknown_vrids: bool,
+    /// `disable_local_igmp`: the kernel sends no IGMP reports for 224.0.0.0/24.
+    pub(crate) disable_local_igmp: bool,
+    /// `vmac_prefix`: the first part of the names of VMACs that are not named, default vrrp.
+    pub(crate) vmac_prefix: Arc<str>,
+    /// `vmac_addr_prefix`: the same for VMACs that single addresses need, default `vmac_prefix`.
+    pub(crate) vmac_addr_prefix: Arc<str>,
     /// `default_interface`: that of static addresses that name none, default eth0.
     pub(crate) default_interface: Arc<str>,
     /// `dynamic_interfaces`: an interface may be missing when the configuration is read.
@@ -49,53 +73,111 @@ pub(crate) struct Global {
     pub(crate) script_user: Option<Credentials>,
     /// `use_symlink_paths`: scripts are run by their path as written, not by what links lead to.
     pub(crate) symlink_paths: bool,
+    /// `set_supplementary_groups`: scripts have the groups of their user.
+    pub(crate) supplementary_groups: bool,
     /// `reload_check_config`: a configuration with any complaint is refused.
     pub(crate) reload_check_config: bool,
+    /// Where `reload_check_config` writes the complaints, default nowhere.
+    pub(crate) reload_check_log: Option<PathBuf>,
     /// `checker_log_all_failures`.
     pub(crate) log_all_failures: bool,
+    /// `rs_init_notifies`: what real servers are at start is told, too.
+    pub(crate) rs_init_notifies: bool,
+    pub(crate) ipvs: IpvsSettings,
     pub(crate) mail: Mail,
     pub(crate) notify: GlobalNotify,
+    pub(crate) snmp: Snmp,
+    pub(crate) dbus: Dbus,
+    pub(crate) firewall: Firewall,
+    pub(crate) ssl: Ssl,
     pub(crate) process: Process,
 }
 
-/// The words of the top level that concern the whole process.
+/// `garp_extra_if`: addresses on other interfaces than that of the instance are announced again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ExtraIf {
+    /// `all`: on every such interface; else on VMACs only.
+    pub(crate) all: bool,
+    /// Time between two announcements, 1..=86400 s.
+    pub(crate) interval: Duration,
+}
+
+/// The `lvs_*` settings of the whole of IPVS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IpvsSettings {
+    /// `lvs_timeouts`.
+    pub(crate) timeouts: IpvsTimeouts,
+    /// `lvs_flush`: the tables are emptied at start.
+    pub(crate) flush: bool,
+    /// `lvs_flush_on_stop`.
+    pub(crate) flush_on_stop: FlushOnStop,
+    /// `lvs_sync_daemon`, default none.
+    pub(crate) sync_daemon: Option<SyncDaemon>,
+}
+
+/// How long idle connections are kept, 1..=2678400 s; `None`: as the kernel has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct IpvsTimeouts {
+    pub(crate) tcp: Option<Duration>,
+    /// After a FIN.
+    pub(crate) tcp_fin: Option<Duration>,
+    pub(crate) udp: Option<Duration>,
+}
+
+/// How services leave IPVS at a stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum FlushOnStop {
+    /// Server by server, and that is told.
+    #[default]
+    No,
+    /// `VS`: service by service, without a word.
+    Services,
+    /// The whole table, whosever it is.
+    Table,
+}
+
+/// `lvs_sync_daemon`: connections are told to the other director. `None`: the kernel's default.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Process {
-    /// `net_namespace_ipvs`.
-    pub(crate) ipvs_namespace: IpvsNamespace,
-    /// `namespace_with_ipsets`: ipsets are used inside a namespace, too.
-    pub(crate) namespace_with_ipsets: bool,
-    /// `use_pid_dir`: pid files go to a directory of their own; `net_namespace` and `instance` imply it.
-    pub(crate) pid_dir: bool,
-    /// `instance`: part of the names of pid files and of the log's identity.
+pub(crate) struct SyncDaemon {
+    pub(crate) interface: IfName,
+    /// Names an existing instance: it sends while MASTER and hears otherwise. `None`: both at once.
     pub(crate) instance: Option<Arc<str>>,
-    /// `child_wait_time`: how long a stop may take, default 5 s.
-    pub(crate) child_wait_time: Duration,
-    /// `linkbeat_use_polling`: the links of all interfaces that are used are polled.
-    pub(crate) linkbeat_polling: bool,
+    /// `id`, default the VRID of the instance, or 0.
+    pub(crate) id: u8,
+    /// `maxlen`: octets of a message, 1..=65507.
+    pub(crate) maxlen: Option<u16>,
+    /// `port`, 1..=65535.
+    pub(crate) port: Option<u16>,
+    /// `ttl`, 1..=255.
+    pub(crate) ttl: Option<u8>,
+    /// `group`, multicast.
+    pub(crate) group: Option<IpAddr>,
 }
 
-impl Default for Process {
-    fn default() -> Self {
-        Self {
-            ipvs_namespace: IpvsNamespace::Own,
-            namespace_with_ipsets: false,
-            pid_dir: false,
-            instance: None,
-            child_wait_time: Duration::from_secs(5),
-            linkbeat_polling: false,
-        }
+/// The block `SSL`: what `SSL_GET` shows and trusts.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Ssl {
+    /// `password` of the key.
+    pub(crate) password: Option<Arc<str>>,
+    /// `ca`: a file.
+    pub(crate) ca: Option<PathBuf>,
+    /// `certificate`: a file.
+    pub(crate) certificate: Option<PathBuf>,
+    /// `key`: a file.
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// Never shows the password.
+impl fmt::Debug for Ssl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = self.password.as_ref().map(|_| "********");
+        f.debug_struct("Ssl")
+            .field("password", &password)
+            .field("ca", &self.ca)
+            .field("certificate", &self.certificate)
+            .field("key", &self.key)
+            .finish()
     }
-}
-
-/// `net_namespace_ipvs`: where the IPVS tables are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum IpvsNamespace {
-    /// In the namespace of the daemon.
-    Own,
-    /// In the namespace that the daemon was started in.
-    Default,
-    Named(Arc<str>),
 }
 
 /// Where and about what mail is sent.
@@ -157,15 +239,32 @@ impl Default for Global {
             skip_check_adv_addr: false,
             strict: false,
             startup_delay: Duration::ZERO,
+            delay_after_boot: Duration::ZERO,
+            garp_extra_if: None,
+            check_unicast_src: false,
+            owner_ignore_adverts: false,
+            v3_checksum_as_v2: false,
+            log_unknown_vrids: false,
+            disable_local_igmp: false,
+            vmac_prefix: "vrrp".into(),
+            vmac_addr_prefix: "vrrp".into(),
             default_interface: "eth0".into(),
             dynamic_interfaces: false,
             script_security: false,
             script_user: None,
             symlink_paths: false,
+            supplementary_groups: false,
             reload_check_config: false,
+            reload_check_log: None,
             log_all_failures: false,
+            rs_init_notifies: false,
+            ipvs: IpvsSettings::default(),
             mail: Mail::default(),
             notify: GlobalNotify::default(),
+            snmp: Snmp::default(),
+            dbus: Dbus::default(),
+            firewall: Firewall::default(),
+            ssl: Ssl::default(),
             process: Process::default(),
         }
     }

@@ -5,11 +5,14 @@
 
 pub(crate) mod bfd;
 pub(crate) mod diff;
+pub(crate) mod firewall;
 pub(crate) mod global;
 pub(crate) mod links;
+pub(crate) mod listeners;
 pub(crate) mod lvs;
 pub(crate) mod net;
 pub(crate) mod notify;
+pub(crate) mod process;
 pub(crate) mod route;
 pub(crate) mod track;
 pub(crate) mod vrrp;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::source::Code;
 use super::super::table::{Args, Fault};
+use crate::model::global::ExtraIf;
 use crate::model::net::IfName;
 
 /// A keyword that says all by being there.
@@ -16,11 +17,6 @@ pub(crate) fn flag<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
 /// `[<bool>]`
 pub(crate) fn boolean<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.bool().map(drop)
-}
-
-/// Anything; nothing at all is a complaint.
-pub(crate) fn some_text<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.present()
 }
 
 /// A text that may stand once; the last one counts.
@@ -42,16 +38,6 @@ pub(crate) fn only_text(slot: &mut Option<Arc<str>>, a: &mut Args<'_, '_>) -> Re
     }
 }
 
-/// A word; none ends reading.
-pub(crate) fn word<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.word().map(drop)
-}
-
-/// Exactly one word.
-pub(crate) fn only_word<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.only().map(drop)
-}
-
 /// The name of an interface, existing or not.
 pub(crate) fn ifname(a: &mut Args<'_, '_>) -> Result<IfName, Fault> {
     let name = a.word()?;
@@ -63,74 +49,37 @@ pub(crate) fn ifname(a: &mut Args<'_, '_>) -> Result<IfName, Fault> {
     })
 }
 
-/// A name that is cut to the longest the kernel takes for a process.
-pub(crate) fn process_name<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    match a.word()?.len() {
-        0..=15 => Ok(()),
-        _ => Err(a.fault(Code::TooLong, "longer than 15 characters - cut")),
-    }
-}
-
-/// A name of at most `max` octets; more is a complaint.
-pub(crate) fn short(a: &mut Args<'_, '_>, max: usize) -> Result<(), Fault> {
+/// A name of at most `max` octets, if there is one; another length is a complaint.
+pub(crate) fn short<'a>(a: &mut Args<'_, 'a>, max: usize) -> Result<Option<&'a str>, Fault> {
     match a.opt() {
         Some(name) if name.is_empty() || name.len() > max => Err(a.fault(
             Code::TooLong,
             format!("'{name}' must have 1 to {max} characters - ignored"),
         )),
-        Some(_) | None => Ok(()),
+        found @ (Some(_) | None) => Ok(found),
     }
 }
 
-/// A nice value.
-pub(crate) fn nice<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.present()?;
-    a.int(-20..=19_i32).map(drop)
-}
-
-/// A real-time priority: outside 1..=99 it is cut.
-pub(crate) fn rt_priority<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.present()?;
-    a.int(1..=99_i32).map(drop)
-}
-
-/// Numbers of processors.
-pub(crate) fn cpus<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.present()?;
-    let online = u32::try_from(a.host().cpus()).unwrap_or(u32::MAX);
-    while a.peek().is_some() {
-        a.int(0..=online.saturating_sub(1))?;
-    }
-    Ok(())
-}
-
-/// Microseconds of processor time.
-pub(crate) fn rttime<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.int(1..=u32::MAX).map(drop)
-}
-
-/// The same under its old spelling, which is only logged.
-pub(crate) fn old_rttime<T>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.log(
-        Code::Deprecated,
-        "is deprecated - please use the spelling rttime",
-    );
-    rttime(v, a)
-}
-
-/// Octets of a socket buffer.
-pub(crate) fn buffer<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.present()?;
-    a.strict(0..=u32::MAX).map(drop)
-}
-
-/// `[all] <seconds>`
-pub(crate) fn extra_if(a: &mut Args<'_, '_>, min: u32) -> Result<(), Fault> {
-    if a.peek() == Some("all") {
+/// `[all] <seconds>`; 0 means never. An `all` before a bad number still counts.
+pub(crate) fn extra_if(
+    slot: &mut Option<ExtraIf>,
+    a: &mut Args<'_, '_>,
+    min: u32,
+) -> Result<(), Fault> {
+    let all = a.peek() == Some("all");
+    if all {
         a.opt();
+        if let Some(set) = slot {
+            set.all = true;
+        }
     }
     a.present()?;
-    a.int(min..=86_400).map(drop)
+    let seconds = a.int(min..=86_400)?;
+    *slot = (seconds > 0).then(|| ExtraIf {
+        all: all || slot.is_some_and(|s| s.all),
+        interval: Duration::from_secs(seconds.into()),
+    });
+    Ok(())
 }
 
 /// A decimal up to `max` seconds, in microseconds.

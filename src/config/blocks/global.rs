@@ -10,8 +10,11 @@ use super::super::source::Code;
 use super::super::table::{Args, Block, Fault, filled, gone, key, words};
 use super::super::value;
 use super::command::{self, CommandDraft};
-use super::global_net::NET_ROWS;
-use super::global_process::PROCESS_ROWS;
+use super::firewall::FIREWALL_ROWS;
+use super::global_net::{NET_ROWS, SyncDaemonDraft};
+use super::global_process::{BUFFER_ROWS, PROCESS_ROWS};
+use super::listeners::LISTENER_ROWS;
+use super::scheduling::{AUTO_ROWS, BFD_ROWS, CHECKER_ROWS, VRRP_ROWS};
 use crate::model::global::Global;
 use crate::model::vrrp::Version;
 
@@ -34,12 +37,13 @@ pub(crate) struct GlobalDraft {
     pub(crate) vrrp_fifo_script: Option<CommandDraft>,
     pub(crate) lvs_fifo: Option<FifoDraft>,
     pub(crate) lvs_fifo_script: Option<CommandDraft>,
+    pub(super) rs_stats_interval: Option<Duration>,
+    pub(super) vmac_prefix: Option<Arc<str>>,
+    pub(super) vmac_addr_prefix: Option<Arc<str>>,
+    pub(crate) sync_daemon: Option<SyncDaemonDraft>,
     // Statements of which the first counts, and whether there was one.
     pub(super) snmp_socket: bool,
     pub(super) tmp_directory: bool,
-    pub(super) vmac_prefix: bool,
-    pub(super) vmac_addr_prefix: bool,
-    pub(super) sync_daemon: bool,
     pub(super) iptables: bool,
     pub(super) nftables: bool,
     pub(super) nftables_ipvs: bool,
@@ -59,6 +63,13 @@ impl GlobalDraft {
         let garp = &mut self.model.garp;
         garp.lower_prio_delay = self.lower_prio_delay.unwrap_or(garp.master_delay);
         garp.lower_prio_repeat = self.lower_prio_repeat.unwrap_or(garp.master_repeat);
+        let snmp = &mut self.model.snmp;
+        snmp.rs_stats_interval = self.rs_stats_interval.unwrap_or(snmp.vs_stats_interval);
+        if let Some(prefix) = &self.vmac_prefix {
+            self.model.vmac_prefix = Arc::clone(prefix);
+        }
+        let addr_prefix = self.vmac_addr_prefix.as_ref();
+        self.model.vmac_addr_prefix = Arc::clone(addr_prefix.unwrap_or(&self.model.vmac_prefix));
         if self.model.script_user.is_none() && !self.bad_script_user {
             self.model.script_user = command::credentials(host, DEFAULT_SCRIPT_USER, None);
         }
@@ -314,5 +325,15 @@ pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
         gone("lvs_id", "router_id"),
         gone("plugin_dir", ""),
     ],
-    more: &[PROCESS_ROWS, NET_ROWS],
+    more: &[
+        PROCESS_ROWS,
+        BUFFER_ROWS,
+        AUTO_ROWS,
+        VRRP_ROWS,
+        CHECKER_ROWS,
+        BFD_ROWS,
+        LISTENER_ROWS,
+        FIREWALL_ROWS,
+        NET_ROWS,
+    ],
 };

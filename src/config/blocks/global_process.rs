@@ -1,22 +1,22 @@
-//! `global_defs`: processes, files, buffers, interfaces to other programs.
+//! `global_defs`: names of processes, scripts around their life, files, buffers.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::source::Code;
 use super::super::table::{Args, Fault, Row, includes, key, raw};
 use super::super::value;
-use super::checks::{
-    boolean, buffer, cpus, flag, nice, old_rttime, only_word, process_name, rt_priority, rttime,
-    short, some_text, word,
-};
+use super::checks::flag;
 use super::command::{self, CommandDraft};
-use super::global::{FifoDraft, GlobalDraft};
+use super::global::GlobalDraft;
+use crate::model::process::{Buffer, PacketBuffer, ReloadMarker};
 
 /// Seconds that a start or stop script may take.
-fn script_timeout(slot: &mut Option<Duration>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+fn script_timeout(a: &mut Args<'_, '_>) -> Result<Duration, Fault> {
     a.present()?;
-    a.int(1..=1000_u32)
-        .map(|n| *slot = Some(Duration::from_secs(n.into())))
+    let seconds = a.int(1..=1000_u16)?;
+    Ok(Duration::from_secs(seconds.into()))
 }
 
 /// `startup_script` and `shutdown_script`: unlike other scripts, a user that does not exist is a complaint.
@@ -35,34 +35,6 @@ fn lifecycle_script(slot: &mut Option<CommandDraft>, a: &mut Args<'_, '_>) -> Re
     }
 }
 
-/// A FIFO: `<PATH> [<USER> [<GROUP>]]`, the first one counts.
-fn fifo(slot: &mut Option<FifoDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.present()?;
-    if slot.is_some() {
-        return Err(a.fault(Code::Repeated, "already specified - ignoring"));
-    }
-    let path = a.word()?.into();
-    let mut owner = None;
-    if let Some(user) = a.opt() {
-        let group = a.opt();
-        let found = command::credentials(a.host(), user, group);
-        owner = found.map(|c| (c.uid, c.gid));
-        if owner.is_none() {
-            a.log(
-                Code::Script,
-                format!("unknown user or group '{user}' - ignored"),
-            );
-        }
-    }
-    *slot = Some(FifoDraft { path, owner });
-    Ok(())
-}
-
-fn fifo_script(slot: &mut Option<CommandDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.present()?;
-    command::optional_script(a, slot, false)
-}
-
 /// The first one counts.
 pub(super) fn once(seen: &mut bool, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     match std::mem::replace(seen, true) {
@@ -71,55 +43,138 @@ pub(super) fn once(seen: &mut bool, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     }
 }
 
+/// A name that is cut to the longest the kernel takes for a process.
+fn process_name(slot: &mut Option<Arc<str>>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    let name = a.word()?;
+    let mut end = name.len().min(15);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    if end < name.len() {
+        a.warn(Code::TooLong, "longer than 15 characters - cut");
+    }
+    *slot = Some(name[..end].into());
+    Ok(())
+}
+
 /// A file mode mask: a number, or names of permission bits.
-fn umask(_: &mut GlobalDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+fn umask(a: &mut Args<'_, '_>) -> Result<u32, Fault> {
     let word = a.word()?;
     let named = |bit: &str| {
-        let classes = ["USR", "GRP", "OTH"];
-        let single = ["IR", "IW", "IX"]
-            .iter()
-            .find_map(|p| bit.strip_prefix(p))
-            .is_some_and(|c| classes.contains(&c));
-        single || ["IRWXU", "IRWXG", "IRWXO"].contains(&bit)
+        let (kinds, class) = match bit.strip_prefix("IRWX") {
+            Some(class) => (0o7, class),
+            None => match bit.split_at_checked(2)? {
+                ("IR", class) => (0o4, class),
+                ("IW", class) => (0o2, class),
+                ("IX", class) => (0o1, class),
+                _ => return None,
+            },
+        };
+        match (class, kinds) {
+            ("USR", _) | ("U", 0o7) => Some(kinds << 6),
+            ("GRP", _) | ("G", 0o7) => Some(kinds << 3),
+            ("OTH", _) | ("O", 0o7) => Some(kinds),
+            _ => None,
+        }
     };
-    let number = value::any_radix(word).is_some_and(|n| n <= 0o777);
-    match number || word.split('|').all(|b| named(b.trim())) {
-        true => Ok(()),
-        false => Err(a.fault(Code::BadValue, format!("invalid umask '{word}'"))),
-    }
+    let number = value::any_radix(word).filter(|n| *n <= 0o777);
+    let number = number.and_then(|n| u32::try_from(n).ok());
+    let names = || {
+        let mut bits = word.split('|').map(|b| named(b.trim()));
+        bits.try_fold(0, |all, bit| bit.map(|b| all | b))
+    };
+    number
+        .or_else(names)
+        .ok_or_else(|| a.fault(Code::BadValue, format!("invalid umask '{word}'")))
 }
 
-/// `MTU`, `ADVERT` or a number of octets.
-fn rx_policy(_: &mut GlobalDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+/// `MTU`, `ADVERT` or a number of octets; a size goes before a policy, and MTU before ADVERT.
+fn rx_policy(slot: &mut PacketBuffer, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;
     let words: Vec<&str> = a.rest().collect();
-    let is = |w: &str, name: &str| w.eq_ignore_ascii_case(name);
-    let known = |w: &&str| {
-        is(w, "MTU") || is(w, "ADVERT") || value::whole(w).is_some_and(|n| !n.junk && n.value >= 0)
-    };
-    match words.iter().find(|w| !known(w)) {
-        Some(bad) => Err(a.fault(Code::BadValue, format!("unknown policy '{bad}'"))),
-        None if words.len() > 1 => Err(a.fault(Code::Conflict, "only one policy is possible")),
-        None => Ok(()),
+    let mut found = *slot;
+    for word in &words {
+        let policy = match () {
+            () if word.eq_ignore_ascii_case("MTU") => PacketBuffer::Mtu,
+            () if word.eq_ignore_ascii_case("ADVERT") => PacketBuffer::Advert,
+            () => value::whole(word)
+                .filter(|n| !n.junk)
+                .and_then(|n| u32::try_from(n.value).ok())
+                .map(PacketBuffer::Octets)
+                .ok_or_else(|| a.fault(Code::BadValue, format!("unknown policy '{word}'")))?,
+        };
+        if rank(policy) >= rank(found) {
+            found = policy;
+        }
+    }
+    *slot = found;
+    match words.len() > 1 {
+        true => Err(a.fault(Code::Conflict, "only one policy is possible")),
+        false => Ok(()),
     }
 }
 
-/// Where everything but VRRP and LVS itself is tuned.
+/// The higher one counts.
+fn rank(policy: PacketBuffer) -> u8 {
+    match policy {
+        PacketBuffer::System => 0,
+        PacketBuffer::Advert => 1,
+        PacketBuffer::Mtu => 2,
+        PacketBuffer::Octets(_) => 3,
+    }
+}
+
+/// Octets of a socket buffer; 0 changes nothing.
+fn buffer(slot: &mut Buffer, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    a.present()?;
+    let octets = a.strict(0..=u32::MAX)?;
+    if octets > 0 {
+        slot.octets = Some(octets);
+    }
+    Ok(())
+}
+
+fn force(slot: &mut Buffer, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    a.bool().map(|on| slot.force = on)
+}
+
+/// Exactly one word, a path.
+fn only_path(slot: &mut Option<PathBuf>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    a.only().map(|path| *slot = Some(path.into()))
+}
+
+/// Names, scripts, files.
 pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
-    key("process_names", "flag", flag),
-    key("process_name", "1..15 characters", process_name),
-    key("vrrp_process_name", "1..15 characters", process_name),
-    key("checker_process_name", "1..15 characters", process_name),
+    key("process_names", "flag", |v, a| {
+        let names = &mut v.model.process.names;
+        names.vrrp = Some("keepalived_vrrp".into());
+        names.checker = Some("keepalived_lvs".into());
+        names.bfd = Some("keepalived_bfd".into());
+        a.flag().map(drop)
+    }),
+    key("process_name", "1..15 characters", |v, a| {
+        process_name(&mut v.model.process.names.main, a)
+    }),
+    key("vrrp_process_name", "1..15 characters", |v, a| {
+        process_name(&mut v.model.process.names.vrrp, a)
+    }),
+    key("checker_process_name", "1..15 characters", |v, a| {
+        process_name(&mut v.model.process.names.checker, a)
+    }),
     key(
         "lvs_process_name",
         "deprecated: checker_process_name",
-        process_name,
+        |v, a| process_name(&mut v.model.process.names.checker, a),
     ),
-    key("bfd_process_name", "1..15 characters", process_name),
+    key("bfd_process_name", "1..15 characters", |v, a| {
+        process_name(&mut v.model.process.names.bfd, a)
+    }),
     key("use_symlink_paths", "[<bool>]", |v, a| {
         a.bool().map(|on| v.model.symlink_paths = on)
     }),
-    key("set_supplementary_groups", "[<bool>]", boolean),
+    key("set_supplementary_groups", "[<bool>]", |v, a| {
+        a.bool().map(|on| v.model.supplementary_groups = on)
+    }),
     raw(key(
         "startup_script",
         "<CMD> [<USER> [[:]<GROUP>]]",
@@ -128,7 +183,7 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
     key(
         "startup_script_timeout",
         "seconds, 1..=1000, default 10",
-        |v, a| script_timeout(&mut v.startup_timeout, a),
+        |v, a| script_timeout(a).map(|d| v.startup_timeout = Some(d)),
     ),
     raw(key(
         "shutdown_script",
@@ -138,185 +193,114 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
     key(
         "shutdown_script_timeout",
         "seconds, 1..=1000, default 10",
-        |v, a| script_timeout(&mut v.shutdown_timeout, a),
+        |v, a| script_timeout(a).map(|d| v.shutdown_timeout = Some(d)),
     ),
-    key("max_auto_priority", "[-1..=99]", |_, a| match a.peek() {
-        Some(_) => a.int(-1..=99_i32).map(drop),
-        None => Ok(()),
+    key("umask", "0..=0777 or names of bits", |v, a| {
+        umask(a).map(|mask| v.model.process.files.umask = mask)
     }),
-    key(
-        "min_auto_priority_delay",
-        "microseconds, 1..=10000000",
-        |_, a| {
-            a.present()?;
-            a.int(1..=10_000_000_u32).map(drop)
-        },
-    ),
-    key("vrrp_priority", "nice, -20..=19", nice),
-    key("vrrp_no_swap", "flag", flag),
-    key("vrrp_rt_priority", "1..=99", rt_priority),
-    key("vrrp_cpu_affinity", "<cpu>...", cpus),
-    key("vrrp_rlimit_rttime", "microseconds, ≥ 1", rttime),
-    key(
-        "vrrp_rlimit_rtime",
-        "deprecated: vrrp_rlimit_rttime",
-        old_rttime,
-    ),
-    key("checker_priority", "nice, -20..=19", nice),
-    key("checker_no_swap", "flag", flag),
-    key("checker_rt_priority", "1..=99", rt_priority),
-    key("checker_cpu_affinity", "<cpu>...", cpus),
-    key("checker_rlimit_rttime", "microseconds, ≥ 1", rttime),
-    key(
-        "checker_rlimit_rtime",
-        "deprecated: checker_rlimit_rttime",
-        old_rttime,
-    ),
-    key("bfd_priority", "nice, -20..=19", nice),
-    key("bfd_no_swap", "flag", flag),
-    key("bfd_rt_priority", "1..=99", rt_priority),
-    key("bfd_cpu_affinity", "<cpu>...", cpus),
-    key("bfd_rlimit_rttime", "microseconds, ≥ 1", rttime),
-    key(
-        "bfd_rlimit_rtime",
-        "deprecated: bfd_rlimit_rttime",
-        old_rttime,
-    ),
-    key("notify_fifo", "<PATH> [<USER> [<GROUP>]]", |v, a| {
-        fifo(&mut v.fifo, a)
-    }),
-    raw(key(
-        "notify_fifo_script",
-        "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| fifo_script(&mut v.fifo_script, a),
-    )),
-    key("vrrp_notify_fifo", "<PATH> [<USER> [<GROUP>]]", |v, a| {
-        fifo(&mut v.vrrp_fifo, a)
-    }),
-    raw(key(
-        "vrrp_notify_fifo_script",
-        "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| fifo_script(&mut v.vrrp_fifo_script, a),
-    )),
-    key("lvs_notify_fifo", "<PATH> [<USER> [<GROUP>]]", |v, a| {
-        fifo(&mut v.lvs_fifo, a)
-    }),
-    raw(key(
-        "lvs_notify_fifo_script",
-        "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| fifo_script(&mut v.lvs_fifo_script, a),
-    )),
-    key("fifo_write_vrrp_states_on_reload", "flag", |v, a| {
-        a.flag().map(|on| v.model.notify.states_on_reload = on)
-    }),
-    key("snmp_socket", "<SOCKET>", |v, a| {
-        a.only()?;
-        once(&mut v.snmp_socket, a)
-    }),
-    key("enable_traps", "flag", flag),
-    key("enable_snmp_vrrp", "flag", flag),
-    key(
-        "enable_snmp_keepalived",
-        "deprecated: enable_snmp_vrrp",
-        flag,
-    ),
-    key("enable_snmp_rfc", "flag", flag),
-    key("enable_snmp_rfcv2", "flag", flag),
-    key("enable_snmp_rfcv3", "flag", flag),
-    key("enable_snmp_checker", "flag", flag),
-    key(
-        "snmp_vs_stats_update_interval",
-        "seconds, 0.001..=30, default 5",
-        |_, a| {
-            a.secs(Duration::from_millis(1)..=Duration::from_secs(30))
-                .map(drop)
-        },
-    ),
-    key(
-        "snmp_rs_stats_update_interval",
-        "seconds, 0.001..=30",
-        |_, a| {
-            a.secs(Duration::from_millis(1)..=Duration::from_secs(30))
-                .map(drop)
-        },
-    ),
-    key("enable_dbus", "flag", flag),
-    key("dbus_service_name", "<NAME>", some_text),
-    key("dbus_no_interface_name", "<NAME>", some_text),
-    key("vrrp_netlink_cmd_rcv_bufs", "octets", buffer),
-    key("vrrp_netlink_cmd_rcv_bufs_force", "[<bool>]", boolean),
-    key("vrrp_netlink_monitor_rcv_bufs", "octets", buffer),
-    key("vrrp_netlink_monitor_rcv_bufs_force", "[<bool>]", boolean),
-    key("lvs_netlink_cmd_rcv_bufs", "octets", buffer),
-    key("lvs_netlink_cmd_rcv_bufs_force", "[<bool>]", boolean),
-    key("lvs_netlink_monitor_rcv_bufs", "octets", buffer),
-    key("lvs_netlink_monitor_rcv_bufs_force", "[<bool>]", boolean),
-    key("process_monitor_rcv_bufs", "octets", buffer),
-    key("process_monitor_rcv_bufs_force", "[<bool>]", boolean),
-    key("vrrp_rx_bufs_policy", "MTU|ADVERT|octets", rx_policy),
-    key("vrrp_rx_bufs_multiplier", "≥ 1, default 3", |_, a| {
-        a.only()?;
-        a.back();
-        a.strict(1..=u32::MAX).map(drop)
-    }),
-    key("umask", "0..=0777 or names of bits", umask),
     key("random_seed", "number", |_, a| {
+        // keepalived: the generator is seeded before this is read, so it has no effect.
         a.strict(0..=u32::MAX).map(drop)
     }),
     key("reload_check_config", "[<LOGFILE>]", |v, a| {
+        v.model.reload_check_log = a.opt().map(Into::into);
         a.flag().map(|on| v.model.reload_check_config = on)
     }),
-    key("reload_time_file", "<PATH>", only_word),
-    key("reload_repeat", "flag", flag),
-    key("reload_file", "[<PATH>]", flag),
+    key("reload_time_file", "<PATH>", |v, a| {
+        only_path(&mut v.model.process.files.reload_time, a)
+    }),
+    key("reload_repeat", "flag", |v, a| {
+        a.flag().map(|on| v.model.process.files.reload_repeat = on)
+    }),
+    key("reload_file", "[<PATH>]", |v, a| {
+        v.model.process.files.reload_marker = match a.opt() {
+            Some(path) => ReloadMarker::At(path.into()),
+            None => ReloadMarker::BesidePidFile,
+        };
+        Ok(())
+    }),
     includes(key(
         "include_check",
         "[[+|-]read|match|wildcard_match|brace_match ...]",
         flag,
     )),
-    key("config_save_dir", "<DIR>", word),
+    key("config_save_dir", "<DIR>", |v, a| {
+        v.model.process.files.config_save = Some(a.word()?.into());
+        Ok(())
+    }),
     key("tmp_config_directory", "<DIR>", |v, a| {
         a.present()?;
-        once(&mut v.tmp_directory, a)
+        let dir = a.word()?;
+        once(&mut v.tmp_directory, a)?;
+        v.model.process.files.tmp_config = Some(dir.into());
+        Ok(())
     }),
-    key("data_use_instance", "[<bool>]", boolean),
-    key("json_version", "1..=2, default 1", |_, a| {
+    key("data_use_instance", "[<bool>]", |v, a| {
+        a.bool()
+            .map(|on| v.model.process.files.data_use_instance = on)
+    }),
+    key("json_version", "1..=2, default 1", |v, a| {
         a.present()?;
-        a.int(1..=2_u8).map(drop)
+        a.int(1..=2_u8)
+            .map(|n| v.model.process.files.json_version = n)
     }),
-    key("iproute_usr_dir", "<DIR>", only_word),
-    key("iproute_etc_dir", "<DIR>", only_word),
-    key("state_dump_file", "<PATH>", only_word),
-    key("stats_dump_file", "<PATH>", only_word),
-    key("json_dump_file", "<PATH>", only_word),
-    key("no_email_faults", "flag", |v, a| {
-        a.flag().map(|on| v.model.mail.faults = !on)
+    key("iproute_usr_dir", "<DIR>", |v, a| {
+        only_path(&mut v.model.process.files.iproute_usr, a)
     }),
-    key("rs_init_notifies", "[<bool>]", boolean),
-    key("no_checker_emails", "[<bool>]", |v, a| {
-        a.bool().map(|on| v.model.mail.every_checker = !on)
+    key("iproute_etc_dir", "<DIR>", |v, a| {
+        only_path(&mut v.model.process.files.iproute_etc, a)
     }),
-    key("log_unknown_vrids", "flag", flag),
-    key("vrrp_notify_priority_changes", "[<bool>]", |v, a| {
-        a.bool().map(|on| v.model.notify.priority_changes = on)
+    key("state_dump_file", "<PATH>", |v, a| {
+        only_path(&mut v.model.process.files.state_dump, a)
     }),
-    key("vmac_prefix", "<STRING>", |v, a| {
-        a.word()?;
-        once(&mut v.vmac_prefix, a)
+    key("stats_dump_file", "<PATH>", |v, a| {
+        only_path(&mut v.model.process.files.stats_dump, a)
     }),
-    key("vmac_addr_prefix", "<STRING>", |v, a| {
-        a.word()?;
-        once(&mut v.vmac_addr_prefix, a)
+    key("json_dump_file", "<PATH>", |v, a| {
+        only_path(&mut v.model.process.files.json_dump, a)
     }),
-    key("vrrp_ipsets", "[<ADDR> ...]", |_, a| {
-        let mut seen = Vec::new();
-        while let Some(name) = a.peek() {
-            short(a, 30)?;
-            if seen.contains(&name) {
-                return Err(a.fault(Code::Repeated, format!("the name '{name}' is used twice")));
-            }
-            seen.push(name);
-        }
+];
+
+/// Receive buffers of sockets.
+pub(super) const BUFFER_ROWS: &[Row<GlobalDraft>] = &[
+    key("vrrp_netlink_cmd_rcv_bufs", "octets", |v, a| {
+        buffer(&mut v.model.process.buffers.vrrp_command, a)
+    }),
+    key("vrrp_netlink_cmd_rcv_bufs_force", "[<bool>]", |v, a| {
+        force(&mut v.model.process.buffers.vrrp_command, a)
+    }),
+    key("vrrp_netlink_monitor_rcv_bufs", "octets", |v, a| {
+        buffer(&mut v.model.process.buffers.vrrp_monitor, a)
+    }),
+    key("vrrp_netlink_monitor_rcv_bufs_force", "[<bool>]", |v, a| {
+        force(&mut v.model.process.buffers.vrrp_monitor, a)
+    }),
+    key("lvs_netlink_cmd_rcv_bufs", "octets", |v, a| {
+        buffer(&mut v.model.process.buffers.lvs_command, a)
+    }),
+    key("lvs_netlink_cmd_rcv_bufs_force", "[<bool>]", |v, a| {
+        force(&mut v.model.process.buffers.lvs_command, a)
+    }),
+    key("lvs_netlink_monitor_rcv_bufs", "octets", |v, a| {
+        buffer(&mut v.model.process.buffers.lvs_monitor, a)
+    }),
+    key("lvs_netlink_monitor_rcv_bufs_force", "[<bool>]", |v, a| {
+        force(&mut v.model.process.buffers.lvs_monitor, a)
+    }),
+    key("process_monitor_rcv_bufs", "octets", |v, a| {
+        buffer(&mut v.model.process.buffers.process_monitor, a)
+    }),
+    key("process_monitor_rcv_bufs_force", "[<bool>]", |v, a| {
+        force(&mut v.model.process.buffers.process_monitor, a)
+    }),
+    key("vrrp_rx_bufs_policy", "MTU|ADVERT|octets", |v, a| {
+        rx_policy(&mut v.model.process.buffers.vrrp_packets, a)
+    }),
+    key("vrrp_rx_bufs_multiplier", "≥ 1, default 3", |v, a| {
+        a.only()?;
+        a.back();
+        let n = a.strict(1..=u32::MAX)?;
+        v.model.process.buffers.vrrp_packets_multiplier = n;
         Ok(())
     }),
 ];

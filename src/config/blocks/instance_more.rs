@@ -322,7 +322,7 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     key("timer_expired_backup", "[1..=254]", timer_expired),
     renamed("thread_timer_expired", "timer_expired_backup"),
     key("garp_extra_if", "[all] seconds, 0..=86400", |_, a| {
-        extra_if(a, 0)
+        extra_if(&mut None, a, 0)
     }),
     renamed("vmac_garp_intvl", "garp_extra_if"),
     key("owner_ignore_adverts", "[<bool>]", boolean),

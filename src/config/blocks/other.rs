@@ -1,29 +1,26 @@
-//! Blocks of the top level whose feature is not built yet: they are read and checked.
+//! The block `SSL`.
 
+use super::super::source::Code;
 use super::super::table::{Args, Block, Fault, key};
-use super::global_process::once;
+use crate::model::global::Ssl;
 
-/// The `SSL` block.
-#[derive(Debug, Default)]
-pub(crate) struct SslDraft {
-    password: bool,
-    ca: bool,
-    certificate: bool,
-    key: bool,
-}
-
-fn ssl(seen: &mut bool, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+/// The last one counts.
+fn once<T: for<'a> From<&'a str>>(slot: &mut Option<T>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;
-    once(seen, a)
+    let word = a.word()?;
+    match slot.replace(word.into()) {
+        None => Ok(()),
+        Some(_) => Err(a.fault(Code::Repeated, "already specified - replacing")),
+    }
 }
 
-pub(crate) static SSL: Block<SslDraft> = Block {
+pub(crate) static SSL: Block<Ssl> = Block {
     name: "SSL",
     rows: &[
-        key("password", "<STRING>", |v, a| ssl(&mut v.password, a)),
-        key("ca", "<PATH>", |v, a| ssl(&mut v.ca, a)),
-        key("certificate", "<PATH>", |v, a| ssl(&mut v.certificate, a)),
-        key("key", "<PATH>", |v, a| ssl(&mut v.key, a)),
+        key("password", "<STRING>", |v, a| once(&mut v.password, a)),
+        key("ca", "<PATH>", |v, a| once(&mut v.ca, a)),
+        key("certificate", "<PATH>", |v, a| once(&mut v.certificate, a)),
+        key("key", "<PATH>", |v, a| once(&mut v.key, a)),
     ],
     more: &[],
 };

@@ -10,7 +10,7 @@ use super::super::source::{Code, Span};
 use super::super::table::{Args, Block, Fault, Row, early, key, sub};
 use super::global::{GLOBAL_DEFS, GlobalDraft};
 use super::global_process::once;
-use super::other::{SSL, SslDraft};
+use super::other::SSL;
 use super::script::{ScriptDraft, VRRP_SCRIPT};
 use super::statics::{self, StaticsDraft, TrackGroupDraft};
 use super::sync_group::{GroupDraft, VRRP_SYNC_GROUP};
@@ -18,9 +18,10 @@ use super::virtual_server::{ServerDraft, VIRTUAL_SERVER};
 use super::vrrp_instance::{InstanceDraft, VRRP_INSTANCE};
 use super::{bfd, links, server_group, tracked_things};
 use crate::model::bfd::BfdInstance;
-use crate::model::global::IpvsNamespace;
+use crate::model::global::Ssl;
 use crate::model::links::{GarpGroup, Linkbeat, UpDownDelay};
 use crate::model::lvs::ServerGroup;
+use crate::model::process::IpvsNamespace;
 use crate::model::track::{TrackFile, TrackProcess};
 
 /// Everything that was read, names not yet resolved.
@@ -140,7 +141,8 @@ pub(crate) static ROOT: Block<Draft> = Block {
         links::DELAYS,
         sub("SSL", &SSL, |v, a| {
             a.no_more();
-            a.block(&SSL, &mut SslDraft::default());
+            v.global.model.ssl = Ssl::default();
+            a.block(&SSL, &mut v.global.model.ssl);
             once(&mut v.ssl, a)
         }),
         statics::TRACK_GROUP,

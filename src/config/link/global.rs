@@ -1,0 +1,28 @@
+//! What `global_defs` names.
+
+use std::sync::Arc;
+
+use crate::config::blocks::global_net::SyncDaemonDraft;
+use crate::config::source::{Code, Diag, Diags, Weight};
+use crate::model::global::SyncDaemon;
+use crate::model::vrrp::Instance;
+
+/// `lvs_sync_daemon`: without the instance that it names there is none.
+pub(super) fn sync_daemon(
+    draft: Option<SyncDaemonDraft>,
+    instances: &[Arc<Instance>],
+    diags: &mut Diags,
+) -> Option<SyncDaemon> {
+    let SyncDaemonDraft { model, id, span } = draft?;
+    let Some(name) = &model.instance else {
+        let id = id.unwrap_or(0);
+        return Some(SyncDaemon { id, ..model });
+    };
+    let Some(instance) = instances.iter().find(|i| i.name == *name) else {
+        let text = format!("lvs_sync_daemon: instance {name} not found - ignoring");
+        diags.push(Diag::at(span, Code::NotFound, text).weighing(Weight::Log));
+        return None;
+    };
+    let id = id.unwrap_or(instance.vrid.0.get());
+    Some(SyncDaemon { id, ..model })
+}
