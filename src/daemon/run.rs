@@ -22,7 +22,9 @@ use crate::cli::{Facility, Options};
 use crate::config::LoadOptions;
 use crate::dump;
 use crate::model::Config;
+use crate::model::notify::Lifecycle;
 use crate::notify::Notifier;
+use crate::notify::lifecycle::{self, Moment};
 use crate::sys::log::{Log, Settings};
 use crate::sys::{clock, netns, process, startup};
 
@@ -266,6 +268,13 @@ fn serve(
     code
 }
 
+/// What a request means for the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Stop,
+}
+
 /// The daemon's own loop and what it holds.
 struct Daemon {
     requests: Requests,
@@ -316,6 +325,12 @@ impl Daemon {
 
     /// Everything from the first configuration to the end. Returns the exit code.
     async fn live(mut self, config: Arc<Config>, report: &mut Option<startup::Report>) -> u8 {
+        if let Some(script) = &config.global.notify.startup
+            && self.start_up(script).await == Next::Stop
+        {
+            return self.stop(0).await;
+        }
+        self.notifier.apply(&config);
         if let Err(ended) = self.tasks.apply(&config).await {
             return self.fail(ended).await;
         }
@@ -331,22 +346,46 @@ impl Daemon {
         }
     }
 
+    /// Runs the script and attends to requests meanwhile.
+    async fn start_up(&mut self, script: &Lifecycle) -> Next {
+        let mut script = std::pin::pin!(lifecycle::run(Moment::Startup, script));
+        loop {
+            tokio::select! {
+                () = &mut script => return Next::GoOn,
+                request = self.requests.next() => {
+                    if self.obey(request).await == Next::Stop {
+                        return Next::Stop;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn obey(&mut self, request: Request) -> Next {
+        match request {
+            Request::Stop => return Next::Stop,
+            Request::Reload => self.begin_reload(),
+            Request::Data => self.dump_data().await,
+            Request::Stats => self.dump_stats("").await,
+            Request::StatsClear => {
+                self.dump_stats(" and clearing").await;
+                self.tasks.clear_stats().await;
+            }
+            Request::Json => tracing::warn!("keepalived.json is not written yet"),
+        }
+        Next::GoOn
+    }
+
     /// Attends to whatever comes, until the stop is asked for.
     async fn attend(&mut self) -> Result<(), Ended> {
         loop {
             tokio::select! {
                 biased; // a stop must not wait behind a burst of notices
-                request = self.requests.next() => match request {
-                    Request::Stop => return Ok(()),
-                    Request::Reload => self.begin_reload(),
-                    Request::Data => self.dump_data().await,
-                    Request::Stats => self.dump_stats("").await,
-                    Request::StatsClear => {
-                        self.dump_stats(" and clearing").await;
-                        self.tasks.clear_stats().await;
+                request = self.requests.next() => {
+                    if self.obey(request).await == Next::Stop {
+                        return Ok(());
                     }
-                    Request::Json => tracing::warn!("keepalived.json is not written yet"),
-                },
+                }
                 ended = self.tasks.ended() => return Err(ended),
                 config = self.reload.outcome() => self.end_reload(config).await?,
                 Some(notice) = self.notices.recv() => self.notifier.accept(notice),
@@ -393,7 +432,12 @@ impl Daemon {
                 if let Err(e) = self.pid_files.extend(&config) {
                     tracing::warn!("{e}");
                 }
+                self.notifier.apply(&config);
                 self.tasks.apply(&config).await?;
+                if config.global.notify.states_on_reload {
+                    let instances = self.tasks.snapshot().await;
+                    self.notifier.tell_states(&config, &instances);
+                }
                 self.config = config;
                 tracing::info!("Reload complete");
                 self.systemd.ready("Running");
@@ -448,6 +492,9 @@ impl Daemon {
             self.notifier.accept(notice);
         }
         self.notifier.drain(Instant::now() + NOTIFY_PATIENCE).await;
+        if let Some(script) = &self.config.global.notify.shutdown {
+            lifecycle::run(Moment::Shutdown, script).await;
+        }
         match (code, good) {
             (0, Some(true)) => 0,
             (0, _) => FAILED,

@@ -57,6 +57,14 @@ impl WatchedFd {
         Self::with(fd, Interest::READABLE)
     }
 
+    /// Watches for writability only. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// As [`WatchedFd::readable_only`].
+    pub(crate) fn writable_only(fd: OwnedFd) -> io::Result<Self> {
+        Self::with(fd, Interest::WRITABLE)
+    }
+
     /// Watches for readability and writability. Must be called inside a runtime.
     ///
     /// # Errors

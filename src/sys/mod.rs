@@ -10,6 +10,7 @@
 pub(crate) mod addr;
 pub(crate) mod clock;
 pub(crate) mod fd;
+pub(crate) mod fifo;
 pub(crate) mod genl;
 pub(crate) mod ipvs;
 pub(crate) mod log;

@@ -3,21 +3,12 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::model::global::Global;
-use crate::model::net::IfName;
 use crate::model::track::Command;
-use crate::model::vrrp::{Deletion, Instance, SyncGroup, Vrid};
+use crate::model::vrrp::{Deletion, SyncGroup};
 use crate::notify::Notifier;
+use crate::notify::tests::{block_on, entered, instance, soon};
 
 const LONG: Duration = Duration::from_secs(20);
-
-fn block_on<F: Future>(f: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(f)
-}
 
 /// A file that scripts write lines to, removed at the end of the test.
 struct Scratch(PathBuf);
@@ -55,22 +46,6 @@ impl Drop for Scratch {
     }
 }
 
-fn instance(name: &str, vrid: u8, notify: Notify) -> Arc<Instance> {
-    let interface = IfName::new("lo").expect("a name");
-    let vrid = Vrid(std::num::NonZeroU8::new(vrid).expect("not 0"));
-    let mut instance = Instance::new(name, interface, vrid, &Global::default());
-    instance.notify = notify;
-    Arc::new(instance)
-}
-
-fn entered(instance: &Arc<Instance>, state: VrrpState) -> Notice {
-    Notice::Instance {
-        instance: Arc::clone(instance),
-        state,
-        priority: 150,
-    }
-}
-
 /// Drives the notifier until `done`.
 async fn until(notifier: &mut Notifier, what: &str, mut done: impl FnMut() -> bool) {
     let work = async {
@@ -82,10 +57,6 @@ async fn until(notifier: &mut Notifier, what: &str, mut done: impl FnMut() -> bo
     };
     let in_time = tokio::time::timeout(LONG, work).await;
     assert!(in_time.is_ok(), "not within {LONG:?}: {what}");
-}
-
-fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(3)
 }
 
 #[test]
