@@ -65,14 +65,6 @@ impl WatchedFd {
         Self::with(fd, Interest::WRITABLE)
     }
 
-    /// Watches for readability and writability. Must be called inside a runtime.
-    ///
-    /// # Errors
-    /// As [`WatchedFd::readable_only`].
-    pub(crate) fn both_ways(fd: OwnedFd) -> io::Result<Self> {
-        Self::with(fd, Interest::READABLE | Interest::WRITABLE)
-    }
-
     fn with(fd: OwnedFd, interest: Interest) -> io::Result<Self> {
         // SAFETY: `Owned` returns the same open descriptor for its whole life, hands it to nobody else, and `AsyncFd`
         // deregisters it before it is closed.

@@ -105,16 +105,25 @@ impl Monitor {
 
     /// Reads what waits, up to a bounded number of datagrams.
     pub(crate) fn turn(&mut self) -> Vec<Change> {
-        self.read(TURN)
+        self.read(TURN);
+        self.view.changes()
+    }
+
+    /// As [`Monitor::turn`], but links of which only addresses changed are told by the next turn: for times when many
+    /// addresses come one by one, each of which would cost a list of all.
+    pub(crate) fn glance(&mut self) -> Vec<Change> {
+        self.read(TURN);
+        self.view.urgent_changes()
     }
 
     /// Reads everything that waits: after that the picture holds all that happened before the call.
     pub(crate) fn drain(&mut self) -> Vec<Change> {
         // Bounded all the same: nobody produces notifications faster than we read them, for ever.
-        self.read(TURN * 64)
+        self.read(TURN * 64);
+        self.view.changes()
     }
 
-    fn read(&mut self, datagrams: usize) -> Vec<Change> {
+    fn read(&mut self, datagrams: usize) {
         for _ in 0..datagrams {
             match netlink::receive(self.fd.as_fd(), &mut self.buffer) {
                 Ok(got) => self.datagram(got),
@@ -130,7 +139,6 @@ impl Monitor {
                 }
             }
         }
-        self.view.changes()
     }
 
     fn datagram(&mut self, got: usize) {

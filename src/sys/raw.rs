@@ -10,13 +10,15 @@ mod ears;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg, sendto};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
 pub(crate) use ears::{Ears, Heard};
 
-use super::fd::{WatchedFd, set_option};
+use super::fd::set_option;
 
 /// An interface, by index, and by name where the kernel wants that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,20 +164,18 @@ impl Speaker {
 
 /// Sends Ethernet frames, header included, on any interface. Hears nothing: it is open for no protocol.
 #[derive(Debug)]
-pub(crate) struct FrameSocket(WatchedFd);
+pub(crate) struct FrameSocket(OwnedFd);
 
 impl FrameSocket {
-    /// Must be called inside a runtime.
-    ///
     /// # Errors
     /// Not privileged, out of descriptors.
     pub(crate) fn open() -> io::Result<Self> {
         let kind = Type::RAW.nonblocking().cloexec();
         let socket = Socket::new(Domain::PACKET, kind, None)?;
-        WatchedFd::both_ways(socket.into()).map(Self)
+        Ok(Self(socket.into()))
     }
 
-    /// One frame, now. `WouldBlock`: the queue is full, try again when [`FrameSocket::writable`].
+    /// One frame, now. `WouldBlock`: the queue is full, try again after [`FrameSocket::room`].
     ///
     /// # Errors
     /// The interface is down or gone.
@@ -191,28 +191,29 @@ impl FrameSocket {
             sll_halen: 0,
             sll_addr: [0; 8],
         };
-        self.0.write(|fd| {
-            // SAFETY: `octets` and `to` outlive the call, and their true sizes are given.
-            let sent = unsafe {
-                libc::sendto(
-                    fd.as_raw_fd(),
-                    octets.as_ptr().cast(),
-                    octets.len(),
-                    libc::MSG_DONTWAIT,
-                    (&raw const to).cast(),
-                    size_of_val(&to) as libc::socklen_t,
-                )
-            };
-            if sent < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            Ok(())
-        })
+        // SAFETY: `octets` and `to` outlive the call, and their true sizes are given.
+        let sent = unsafe {
+            libc::sendto(
+                self.0.as_raw_fd(),
+                octets.as_ptr().cast(),
+                octets.len(),
+                libc::MSG_DONTWAIT,
+                (&raw const to).cast(),
+                size_of_val(&to) as libc::socklen_t,
+            )
+        };
+        if sent < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
     }
 
-    /// Waits until a frame that was refused may be accepted. Cancel safe.
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.0.writable().await
+    /// Blocks until a frame that was refused may be accepted, or `patience` (up to 65 s) has passed.
+    pub(crate) fn room(&self, patience: Duration) {
+        let timeout = u16::try_from(patience.as_millis()).unwrap_or(u16::MAX);
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
+        // An interruption makes the caller try a little early.
+        let _ = poll(&mut fds, timeout);
     }
 }
 

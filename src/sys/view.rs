@@ -125,6 +125,11 @@ impl View {
         for index in std::mem::take(&mut self.dirty) {
             self.report(index);
         }
+        self.urgent_changes()
+    }
+
+    /// As [`View::changes`], without the end.
+    pub(crate) fn urgent_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
     }
 

@@ -27,17 +27,7 @@ pub(super) struct Master {
     /// The last answer to a lower-priority master left.
     answered_at: Option<Mono>,
     pub(super) garp: Plan,
-    /// What follows once the kernel has the addresses.
-    announce: Announce,
     conflict: Option<Conflict>,
-}
-
-/// What follows when the kernel holds what it should.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Announce {
-    Nothing,
-    /// The whole programme from the first burst on.
-    Start,
 }
 
 /// Two owners; ours is the higher address, so the other one should give way.
@@ -231,8 +221,9 @@ impl Instance {
         }
     }
 
-    /// The advertisement leaves first; then the kernel gets the addresses; when it has them, they are announced.
-    pub(super) fn become_master(&mut self, now: Mono, out: &mut Vec<Action>) {
+    /// The advertisement leaves first; then the kernel gets the addresses; in the line of kernel work the frames that
+    /// announce them stand behind them.
+    pub(super) fn become_master(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
         let init = self.state == State::Idle;
         self.concede(now, None);
         self.counters.became_master += 1;
@@ -243,32 +234,31 @@ impl Instance {
             sent_at: now,
             answered_at: None,
             garp: Plan::NONE,
-            announce: Announce::Start,
             conflict: None,
         });
         self.advertise(now, out);
         self.report_entered(VrrpState::Master, init, out);
-        self.converge(out);
+        self.addresses_changed(now, world, out);
     }
 
-    /// The addresses are not what they were: put them in force, then announce them.
-    pub(super) fn addresses_changed(&mut self, out: &mut Vec<Action>) {
-        if let State::Master(m) = &mut self.state {
-            m.announce = Announce::Start;
+    /// The addresses are not what they were: puts them in force and announces them.
+    pub(super) fn addresses_changed(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
+        if let State::Master(_) = self.state {
             self.converge(out);
+            self.announce(now, world, out);
+        }
+    }
+
+    /// The whole programme of announcements, from the first burst on.
+    fn announce(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
+        if let State::Master(m) = &mut self.state {
+            let rounds = m.garp.start(now, &self.model.garp);
+            garp::announce(&self.model, rounds, world, out);
         }
     }
 
     /// One [`Action::Converge`] is answered.
-    pub(super) fn converged(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
+    pub(super) fn converged(&mut self) {
         self.converging = self.converging.saturating_sub(1);
-        if let State::Master(m) = &mut self.state
-            && self.converging == 0
-            && m.announce == Announce::Start
-        {
-            m.announce = Announce::Nothing;
-            let rounds = m.garp.start(now, &self.model.garp);
-            garp::announce(&self.model, rounds, world, out);
-        }
     }
 }

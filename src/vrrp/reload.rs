@@ -104,7 +104,7 @@ impl Router {
         if let Some(instance) = self.instances.get_mut(id) {
             instance.resume(now, &self.world, out);
             if readdressed {
-                instance.addresses_changed(out);
+                instance.addresses_changed(now, &self.world, out);
             }
         }
         self.touch(id);

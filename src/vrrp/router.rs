@@ -94,7 +94,7 @@ impl Router {
     pub(crate) fn on_event(&mut self, now: Mono, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
         match event {
-            Event::Converged(id) => self.converged(now, id, &mut out),
+            Event::Converged(id) => self.converged(id, &mut out),
             Event::Interface(_)
             | Event::InterfaceGone(_)
             | Event::Wake
@@ -297,11 +297,11 @@ impl Router {
         }
     }
 
-    fn converged(&mut self, now: Mono, id: InstanceId, out: &mut Vec<Action>) {
+    fn converged(&mut self, id: InstanceId, out: &mut Vec<Action>) {
         let Some(instance) = self.instances.get_mut(id) else {
             return;
         };
-        instance.converged(now, &self.world, out);
+        instance.converged();
         let unit = instance.unit;
         self.touch(id);
         self.flush(unit, out);

@@ -159,12 +159,13 @@ impl Router {
         self.syncing(unit, VrrpState::Master, out);
         let members = self.led_by(unit, leader);
         for id in &members {
+            let world = &self.world;
             if let Some(instance) = self
                 .instances
                 .get_mut(*id)
                 .filter(|i| i.named() != VrrpState::Master)
             {
-                instance.become_master(now, out);
+                instance.become_master(now, world, out);
             }
             self.touch(*id);
         }

@@ -1,7 +1,7 @@
 //! The VRRP task: carries events from kernel and channels to the core and its actions back.
 //!
-//! Never waits for anything but the next event: packets leave by non-blocking sends, kernel work is done in small
-//! batches between deadlines, notices wait in a backlog of their own. Should the core panic, the task resigns and
+//! Never waits for anything but the next event: packets leave by non-blocking sends, kernel work is done by a thread of
+//! its own, notices wait in a backlog. Should the core panic, the task resigns and
 //! removes its addresses while it unwinds.
 
 mod kernel;
@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
-use self::kernel::{Kernel, Milestone};
+use self::kernel::{Heard, Kernel, Milestone};
 use self::outbox::Outbox;
 use self::wires::Wires;
 use super::router::Router;
@@ -30,9 +30,6 @@ use crate::time::Mono;
 /// Turns of the loop after which the runtime gets a chance to look at its descriptors: a task that always has
 /// something to do would otherwise not hear of new things.
 const TURNS: u32 = 32;
-
-/// Steps in a row that follow an expired deadline: set the addresses, tell the core, announce them.
-const STEPS: u32 = 4;
 
 /// The ends of the channels that belong to this task.
 #[derive(Debug)]
@@ -48,7 +45,8 @@ pub(crate) struct Inbox {
 /// its own.
 ///
 /// # Errors
-/// Only before the first command: the kernel denies what the task cannot work without (netlink, raw sockets).
+/// Before the first command: the kernel denies what the task cannot work without (netlink, raw sockets). After that
+/// only if the thread for kernel work has died.
 pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
     let Inbox {
         mut commands,
@@ -66,8 +64,7 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
             yield_now().await;
         }
         let deadline = task.router.deadline();
-        let idle = !task.busy();
-        let stuck = task.kernel.stuck();
+        let idle = task.events.is_empty();
         tokio::select! {
             biased; // Deadlines first: a flood of packets must not delay an advertisement.
             () = alarm.sleep_until(deadline) => task.wake(),
@@ -80,13 +77,12 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
                 Some(update) => task.step(Event::Tracker(update)),
                 None => trackers_open = false,
             },
-            () = task.kernel.news() => task.kernel.take_news(&mut task.events, &mut task.updates),
+            heard = task.kernel.heard() => task.heed(heard)?,
             () = task.wires.readable() => task.listen(),
-            () = task.kernel.room(), if stuck => task.kernel.go_on(),
             () = task.notices.progress(), if task.notices.is_full() => {}
             () = task.updates.progress(), if task.updates.is_full() => {}
         }
-        task.kernel.next_turn();
+        task.keep_reached();
         task.notices.flush();
         task.updates.flush();
     }
@@ -152,6 +148,7 @@ impl Task {
     fn catch_up(&mut self) {
         self.kernel
             .take_all_news(&mut self.events, &mut self.updates);
+        self.mend();
         while let Some(event) = self.events.pop_front() {
             self.step(event);
         }
@@ -163,30 +160,38 @@ impl Task {
 
     fn wake(&mut self) {
         self.step(Event::Wake);
-        // A new master sets and announces its addresses right after its first advertisement.
-        for _ in 0..STEPS {
-            if self.busy() && clock::now() < self.router.deadline() {
-                self.go_on();
-            }
-        }
         // Whoever is late has to listen all the same, or he would not hear that somebody else is master.
         if self.router.deadline() <= clock::now() {
             self.listen();
         }
     }
 
-    /// One event that waits inside, or a part of the work for the kernel.
+    /// One event that waits inside.
     fn go_on(&mut self) {
-        match self.events.pop_front() {
-            Some(event) => self.step(event),
-            None if !self.kernel.busy() => {}
-            None => {
-                self.kernel
-                    .work(&self.router, &mut self.events, &mut self.updates);
-                for milestone in self.kernel.reached() {
-                    self.keep(milestone);
-                }
+        if let Some(event) = self.events.pop_front() {
+            self.step(event);
+        }
+    }
+
+    /// What came from the kernel, or from the thread that works on it.
+    fn heed(&mut self, heard: Heard) -> io::Result<()> {
+        let (events, updates) = (&mut self.events, &mut self.updates);
+        match heard {
+            Heard::Done(answers) => self.kernel.conclude(answers, events, updates),
+            Heard::News => self.kernel.take_news(events, updates),
+            Heard::Nothing => {
+                return Err(io::Error::other("the thread for kernel work has ended"));
             }
+        }
+        self.mend();
+        Ok(())
+    }
+
+    /// Looks again at what instances desire that something happened to.
+    fn mend(&mut self) {
+        for instance in self.kernel.again() {
+            let desired = self.router.desired(instance);
+            self.kernel.repair(instance, desired);
         }
     }
 
@@ -229,7 +234,11 @@ impl Task {
             .on_event(self.last, event)
             .into_iter()
             .partition(|action| matches!(action, Action::Report(_)));
-        for action in done.into_iter().chain(told) {
+        for action in done {
+            self.execute(action);
+        }
+        self.kernel.flush();
+        for action in told {
             self.execute(action);
         }
     }
@@ -245,7 +254,10 @@ impl Task {
                 .wires
                 .send(interface, src, dst, &octets, self.kernel.view()),
             Action::SendFrame { interface, octets } => self.kernel.frame(interface, octets),
-            Action::Converge(instance) => self.kernel.converge(instance),
+            Action::Converge(instance) => {
+                let desired = self.router.desired(instance);
+                self.kernel.converge(instance, desired);
+            }
             Action::Listen => self.wires.listen(self.router.sockets(), self.kernel.view()),
             Action::Notice(notice) => self.notify(notice),
             Action::Report(report) => report::tell(&report),
@@ -302,6 +314,13 @@ impl Task {
         let milestone = Milestone(self.milestones);
         self.promises.push_back(Promise { milestone, done });
         self.kernel.milestone(milestone);
+    }
+
+    /// Keeps the promises whose places in the line of kernel work are reached.
+    fn keep_reached(&mut self) {
+        for milestone in self.kernel.reached() {
+            self.keep(milestone);
+        }
     }
 
     fn keep(&mut self, milestone: Milestone) {

@@ -6,6 +6,7 @@ mod lab;
 mod election;
 mod groups;
 mod hardship;
+mod lock;
 mod scripts;
 mod tutorials;
 mod wire;

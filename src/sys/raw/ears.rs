@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::super::fd::WatchedFd;
 use super::batch::Batch;
-use super::{Device, Proto, WatchedFd, listen};
+use super::{Device, Proto, listen};
 
 /// Sockets asked for per call; the rest comes next time.
 const SOCKETS: usize = 32;

@@ -1,85 +1,96 @@
-//! What the kernel holds for us: the only place that adds and removes addresses.
+//! What the kernel holds for us: the only place that decides which addresses are added and removed.
 //!
-//! Work is done in the order in which it was asked for, in small batches between deadlines; frames stand in the same
-//! line, so that an address is announced after it is there. Never touches an address that is in no configuration.
+//! Work is done by a thread of its own, in the order in which it was asked for; frames stand in the same line, so that
+//! an address is announced after it is there. Here nothing waits: what was asked for counts as ours at once, and the
+//! answer corrects that. Never touches an address that is in no configuration.
 
 mod holdings;
+mod worker;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use nix::errno::Errno;
 
 use self::holdings::{Holdings, Vip};
+use self::worker::{Answers, Frame, Worker};
 use super::outbox::Outbox;
-use super::{report, terms};
+use super::terms;
 use crate::daemon::bus::VrrpUpdate;
 use crate::model::Config;
 use crate::model::net::IfName;
 use crate::reconcile::Op;
 use crate::sys::addr::{self, AddressKey};
 use crate::sys::monitor::Monitor;
-use crate::sys::netlink::{BATCH, Refusal, Request, RouteSocket};
-use crate::sys::raw::FrameSocket;
+use crate::sys::netlink::{BATCH, Refusal, Request};
 use crate::sys::view::{Change, View};
-use crate::vrrp::router::Router;
+use crate::vrrp::desired::Desired;
 use crate::vrrp::{Event, IfIndex, InstanceId, InterfaceFacts};
 
-/// Requests and frames per turn: well below a millisecond.
+/// Operations that are answered together: what is to be done about the answers must not delay an advertisement.
 const PORTION: usize = BATCH;
-
-/// One thing to do.
-#[derive(Debug)]
-enum Work {
-    /// Bring an instance's addresses to what it desires now.
-    Converge {
-        instance: InstanceId,
-        /// The core asked and wants to be told.
-        answer: bool,
-    },
-    /// The rest of that.
-    Apply {
-        instance: InstanceId,
-        ops: VecDeque<Op<AddressKey, Vip>>,
-        answer: bool,
-    },
-    Frame {
-        interface: IfIndex,
-        octets: Vec<u8>,
-    },
-    /// Remove what an earlier run left and nobody has claimed by now.
-    Sweep,
-    /// Everything before this is done.
-    Reached(Milestone),
-}
 
 /// Names a place in the line; a later one is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Milestone(pub(super) u64);
 
+/// What there is from the kernel.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// An order is done: to be given to [`Kernel::conclude`].
+    Done(Answers),
+    /// Something changed: [`Kernel::take_news`].
+    News,
+    /// The thread for kernel work is dead.
+    Nothing,
+}
+
+/// What the thread was asked for and has not answered yet.
+#[derive(Debug)]
+struct Flight {
+    purpose: Purpose,
+    /// Reached when this is answered.
+    milestones: Vec<Milestone>,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    /// Bring an instance's addresses to what it desires.
+    Converge {
+        instance: InstanceId,
+        /// Each with the number of its requests.
+        ops: Vec<(Op<AddressKey, Vip>, usize)>,
+        /// The core asked and wants to be told.
+        answer: bool,
+    },
+    /// Remove what an earlier run left.
+    Remove(Vec<AddressKey>),
+}
+
 #[derive(Debug)]
 pub(super) struct Kernel {
     monitor: Monitor,
-    route: RouteSocket,
-    frames: FrameSocket,
-    /// The next frame did not fit the queue of its interface.
-    stuck: bool,
-    line: VecDeque<Work>,
+    worker: Worker,
+    /// On their way into the line, together: each waking of the thread costs more than a frame.
+    frames: VecDeque<Frame>,
+    flights: VecDeque<Flight>,
+    /// How many operations in flight are about an address: until they are answered, what the monitor says about it may
+    /// be out of date.
+    unsettled: HashMap<AddressKey, u32>,
+    /// Unsettled addresses that went away meanwhile, and who removed them.
+    gone: BTreeMap<AddressKey, Option<u32>>,
     holdings: Holdings,
     /// In the configuration and in the kernel when we started: left behind by an earlier run.
     leftovers: BTreeSet<AddressKey>,
     /// Instances that want an address on an interface that does not exist, by its name.
     unmet: BTreeSet<(IfName, InstanceId)>,
+    /// Instances whose desires must be looked at again.
+    again: BTreeSet<InstanceId>,
     /// What the core was told last.
     told: HashMap<IfIndex, Arc<InterfaceFacts>>,
     reached: Vec<Milestone>,
-    /// Who has what the core asked for; not told yet.
-    converged: Vec<InstanceId>,
-    /// The kernel has something to say about our last work.
-    unread: bool,
-    /// Frames sent in this turn without standing in line.
-    at_once: usize,
 }
 
 impl Kernel {
@@ -90,18 +101,17 @@ impl Kernel {
     pub(super) fn open() -> io::Result<Self> {
         Ok(Self {
             monitor: Monitor::open()?,
-            route: RouteSocket::open()?,
-            frames: FrameSocket::open()?,
-            stuck: false,
-            line: VecDeque::new(),
+            worker: Worker::start()?,
+            frames: VecDeque::new(),
+            flights: VecDeque::new(),
+            unsettled: HashMap::new(),
+            gone: BTreeMap::new(),
             holdings: Holdings::default(),
             leftovers: BTreeSet::new(),
             unmet: BTreeSet::new(),
+            again: BTreeSet::new(),
             told: HashMap::new(),
             reached: Vec::new(),
-            converged: Vec::new(),
-            unread: false,
-            at_once: 0,
         })
     }
 
@@ -109,62 +119,64 @@ impl Kernel {
         self.monitor.view()
     }
 
-    pub(super) fn converge(&mut self, instance: InstanceId) {
-        self.line.push_back(Work::Converge {
-            instance,
-            answer: true,
+    /// Brings an instance's addresses to `desired`; answered by [`Event::Converged`].
+    pub(super) fn converge(&mut self, instance: InstanceId, desired: Desired) {
+        self.go_for(instance, desired, true);
+    }
+
+    /// Instances that something happened to: they are to be handed to [`Kernel::repair`] with what they desire.
+    pub(super) fn again(&mut self) -> BTreeSet<InstanceId> {
+        std::mem::take(&mut self.again)
+    }
+
+    /// As [`Kernel::converge`], unasked and unanswered.
+    pub(super) fn repair(&mut self, instance: InstanceId, desired: Desired) {
+        self.go_for(instance, desired, false);
+    }
+
+    /// Sends a frame after all work asked for before. Leaves with the next [`Kernel::flush`].
+    pub(super) fn frame(&mut self, interface: IfIndex, octets: Vec<u8>) {
+        let iface = self.told.get(&interface).map(|facts| facts.name.clone());
+        self.frames.push_back(Frame {
+            interface: interface.0,
+            iface,
+            octets,
         });
     }
 
-    /// Sends a frame after all work asked for before: now, if there is none.
-    pub(super) fn frame(&mut self, interface: IfIndex, octets: Vec<u8>) {
-        if self.line.is_empty() && self.at_once < PORTION && self.emit(interface, &octets) {
-            self.at_once += 1;
-        } else {
-            self.line.push_back(Work::Frame { interface, octets });
+    /// Lets the frames go that were asked for until now.
+    pub(super) fn flush(&mut self) {
+        if !self.frames.is_empty() {
+            self.worker.frames(std::mem::take(&mut self.frames));
         }
     }
 
     /// [`Kernel::reached`] will say when all that was asked for before is done.
     pub(super) fn milestone(&mut self, milestone: Milestone) {
-        self.line.push_back(Work::Reached(milestone));
+        match self.flights.back_mut() {
+            Some(flight) => flight.milestones.push(milestone),
+            None => self.reached.push(milestone),
+        }
     }
 
     pub(super) fn reached(&mut self) -> Vec<Milestone> {
         std::mem::take(&mut self.reached)
     }
 
-    /// There is something to do, and nothing to wait for.
+    /// Something was asked for and is not done.
     pub(super) fn busy(&self) -> bool {
-        !self.line.is_empty() && !self.stuck
-    }
-
-    /// The line waits for room in the queue of an interface.
-    pub(super) fn stuck(&self) -> bool {
-        self.stuck
-    }
-
-    /// Waits for that room. Cancel safe.
-    pub(super) async fn room(&self) {
-        if self.frames.writable().await.is_err() {
-            std::future::pending::<()>().await; // The runtime ends.
-        }
-    }
-
-    /// There is room again.
-    pub(super) fn go_on(&mut self) {
-        self.stuck = false;
-    }
-
-    /// A new turn: a portion of frames may leave at once again.
-    pub(super) fn next_turn(&mut self) {
-        self.at_once = 0;
+        !self.flights.is_empty() || !self.again.is_empty()
     }
 
     /// Waits until the kernel has something to tell. Cancel safe.
-    pub(super) async fn news(&self) {
-        if self.monitor.readable().await.is_err() {
-            std::future::pending::<()>().await; // The runtime ends.
+    pub(super) async fn heard(&mut self) -> Heard {
+        tokio::select! {
+            biased; // The news are read before an answer is believed anyway.
+            answers = self.worker.done() => answers.map_or(Heard::Nothing, Heard::Done),
+            news = self.monitor.readable() => match news {
+                Ok(()) => Heard::News,
+                Err(_) => std::future::pending().await, // The runtime ends.
+            },
         }
     }
 
@@ -174,7 +186,12 @@ impl Kernel {
         events: &mut VecDeque<Event>,
         updates: &mut Outbox<VrrpUpdate>,
     ) {
-        let changes = self.monitor.turn();
+        // What our own work does to addresses is told when it is done.
+        let changes = if self.flights.is_empty() {
+            self.monitor.turn()
+        } else {
+            self.monitor.glance()
+        };
         self.digest(changes, events, updates);
     }
 
@@ -211,162 +228,74 @@ impl Kernel {
         for key in &doomed {
             self.leftovers.remove(key);
         }
-        self.remove(&doomed);
+        self.remove(doomed);
     }
 
     /// Removes the rest of them, unless what was asked for until now has claimed it. To be called once, after the
     /// first configuration is in force.
     pub(super) fn sweep_leftovers(&mut self) {
-        self.line.push_back(Work::Sweep);
+        let rest = std::mem::take(&mut self.leftovers).into_iter().collect();
+        self.remove(rest);
     }
 
-    /// Does a bounded part of the work. What the kernel says about it is read afterwards, so that the frames that
-    /// announce an address follow it at once, and before the core is told that it is done.
-    pub(super) fn work(
-        &mut self,
-        router: &Router,
-        events: &mut VecDeque<Event>,
-        updates: &mut Outbox<VrrpUpdate>,
-    ) {
-        let mut room = PORTION;
-        while room > 0
-            && !self.stuck
-            && let Some(work) = self.line.pop_front()
-        {
-            room = room.saturating_sub(self.portion(work, room, router, events, updates));
+    fn remove(&mut self, keys: Vec<AddressKey>) {
+        let requests = keys.iter().map(addr::del).collect();
+        self.depart(Purpose::Remove(keys), requests, Vec::new());
+    }
+
+    fn go_for(&mut self, instance: InstanceId, desired: Desired, answer: bool) {
+        self.unmet.retain(|(_, waiting)| *waiting != instance);
+        let ops = self.operations(instance, desired);
+        let mut rest = ops.chunks(PORTION).peekable();
+        if rest.peek().is_none() && answer {
+            self.depart(Purpose::nothing(instance), Vec::new(), Vec::new());
         }
-        self.conclude(events, updates);
-    }
-
-    /// Does one thing, or as much of it as there is room for. Returns how much that was.
-    fn portion(
-        &mut self,
-        work: Work,
-        room: usize,
-        router: &Router,
-        events: &mut VecDeque<Event>,
-        updates: &mut Outbox<VrrpUpdate>,
-    ) -> usize {
-        match work {
-            Work::Frame { interface, octets } => {
-                if !self.emit(interface, &octets) {
-                    self.stuck = true;
-                    self.line.push_front(Work::Frame { interface, octets });
+        while let Some(portion) = rest.next() {
+            let (mut requests, mut given_up) = (Vec::new(), Vec::new());
+            let mut done = Vec::with_capacity(portion.len());
+            for op in portion {
+                let steps = self.steps(instance, op);
+                self.holdings.settle(instance, op);
+                if let Op::Del(key, _) = op {
+                    given_up.push(key.local);
                 }
-                1
+                done.push((op.clone(), steps.len()));
+                requests.extend(steps);
             }
-            Work::Converge { instance, answer } => {
-                // What earlier work brought about must be known before it is built upon.
-                self.conclude(events, updates);
-                let ops = self.operations(router, instance);
-                self.line.push_front(Work::Apply {
-                    instance,
-                    ops,
-                    answer,
-                });
-                0
-            }
-            Work::Apply {
+            let purpose = Purpose::Converge {
                 instance,
-                mut ops,
-                answer,
-            } => {
-                let batch: Vec<_> = ops.drain(..ops.len().min(room)).collect();
-                let done = batch.len();
-                self.carry_out(instance, batch);
-                self.unread = true;
-                if !ops.is_empty() {
-                    self.line.push_front(Work::Apply {
-                        instance,
-                        ops,
-                        answer,
-                    });
-                } else if answer {
-                    self.converged.push(instance);
-                }
-                done
-            }
-            Work::Sweep => {
-                self.conclude(events, updates);
-                let keys: Vec<_> = std::mem::take(&mut self.leftovers).into_iter().collect();
-                self.remove(&keys);
-                self.unread = true;
-                keys.len()
-            }
-            Work::Reached(milestone) => {
-                self.reached.push(milestone);
-                0
-            }
+                ops: done,
+                answer: answer && rest.peek().is_none(),
+            };
+            self.depart(purpose, requests, given_up);
         }
     }
 
-    /// Reads what the kernel says about our work, then tells the core of what is done.
-    fn conclude(&mut self, events: &mut VecDeque<Event>, updates: &mut Outbox<VrrpUpdate>) {
-        if std::mem::take(&mut self.unread) {
-            self.take_all_news(events, updates);
+    fn depart(&mut self, purpose: Purpose, requests: Vec<Request>, given_up: Vec<IpAddr>) {
+        self.flush();
+        for key in purpose.keys() {
+            *self.unsettled.entry(key).or_default() += 1;
         }
-        events.extend(self.converged.drain(..).map(Event::Converged));
-    }
-
-    /// False: there is no room now.
-    fn emit(&mut self, interface: IfIndex, octets: &[u8]) -> bool {
-        match self.frames.send(interface.0, octets) {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => false,
-            Err(e) => {
-                tracing::debug!(index = interface.0, err = %e, "cannot send a frame");
-                true
-            }
-            Ok(()) => {
-                report::announced(octets, self.view().name_of(interface.0).unwrap_or_default());
-                true
-            }
-        }
+        self.flights.push_back(Flight {
+            purpose,
+            milestones: Vec::new(),
+        });
+        self.worker.request(requests, given_up);
     }
 
     /// From what the instance holds to what it desires.
-    fn operations(
-        &mut self,
-        router: &Router,
-        instance: InstanceId,
-    ) -> VecDeque<Op<AddressKey, Vip>> {
-        self.unmet.retain(|(_, waiting)| *waiting != instance);
-        let mut desired = Vec::new();
-        for vip in router.desired(instance).addresses {
+    fn operations(&mut self, instance: InstanceId, desired: Desired) -> Vec<Op<AddressKey, Vip>> {
+        let mut known = Vec::with_capacity(desired.addresses.len());
+        for vip in desired.addresses {
             match self.monitor.view().index_of(vip.dev.as_str()) {
-                Some(index) => desired.push((terms::key(&vip, index), Vip::new(vip))),
+                Some(index) => known.push((terms::key(&vip, index), Vip::new(vip))),
                 None => {
                     tracing::warn!(addr = %vip.addr, iface = %vip.dev, "no such interface, the address is not set");
                     self.unmet.insert((vip.dev, instance));
                 }
             }
         }
-        self.holdings.towards(instance, desired).into()
-    }
-
-    /// Carries out operations for one instance and notes what came of them.
-    fn carry_out(&mut self, instance: InstanceId, ops: Vec<Op<AddressKey, Vip>>) {
-        let mut requests = Vec::with_capacity(ops.len());
-        // For each request the operation it serves, and whether it is the one that completes it.
-        let mut purposes = Vec::with_capacity(ops.len());
-        for (n, op) in ops.iter().enumerate() {
-            let steps = self.steps(instance, op);
-            if steps.is_empty() {
-                self.holdings.settle(instance, op);
-            }
-            let last = steps.len();
-            for (at, step) in steps.into_iter().enumerate() {
-                requests.push(step);
-                purposes.push((n, at + 1 == last));
-            }
-        }
-        for (answer, (n, completes)) in self.route.execute(requests).into_iter().zip(purposes) {
-            let op = &ops[n];
-            match outcome(answer, op) {
-                Ok(()) if completes => self.holdings.settle(instance, op),
-                Ok(()) => {}
-                Err(refusal) => self.complain(instance, op, &refusal),
-            }
-        }
+        self.holdings.towards(instance, known)
     }
 
     /// The requests for one operation; none where the kernel is there already.
@@ -377,7 +306,9 @@ impl Kernel {
             Op::Add(key, _) if self.holdings.shared(key, instance) => Vec::new(),
             Op::Add(key, vip) => {
                 self.leftovers.remove(key);
+                let unsettled = self.unsettled.contains_key(key);
                 match self.monitor.view().address_options(key) {
+                    Some(_) if unsettled => vec![addr::add(key, vip.options())],
                     Some(there) if terms::will_do(there, vip.options()) => Vec::new(),
                     Some(_) => vec![addr::del(key), addr::add(key, vip.options())],
                     None => vec![addr::add(key, vip.options())],
@@ -387,10 +318,68 @@ impl Kernel {
         }
     }
 
+    /// What the oldest of our orders met with. Before the core hears that it is done, it hears all that the kernel has
+    /// told until now.
+    pub(super) fn conclude(
+        &mut self,
+        answers: Answers,
+        events: &mut VecDeque<Event>,
+        updates: &mut Outbox<VrrpUpdate>,
+    ) {
+        let Some(flight) = self.flights.pop_front() else {
+            return;
+        };
+        for key in flight.purpose.keys() {
+            if let Some(count) = self.unsettled.get_mut(&key) {
+                *count -= 1;
+                if *count == 0 {
+                    self.unsettled.remove(&key);
+                }
+            }
+        }
+        if let Purpose::Converge { answer: true, .. } = flight.purpose {
+            self.take_all_news(events, updates);
+        }
+        let mut answers = answers.into_iter();
+        match &flight.purpose {
+            Purpose::Converge { instance, ops, .. } => {
+                for (op, requests) in ops {
+                    let verdicts = answers.by_ref().take(*requests);
+                    let refusals = verdicts.filter_map(|answer| outcome(answer, op).err());
+                    // The last word is that on the request that completes the operation.
+                    if let Some(refusal) = refusals.last() {
+                        self.complain(*instance, op, &refusal);
+                    }
+                }
+            }
+            Purpose::Remove(keys) => {
+                for (answer, key) in answers.zip(keys) {
+                    complain_of_removal(answer, key);
+                }
+            }
+        }
+        for key in flight.purpose.keys() {
+            self.miss(key, events);
+        }
+        if let Purpose::Converge {
+            instance,
+            answer: true,
+            ..
+        } = flight.purpose
+        {
+            events.push_back(Event::Converged(instance));
+        }
+        self.reached.extend(flight.milestones);
+    }
+
+    /// An operation was refused: what was to be set is not ours.
     fn complain(&mut self, instance: InstanceId, op: &Op<AddressKey, Vip>, refusal: &Refusal) {
         let (verb, key, vip) = match op {
             Op::Del(key, vip) => ("remove", key, vip),
-            Op::Add(key, vip) | Op::Replace { key, to: vip, .. } => ("set", key, vip),
+            Op::Add(key, vip) | Op::Replace { key, to: vip, .. } => {
+                self.holdings.lost(key);
+                ("set", key, vip)
+            }
         };
         if refusal.errno == Errno::ENODEV {
             self.unmet.insert((vip.address().dev.clone(), instance));
@@ -399,22 +388,19 @@ impl Kernel {
         tracing::warn!(addr = %key.local, prefix_len = key.prefix_len, iface, err = %refusal, "cannot {verb} address");
     }
 
-    fn remove(&mut self, keys: &[AddressKey]) {
-        let answers = self.route.execute(keys.iter().map(addr::del).collect());
-        for (answer, key) in answers.into_iter().zip(keys) {
-            if let Err(refusal) = answer
-                && !absent(refusal.errno)
-            {
-                tracing::warn!(addr = %key.local, err = %refusal, "cannot remove address");
-            }
-        }
-    }
-
     /// Removes everything that is ours, at once: for an edge that ends before its time.
     pub(super) fn withdraw(&mut self) {
         let mut keys = self.holdings.all();
         keys.extend(std::mem::take(&mut self.leftovers));
-        self.remove(&keys);
+        match self.worker.end() {
+            Ok(mut route) => {
+                let answers = route.execute(keys.iter().map(addr::del).collect());
+                for (answer, key) in answers.into_iter().zip(&keys) {
+                    complain_of_removal(answer, key);
+                }
+            }
+            Err(e) => tracing::error!(err = %e, "cannot remove our addresses"),
+        }
     }
 
     /// Turns changes in the kernel into events, in their order.
@@ -424,7 +410,6 @@ impl Kernel {
         events: &mut VecDeque<Event>,
         updates: &mut Outbox<VrrpUpdate>,
     ) {
-        let mut repair = BTreeSet::new();
         for change in changes {
             match change {
                 Change::Link(link) => {
@@ -432,12 +417,8 @@ impl Kernel {
                         continue;
                     };
                     let served = |(name, _): &&(IfName, InstanceId)| *name == facts.name;
-                    repair.extend(
-                        self.unmet
-                            .iter()
-                            .filter(served)
-                            .map(|(_, waiting)| *waiting),
-                    );
+                    let waiting = self.unmet.iter().filter(served);
+                    self.again.extend(waiting.map(|(_, instance)| *instance));
                     if self.told.get(&facts.index) != Some(&facts) {
                         self.told.insert(facts.index, Arc::clone(&facts));
                         events.push_back(Event::Interface(facts));
@@ -454,33 +435,70 @@ impl Kernel {
                     up: true,
                 }),
                 Change::AddressGone { key, by } => {
-                    let view = self.monitor.view();
-                    updates.put(VrrpUpdate::Address {
-                        addr: key.local,
-                        up: view.has(key.local),
-                    });
-                    if view.address_options(&key).is_some() {
-                        continue; // It is there again.
-                    }
-                    self.leftovers.remove(&key);
-                    for (instance, vip) in self.holdings.lost(&key) {
-                        if by == Some(self.route.port()) {
-                            // Removing an address took it along: the kernel's way with secondary addresses.
-                            repair.insert(instance);
-                        } else {
-                            let addr = vip.into_address();
-                            events.push_back(Event::AddressLost { instance, addr });
-                        }
-                    }
+                    let up = self.monitor.view().has(key.local);
+                    let addr = key.local;
+                    updates.put(VrrpUpdate::Address { addr, up });
+                    self.gone.insert(key, by);
+                    self.miss(key, events);
                 }
             }
         }
-        for instance in repair {
-            self.line.push_back(Work::Converge {
-                instance,
-                answer: false,
-            });
+    }
+
+    /// An address may have gone away; once nothing of ours is on its way to it that can be told.
+    fn miss(&mut self, key: AddressKey, events: &mut VecDeque<Event>) {
+        if self.unsettled.contains_key(&key) {
+            return;
         }
+        let Some(by) = self.gone.remove(&key) else {
+            return;
+        };
+        if self.monitor.view().address_options(&key).is_some() {
+            return; // It is there again.
+        }
+        self.leftovers.remove(&key);
+        for (instance, vip) in self.holdings.lost(&key) {
+            if by == Some(self.worker.port()) {
+                // Removing an address took it along: the kernel's way with secondary addresses.
+                self.again.insert(instance);
+            } else {
+                let addr = vip.into_address();
+                events.push_back(Event::AddressLost { instance, addr });
+            }
+        }
+    }
+}
+
+impl Purpose {
+    /// All is as the instance desires.
+    fn nothing(instance: InstanceId) -> Self {
+        Self::Converge {
+            instance,
+            ops: Vec::new(),
+            answer: true,
+        }
+    }
+
+    /// What it is about.
+    fn keys(&self) -> Vec<AddressKey> {
+        match self {
+            Self::Converge { ops, .. } => ops.iter().map(|(op, _)| *key_of(op)).collect(),
+            Self::Remove(keys) => keys.clone(),
+        }
+    }
+}
+
+fn key_of(op: &Op<AddressKey, Vip>) -> &AddressKey {
+    match op {
+        Op::Del(key, _) | Op::Add(key, _) | Op::Replace { key, .. } => key,
+    }
+}
+
+fn complain_of_removal(answer: Result<(), Refusal>, key: &AddressKey) {
+    if let Err(refusal) = answer
+        && !absent(refusal.errno)
+    {
+        tracing::warn!(addr = %key.local, err = %refusal, "cannot remove address");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the operator reads. Lines that people and tools search for are keepalived's, word for word; all others are
 //! constant text with the data in fields. What keepalived tells with `-D` only is `debug` here.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use tracing::{debug, info, warn};
 
@@ -88,28 +88,29 @@ pub(super) fn tell(report: &Report) {
     }
 }
 
-/// A gratuitous ARP or an unsolicited neighbour advertisement has left.
-pub(super) fn announced(frame: &[u8], iface: &str) {
+/// The address that a gratuitous ARP or an unsolicited neighbour advertisement announces.
+pub(super) fn announced(frame: &[u8]) -> Option<IpAddr> {
     // Ethernet: 14 octets. ARP: the target address is its octets 24 to 28. IPv6 header: 40 octets; ICMPv6: the target
     // is its octets 8 to 24.
-    let arp = |f: &[u8]| <[u8; 4]>::try_from(f.get(38..42)?).ok().map(Ipv4Addr::from);
-    let na = |f: &[u8]| {
-        <[u8; 16]>::try_from(f.get(62..78)?)
+    match frame.get(12..14)? {
+        [0x08, 0x06] => <[u8; 4]>::try_from(frame.get(38..42)?)
             .ok()
-            .map(Ipv6Addr::from)
-    };
-    match frame.get(12..14) {
-        Some([0x08, 0x06]) => {
-            if let Some(addr) = arp(frame) {
-                debug!("Sending gratuitous ARP on {iface} for {addr}");
-            }
+            .map(IpAddr::from),
+        [0x86, 0xdd] => <[u8; 16]>::try_from(frame.get(62..78)?)
+            .ok()
+            .map(IpAddr::from),
+        _ => None,
+    }
+}
+
+/// Such a frame has left.
+pub(super) fn frame(frame: &[u8], iface: &str) {
+    match announced(frame) {
+        Some(IpAddr::V4(addr)) => debug!("Sending gratuitous ARP on {iface} for {addr}"),
+        Some(IpAddr::V6(addr)) => {
+            debug!("Sending unsolicited Neighbour Advert on {iface} for {addr}");
         }
-        Some([0x86, 0xdd]) => {
-            if let Some(addr) = na(frame) {
-                debug!("Sending unsolicited Neighbour Advert on {iface} for {addr}");
-            }
-        }
-        Some(_) | None => {}
+        None => {}
     }
 }
 

@@ -1,0 +1,243 @@
+//! The thread that asks the kernel to change something, and its end of the queue.
+//!
+//! A request may have to wait for a lock that somebody else holds for seconds (the kernel has one for the whole of its
+//! network configuration); an advertisement must not. So requests and the frames that announce their outcome stand in
+//! one line here, in the order in which they were asked for, and the answers come back through a channel. The thread
+//! knows nothing but octets; it never decides. Source: rtnetlink(7).
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use crate::model::net::IfName;
+use crate::sys::netlink::{BATCH, Refusal, Request, RouteSocket};
+use crate::sys::raw::FrameSocket;
+use crate::vrrp::task::outbox::{Outbox, Supersedes};
+use crate::vrrp::task::report;
+
+/// Jobs on their way to the thread: a few takeovers of a large configuration. What does not fit waits on our side.
+const JOBS: usize = 4096;
+/// Answers on their way back. The thread waits when they are not taken.
+const ANSWERS: usize = 256;
+/// Jobs that the thread takes out of the channel beforehand, to see which of them have become pointless.
+const SEEN: usize = 65_536;
+/// How long a frame may wait for room in the queue of its interface until it is given up: later work must not starve.
+const FRAME_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What each request met with.
+pub(in crate::vrrp::task) type Answers = Vec<Result<(), Refusal>>;
+
+/// One thing to do.
+#[derive(Debug)]
+enum Job {
+    Requests {
+        requests: Vec<Request>,
+        /// Addresses that are given up by these requests: announcements of them that still wait must not leave.
+        given_up: Vec<IpAddr>,
+    },
+    Frames(VecDeque<Frame>),
+}
+
+/// An Ethernet frame that announces an address.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// Index of the interface.
+    pub(super) interface: u32,
+    /// Its name, for the log.
+    pub(super) iface: Option<IfName>,
+    pub(super) octets: Vec<u8>,
+}
+
+impl Supersedes for Job {
+    fn supersedes(&self, _: &Self) -> bool {
+        false
+    }
+}
+
+/// Our end.
+#[derive(Debug)]
+pub(super) struct Worker {
+    jobs: Outbox<Job>,
+    answers: Receiver<Answers>,
+    thread: Option<JoinHandle<RouteSocket>>,
+    port: u32,
+}
+
+impl Worker {
+    /// Starts the thread, in the network namespace of the caller.
+    ///
+    /// # Errors
+    /// The kernel denies netlink or packet sockets, or a thread.
+    pub(super) fn start() -> io::Result<Self> {
+        let route = RouteSocket::open()?;
+        let frames = FrameSocket::open()?;
+        let port = route.port();
+        let (to_thread, jobs) = channel(JOBS);
+        let (to_us, answers) = channel(ANSWERS);
+        let thread = thread::Builder::new()
+            .name("vrrp kernel".to_owned())
+            .spawn(move || Line::new(jobs, to_us, route, frames).run())?;
+        Ok(Self {
+            jobs: Outbox::new(to_thread),
+            answers,
+            thread: Some(thread),
+            port,
+        })
+    }
+
+    /// Sender of our requests, as it stands in the notifications they cause.
+    pub(super) fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Hands over requests; [`Worker::done`] will answer them, in order, also where there are none.
+    pub(super) fn request(&mut self, requests: Vec<Request>, given_up: Vec<IpAddr>) {
+        self.put(Job::Requests { requests, given_up });
+    }
+
+    /// Hands over frames, to be sent after everything asked for before.
+    pub(super) fn frames(&mut self, frames: VecDeque<Frame>) {
+        self.put(Job::Frames(frames));
+    }
+
+    fn put(&mut self, job: Job) {
+        self.jobs.put(job);
+        self.jobs.flush(); // the thread should begin while we go on
+    }
+
+    /// The next answer; `None`: the thread is dead. Fills the channel meanwhile as room comes. Cancel safe.
+    pub(super) async fn done(&mut self) -> Option<Answers> {
+        loop {
+            tokio::select! {
+                answers = self.answers.recv() => return answers,
+                () = self.jobs.progress(), if self.jobs.is_full() => {}
+            }
+        }
+    }
+
+    /// Ends the thread after what it has been given, and takes over its socket. May have to wait.
+    ///
+    /// # Errors
+    /// The thread has panicked, and there is no new socket to be had.
+    pub(super) fn end(&mut self) -> io::Result<RouteSocket> {
+        let (closed, _) = channel(1);
+        self.jobs = Outbox::new(closed);
+        // Or the thread would wait for room for its answers.
+        self.answers.close();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(route)) => Ok(route),
+            Some(Err(_)) | None => RouteSocket::open(),
+        }
+    }
+}
+
+/// The thread's end.
+struct Line {
+    jobs: Receiver<Job>,
+    answers: Sender<Answers>,
+    route: RouteSocket,
+    frames: FrameSocket,
+    /// Taken out of the channel, in order.
+    seen: VecDeque<Job>,
+}
+
+impl Line {
+    fn new(
+        jobs: Receiver<Job>,
+        answers: Sender<Answers>,
+        route: RouteSocket,
+        frames: FrameSocket,
+    ) -> Self {
+        Self {
+            jobs,
+            answers,
+            route,
+            frames,
+            seen: VecDeque::new(),
+        }
+    }
+
+    /// Until nobody can ask for anything any more.
+    fn run(mut self) -> RouteSocket {
+        loop {
+            self.look();
+            match self.seen.pop_front() {
+                Some(Job::Requests { requests, .. }) => self.carry_out(requests),
+                Some(Job::Frames(mut frames)) => {
+                    if let Some(frame) = frames.pop_front() {
+                        self.send(&frame);
+                        self.seen.push_front(Job::Frames(frames));
+                    }
+                }
+                None => match self.jobs.blocking_recv() {
+                    Some(job) => self.see(job),
+                    None => return self.route,
+                },
+            }
+        }
+    }
+
+    /// Takes what is there out of the channel.
+    fn look(&mut self) {
+        while self.seen.len() < SEEN {
+            match self.jobs.try_recv() {
+                Ok(job) => self.see(job),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn see(&mut self, job: Job) {
+        if let Job::Requests { given_up, .. } = &job
+            && !given_up.is_empty()
+        {
+            let given_up: HashSet<_> = given_up.iter().copied().collect();
+            let of_use = |frame: &Frame| {
+                report::announced(&frame.octets).is_none_or(|addr| !given_up.contains(&addr))
+            };
+            for earlier in &mut self.seen {
+                if let Job::Frames(frames) = earlier {
+                    frames.retain(of_use);
+                }
+            }
+        }
+        self.seen.push_back(job);
+    }
+
+    /// Many small orders that follow each other cost one call.
+    fn carry_out(&mut self, mut requests: Vec<Request>) {
+        let mut counts = vec![requests.len()];
+        while requests.len() < BATCH
+            && let Some(Job::Requests { .. }) = self.seen.front()
+            && let Some(Job::Requests { requests: more, .. }) = self.seen.pop_front()
+        {
+            counts.push(more.len());
+            requests.extend(more);
+        }
+        let mut answers = self.route.execute(requests).into_iter();
+        for count in counts {
+            let part = answers.by_ref().take(count).collect();
+            // Who asked may have gone away.
+            let _ = self.answers.blocking_send(part);
+        }
+    }
+
+    fn send(&self, frame: &Frame) {
+        let iface = frame.iface.as_ref().map_or("", IfName::as_str);
+        let end = Instant::now() + FRAME_PATIENCE;
+        loop {
+            match self.frames.send(frame.interface, &frame.octets) {
+                Ok(()) => return report::frame(&frame.octets, iface),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() < end => {
+                    self.frames.room(FRAME_PATIENCE);
+                }
+                Err(e) => return tracing::debug!(iface, err = %e, "cannot send a frame"),
+            }
+        }
+    }
+}
