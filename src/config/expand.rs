@@ -276,8 +276,10 @@ impl<'h> Expander<'h> {
         for stored in expanded.more {
             self.push(Feed::Stored(stored), diags);
         }
-        // A value that begins with a condition or a sequence is used as a line of its own.
-        if text.starts_with('$') && expanded.text.starts_with(['@', '~']) {
+        // A value that begins with a condition, a sequence or a definition is used as a line of its own.
+        let of_its_own =
+            expanded.text.starts_with(['@', '~']) || lex::definition(&expanded.text).is_ok();
+        if text.starts_with('$') && of_its_own {
             self.push(
                 Feed::Rest(Some(Raw {
                     text: expanded.text,

@@ -14,7 +14,7 @@ pub(crate) struct Fake {
     pub(crate) programs: Vec<PathBuf>,
     /// Facts about single paths, before all else.
     pub(crate) facts: HashMap<PathBuf, FileFacts>,
-    /// `None`: every interface exists.
+    /// `None`: every interface exists whose name holds a letter.
     pub(crate) interfaces: Option<Vec<String>>,
     /// User → uid and gid; `None`: every user exists.
     pub(crate) users: Option<Vec<(String, u32)>>,
@@ -23,6 +23,8 @@ pub(crate) struct Fake {
     /// Network namespaces.
     pub(crate) namespaces: Vec<String>,
     pub(crate) node: String,
+    /// Processors.
+    pub(crate) cpus: usize,
 }
 
 impl Default for Fake {
@@ -36,6 +38,7 @@ impl Default for Fake {
             scripts_in: None,
             namespaces: Vec::new(),
             node: "oracle".into(),
+            cpus: 4,
         }
     }
 }
@@ -56,6 +59,25 @@ impl Fake {
         load(&LoadOptions::default(), self)
     }
 
+    /// Whether the text names exactly that path.
+    fn names_script(&self, path: &Path) -> bool {
+        let (text, path) = (self.scripts_in.as_deref(), path.to_string_lossy());
+        let text = text.unwrap_or_default();
+        let mut found = text.match_indices(&*path);
+        found.any(|(at, _)| {
+            text[at + path.len()..]
+                .chars()
+                .next()
+                .is_none_or(|c| ENDS.contains(&c))
+        })
+    }
+
+    /// Whether the text names a path below that one.
+    fn names_script_in(&self, path: &Path) -> bool {
+        let below = format!("{}/", path.display());
+        self.scripts_in.as_ref().is_some_and(|t| t.contains(&below))
+    }
+
     fn kind(&self, path: &Path) -> Option<FileKind> {
         let is_file = self.files.contains_key(path) || self.programs.iter().any(|p| p == path);
         let below = |p: &PathBuf| p.starts_with(path) && p != path;
@@ -64,19 +86,19 @@ impl Fake {
         } else if path == Path::new("/")
             || self.files.keys().any(below)
             || self.programs.iter().any(below)
+            || self.names_script_in(path)
         {
             Some(FileKind::Directory)
-        } else if self
-            .scripts_in
-            .as_ref()
-            .is_some_and(|t| t.contains(&*path.to_string_lossy()))
-        {
+        } else if self.names_script(path) {
             Some(FileKind::Regular)
         } else {
             None
         }
     }
 }
+
+/// What may follow the path of a script.
+const ENDS: [char; 6] = [' ', '\t', '\n', '\r', '"', '\''];
 
 fn normal(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
@@ -158,10 +180,11 @@ impl Host for Fake {
         if name == "lo" {
             return Some(Interface { loopback: true });
         }
+        let real = name.contains(|c: char| c.is_alphabetic());
         let known = self
             .interfaces
             .as_ref()
-            .is_none_or(|all| all.iter().any(|i| i == name));
+            .map_or(real, |all| all.iter().any(|i| i == name));
         known.then_some(Interface { loopback: false })
     }
 
@@ -182,7 +205,9 @@ impl Host for Fake {
     }
 
     fn group(&self, name: &str) -> Option<u32> {
-        self.user(name).map(|u| u.gid)
+        let as_user = |text: &String| text.contains(&format!("user {name}"));
+        let known = self.users.is_some() || self.scripts_in.as_ref().is_none_or(as_user);
+        self.user(name).filter(|_| known).map(|u| u.gid)
     }
 
     fn groups_of(&self, _: &str, gid: u32) -> Vec<u32> {
@@ -210,6 +235,6 @@ impl Host for Fake {
     }
 
     fn cpus(&self) -> usize {
-        4
+        self.cpus
     }
 }

@@ -33,6 +33,7 @@ use crate::model::vrrp::{Deletion, Instance, Notify, SyncGroup};
 
 /// Makes the model of what was read.
 pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Config {
+    absent_scripts(&draft, diags);
     let rules = statics::number(&mut draft, diags);
     let mut scripts = Scripts::new(host, &draft.global.model);
     notify::lifecycle(&mut draft.global, &mut scripts, diags);
@@ -165,19 +166,31 @@ fn distinct(instances: &[Arc<Instance>], diags: &mut Diags) {
     }
 }
 
-/// Looks up the scripts that `track_script` names; those that are not run are left out silently.
-fn tracked(
-    tracks: Vec<TrackDraft>,
-    before: usize,
-    owner: &str,
-    scripts: &Scripts<'_>,
-    diags: &mut Diags,
-) -> Vec<ScriptTrack> {
+/// Complains about names in `track_script` that are no script's.
+fn absent_scripts(draft: &Draft, diags: &mut Diags) {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    for (order, s) in draft.scripts.iter().enumerate() {
+        first.entry(&s.name).or_insert(order);
+    }
+    let of_instances = draft.instances.iter();
+    let of_instances = of_instances.map(|i| (&i.name, &i.track_scripts, i.scripts_before));
+    let of_groups = draft.groups.iter();
+    let of_groups = of_groups.map(|g| (&g.name, &g.track_scripts, g.scripts_before));
+    for (owner, tracks, before) in of_instances.chain(of_groups) {
+        for t in tracks {
+            if first.get(&*t.name).is_none_or(|order| *order >= before) {
+                let text = format!("({owner}) track script {} not found, ignoring...", t.name);
+                diags.push(Diag::at(t.span, Code::NotFound, text));
+            }
+        }
+    }
+}
+
+/// Looks up the scripts that `track_script` names; those that do not exist or are not run are left out silently.
+fn tracked(tracks: Vec<TrackDraft>, before: usize, scripts: &Scripts<'_>) -> Vec<ScriptTrack> {
     let mut found = Vec::new();
     for t in tracks {
         let Some(script) = scripts.named(&t.name, before) else {
-            let text = format!("({owner}) track script {} not found, ignoring...", t.name);
-            diags.push(Diag::at(t.span, Code::NotFound, text));
             continue;
         };
         if script.runs {
@@ -264,7 +277,7 @@ fn groups(
             );
             diags.push(Diag::bare(Some(g.span), Code::SmallGroup, text));
         }
-        let track_scripts = tracked(g.track_scripts, g.scripts_before, &g.name, scripts, diags);
+        let track_scripts = tracked(g.track_scripts, g.scripts_before, scripts);
         found.push(Arc::new(SyncGroup {
             name: g.name,
             members,

@@ -139,11 +139,13 @@ pub(crate) fn load(options: &LoadOptions, host: &dyn Host) -> Loaded {
         && !host.enter(&name)
     {
         let text = format!("Unable to set network namespace {name} - exiting");
+        // Everything else would be about the interfaces and files of another place.
         reader
             .diags
             .push(Diag::bare(Some(span), Code::Namespace, text));
+    } else {
+        reader.read(&ROOT, &tree.root(), Pass::Late, &mut draft);
     }
-    reader.read(&ROOT, &tree.root(), Pass::Late, &mut draft);
     let config = link::link(draft, host, &mut diags);
     Loaded {
         config: Arc::new(config),

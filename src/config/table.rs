@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::host::Host;
 use super::lex::{self, Word};
 use super::source::{Code, Diag, Diags, Span, Weight};
-use super::tree::{Body, NO_ROW, Opens, Shape, Statement, Tree};
+use super::tree::{Body, NO_ROW, Opens, Shape, Statement, Tree, UNKNOWN_ROW};
 use super::value;
 
 /// The keywords of one kind of block, which read into a `T`.
@@ -250,6 +250,9 @@ impl<'a> Reader<'a> {
     /// Reads the statements of a block into `v`.
     pub(crate) fn read<T>(&mut self, block: &Block<T>, body: &Body, pass: Pass, v: &mut T) {
         for statement in self.tree.statements(body) {
+            if statement.row == UNKNOWN_ROW && pass != Pass::Late {
+                self.unknown(&statement);
+            }
             let Some(row) = block.row(statement.row) else {
                 continue;
             };
@@ -263,6 +266,21 @@ impl<'a> Reader<'a> {
             self.statement(block, row, &statement, v);
             self.note_inert(block.name, row.keyword, statement.span);
         }
+    }
+
+    /// Complains about a keyword that its block does not know.
+    fn unknown(&mut self, statement: &Statement<'_>) {
+        let keyword = lex::first_word(statement.text).unwrap_or_default();
+        let len = match statement.span.col {
+            0 => 0,
+            _ => u32::try_from(keyword.len()).unwrap_or(0),
+        };
+        let span = Span {
+            len,
+            ..statement.span
+        };
+        let text = format!("Unknown keyword '{keyword}'");
+        self.diags.push(Diag::at(span, Code::UnknownKeyword, text));
     }
 
     /// Says once that a keyword has no effect, if so.
@@ -504,9 +522,23 @@ impl<'r, 'a> Args<'r, 'a> {
         self.report(fault);
     }
 
+    /// Complains in keepalived's own words, unless the very same was said before.
+    pub(crate) fn once(&mut self, code: Code, text: &'static str) {
+        if self.reader.noted.insert(("", text)) {
+            let fault = self.whole_fault(code, text).complaint();
+            self.report(fault);
+        }
+    }
+
     /// A message that changes no exit status.
     pub(crate) fn log(&mut self, code: Code, text: impl Into<String>) {
         let diag = Diag::at(self.here(), code, text).weighing(Weight::Log);
+        self.reader.diags.push(diag);
+    }
+
+    /// A message that `-t` shows and that changes no exit status.
+    pub(crate) fn print(&mut self, code: Code, text: impl Into<String>) {
+        let diag = Diag::at(self.here(), code, text).weighing(Weight::Printed);
         self.reader.diags.push(diag);
     }
 

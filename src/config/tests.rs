@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::fake::Fake;
 
+mod complaints;
 mod corpus;
 mod global;
 mod keywords;
@@ -61,6 +62,55 @@ fn an_unknown_block_is_skipped_and_nothing_else_is_lost() {
     assert_eq!(loaded.test_exit(), 5);
     assert_eq!(loaded.diags.len(), 1);
     assert_eq!(loaded.config.instances[0].priority.get(), 150);
+}
+
+#[test]
+fn nothing_is_said_about_the_inside_of_a_block_that_is_refused() {
+    let (test, _, messages) =
+        verdict("virtual_server IP PORT {\n foo\n real_server x {\n bar\n }\n}\n");
+    assert_eq!((test, messages.len()), (5, 1), "{messages:?}");
+}
+
+#[test]
+fn the_missing_default_user_is_named_once() {
+    let (_, _, messages) = verdict(&format!(
+        "global_defs {{\n enable_script_security\n}}\n{INSTANCE} notify_master /bin/x\n notify_backup /bin/x\n}}\n"
+    ));
+    let place = "(/etc/keepalived/keepalived.conf: Line 10)";
+    let text = format!("{place} Unable to set default user keepalived_script for script");
+    assert_eq!(messages, [text]);
+}
+
+#[test]
+fn a_script_may_be_a_file_to_open() {
+    let file = |script: &str| {
+        format!(
+            "vrrp_script s {{\n script \"{script}\"\n}}\n{INSTANCE} track_script {{\n s\n }}\n}}\n"
+        )
+    };
+    let loaded = Fake::with(file("</run/up")).load();
+    assert_eq!((loaded.test_exit(), loaded.diags.len()), (0, 0));
+    let command = &loaded.config.scripts[0].command;
+    assert_eq!(command.argv.last().map(String::as_str), Some("/run/up"));
+    assert_eq!(verdict(&file("<run/up")).0, 5);
+    assert_eq!(verdict(&file("< /run/up")).0, 5);
+}
+
+#[test]
+fn a_definition_of_several_lines_may_hold_definitions() {
+    let loaded = Fake::with(format!(
+        "$P= \\\n$X=120 \\\npriority $X\n{INSTANCE} $P\n}}\n"
+    ))
+    .load();
+    assert_eq!(loaded.diags, []);
+    assert_eq!(loaded.config.instances[0].priority.get(), 120);
+}
+
+#[test]
+fn an_absent_namespace_is_the_end_of_reading() {
+    let loaded = Fake::with(format!("net_namespace gone\n{INSTANCE}}}\nfoo\n")).load();
+    assert_eq!((loaded.test_exit(), loaded.refusal()), (0, Some(0)));
+    assert!(loaded.config.instances.is_empty());
 }
 
 #[test]

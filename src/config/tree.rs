@@ -37,6 +37,10 @@ pub(crate) enum Opens {
 /// The row of a statement that no row reads: a line of a value block.
 pub(crate) const NO_ROW: u16 = u16::MAX;
 
+/// The row of a statement whose keyword its block does not know. Whoever reads the block complains; nobody does about a
+/// block that is not read.
+pub(crate) const UNKNOWN_ROW: u16 = u16::MAX - 1;
+
 /// A statement: where its text, its row and its block are.
 #[derive(Clone, Debug)]
 struct Stmt {
@@ -247,14 +251,7 @@ impl Builder {
             return;
         };
         let Some((row, opens)) = shape.find(keyword) else {
-            let text = format!("Unknown keyword '{keyword}'");
-            let len = index(keyword.len());
-            let span = if span.col == 0 {
-                span
-            } else {
-                Span { len, ..span }
-            };
-            diags.push(Diag::at(span, Code::UnknownKeyword, text));
+            self.tree.push(text, span, UNKNOWN_ROW);
             self.pending = Pending::Unknown;
             return;
         };

@@ -16,6 +16,31 @@ pub(crate) struct CommandDraft {
     pub(crate) span: Span,
 }
 
+/// Whether somebody runs scripts that name no user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Nobody {
+    /// There is a user.
+    #[default]
+    Somebody,
+    /// `script_user` is wrong, which was complained about.
+    Wrong,
+    /// With `enable_script_security` the account `keepalived_script` is needed, and it does not exist.
+    Missing,
+}
+
+impl Nobody {
+    /// Complains about a missing account, once: it is the same one for every script.
+    pub(crate) fn say(self, a: &mut Args<'_, '_>) {
+        match self {
+            Self::Somebody | Self::Wrong => {}
+            Self::Missing => {
+                let text = "Unable to set default user keepalived_script for script";
+                a.once(Code::Script, text);
+            }
+        }
+    }
+}
+
 /// A user, and the group that follows (with or without a colon).
 pub(crate) fn credentials(host: &dyn Host, user: &str, group: Option<&str>) -> Option<Credentials> {
     let found = host.user(user)?;
@@ -41,25 +66,25 @@ pub(crate) fn credentials(host: &dyn Host, user: &str, group: Option<&str>) -> O
 }
 
 /// A `notify*`-like statement: the first one of a kind counts. Only a missing command ends reading; a user that does not
-/// exist is no error of the configuration, the script is left out. `no_user`: there is nobody to run scripts without a
-/// user of their own.
+/// exist is no error of the configuration, the script is left out. `nobody`: who
+/// runs scripts without a user of their own.
 pub(crate) fn script(
     a: &mut Args<'_, '_>,
     slot: &mut Option<CommandDraft>,
-    no_user: bool,
+    nobody: Nobody,
 ) -> Result<(), Fault> {
     let raw = a.raw();
     if raw.trim().is_empty() {
         a.word()?;
     }
-    optional_script(a, slot, no_user)
+    optional_script(a, slot, nobody)
 }
 
 /// Like [`script`] where the command may be missing.
 pub(crate) fn optional_script(
     a: &mut Args<'_, '_>,
     slot: &mut Option<CommandDraft>,
-    no_user: bool,
+    nobody: Nobody,
 ) -> Result<(), Fault> {
     let raw = a.raw();
     let Ok(line) = lex::command(raw) else {
@@ -83,9 +108,9 @@ pub(crate) fn optional_script(
     }
     let mut who = line.rest.split_ascii_whitespace();
     let user = match who.next() {
-        None if no_user => {
-            let text = "Unable to set default user keepalived_script for script";
-            return Err(a.whole_fault(Code::Script, text).complaint());
+        None if nobody != Nobody::Somebody => {
+            nobody.say(a);
+            return Ok(());
         }
         None => None,
         Some(name) => {

@@ -9,7 +9,7 @@ use super::super::host::Host;
 use super::super::source::Code;
 use super::super::table::{Args, Block, Fault, filled, gone, key, words};
 use super::super::value;
-use super::command::{self, CommandDraft};
+use super::command::{self, CommandDraft, Nobody};
 use super::firewall::FIREWALL_ROWS;
 use super::global_net::{NET_ROWS, SyncDaemonDraft};
 use super::global_process::{BUFFER_ROWS, PROCESS_ROWS};
@@ -75,9 +75,17 @@ impl GlobalDraft {
         }
     }
 
-    /// Whether scripts without a user of their own may run.
-    pub(crate) fn has_script_user(&self) -> bool {
-        self.model.script_user.is_some() || !(self.bad_script_user || self.model.script_security)
+    /// Whether somebody runs scripts that name no user.
+    pub(crate) fn nobody(&self) -> Nobody {
+        if self.model.script_user.is_some() {
+            Nobody::Somebody
+        } else if self.bad_script_user {
+            Nobody::Wrong
+        } else if self.model.script_security {
+            Nobody::Missing
+        } else {
+            Nobody::Somebody
+        }
     }
 }
 

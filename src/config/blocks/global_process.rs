@@ -8,7 +8,7 @@ use super::super::source::Code;
 use super::super::table::{Args, Fault, Row, includes, key, raw};
 use super::super::value;
 use super::checks::flag;
-use super::command::{self, CommandDraft};
+use super::command::{self, CommandDraft, Nobody};
 use super::global::GlobalDraft;
 use crate::model::process::{Buffer, PacketBuffer, ReloadMarker};
 
@@ -23,7 +23,7 @@ fn script_timeout(a: &mut Args<'_, '_>) -> Result<Duration, Fault> {
 fn lifecycle_script(slot: &mut Option<CommandDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;
     let had = slot.is_some();
-    command::optional_script(a, slot, false)?;
+    command::optional_script(a, slot, Nobody::Somebody)?;
     match slot.is_some() || had {
         true => Ok(()),
         false => Err(a

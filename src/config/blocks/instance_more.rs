@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::super::source::Code;
-use super::super::table::{Args, Block, Fault, Row, key, lines, raw, renamed, sub};
+use super::super::table::{Args, Block, Fault, Row, key, lines, raw, renamed, sub, values};
 use super::super::value;
 use super::checks::{boolean, extra_if, flag, ifname};
 use super::command;
@@ -209,7 +209,16 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
         "[[name] <IFNAME>] [<IP>] [bridge|private|vepa] [group <GROUP>]",
         use_ipvlan,
     ),
-    lines("unicast_peer", "{ <IP> [min_ttl N] [max_ttl N] ... }", peer),
+    values(
+        "unicast_peer",
+        "{ <IP> [min_ttl N] [max_ttl N] ... }",
+        |v, a| {
+            v.unicast = true;
+            a.no_more();
+            a.entries(false, |a| peer(v, a));
+            Ok(())
+        },
+    ),
     key("unicast_fault_no_peer", "flag", |v, a| {
         a.flag().map(|on| v.fault_no_peer = on)
     }),
@@ -291,7 +300,7 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     raw(key(
         "notify_master_rx_lower_pri",
         "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| command::script(a, &mut v.notify.rx_lower_pri, v.known.no_script_user),
+        |v, a| command::script(a, &mut v.notify.rx_lower_pri, v.known.nobody),
     )),
     raw(key(
         "notify_deleted",
@@ -300,7 +309,7 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
             v.notify.tell_deletion = true;
             match a.raw().trim().is_empty() {
                 true => Ok(()),
-                false => command::optional_script(a, &mut v.notify.deleted, v.known.no_script_user),
+                false => command::optional_script(a, &mut v.notify.deleted, v.known.nobody),
             }
         },
     )),

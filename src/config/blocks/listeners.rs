@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::source::Code;
 use super::super::table::{Args, Fault, Row, key, raw};
 use super::checks::flag;
-use super::command::{self, CommandDraft};
+use super::command::{self, CommandDraft, Nobody};
 use super::global::{FifoDraft, GlobalDraft};
 use super::global_process::once;
 
@@ -35,7 +35,7 @@ fn fifo(slot: &mut Option<FifoDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault>
 
 fn script(slot: &mut Option<CommandDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;
-    command::optional_script(a, slot, false)
+    command::optional_script(a, slot, Nobody::Somebody)
 }
 
 fn text(slot: &mut Arc<str>, a: &mut Args<'_, '_>) -> Result<(), Fault> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::super::host::Host;
 use super::super::source::{Code, Span};
 use super::super::table::{Args, Block, Fault, Row, early, key, sub};
+use super::command::Nobody;
 use super::global::{GLOBAL_DEFS, GlobalDraft};
 use super::global_process::once;
 use super::other::SSL;
@@ -60,15 +61,15 @@ pub(crate) struct Trackers {
     pub(crate) files: HashSet<String>,
     pub(crate) processes: HashSet<String>,
     pub(crate) bfds: HashSet<String>,
-    /// Scripts that name no user cannot run.
-    pub(crate) no_script_user: bool,
+    /// Who runs scripts that name no user.
+    pub(crate) nobody: Nobody,
 }
 
 impl Draft {
     /// After the global settings are read, before all else.
     pub(crate) fn settle(&mut self, host: &dyn Host) {
         self.global.settle(host);
-        Rc::make_mut(&mut self.known).no_script_user = !self.global.has_script_user();
+        Rc::make_mut(&mut self.known).nobody = self.global.nobody();
     }
 }
 
@@ -76,7 +77,7 @@ fn vrrp_script(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let name = a.word()?;
     let mut script = ScriptDraft::new(name, a.span());
     a.block(&VRRP_SCRIPT, &mut script);
-    if script.finish(&v.global, a) {
+    if script.finish(v.known.nobody, a) {
         v.scripts.push(script);
         Rc::make_mut(&mut v.known).scripts += 1;
     }
@@ -108,12 +109,16 @@ fn vrrp_sync_group(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let dynamic = v.global.model.dynamic_interfaces;
     let mut group = GroupDraft::new(name, a.span(), Rc::clone(&v.known), dynamic);
     a.block(&VRRP_SYNC_GROUP, &mut group);
+    if group.members.is_empty() {
+        let text = format!("Sync group {name} has no members - removing");
+        return Err(a.whole_fault(Code::SmallGroup, text));
+    }
     v.groups.push(group);
     Ok(())
 }
 
 fn virtual_server(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    let mut server = ServerDraft::header(a, Rc::clone(&v.known), v.known.no_script_user)?;
+    let mut server = ServerDraft::header(a, Rc::clone(&v.known), v.known.nobody)?;
     a.block(&VIRTUAL_SERVER, &mut server);
     v.servers.push(server);
     Ok(())
@@ -163,10 +168,8 @@ const WORDS: &[Row<Draft>] = &[
         a.present()?;
         let name = a.word()?;
         if v.namespace.is_some() {
-            a.log(
-                Code::Repeated,
-                format!("already specified - ignoring {name}"),
-            );
+            let text = format!("Duplicate net_namespace definition {name} - ignoring");
+            a.print(Code::Repeated, text);
             return Ok(());
         }
         v.namespace = Some((name.to_owned(), a.span()));

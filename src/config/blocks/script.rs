@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::super::lex;
 use super::super::source::{Code, Span};
 use super::super::table::{Args, Block, Fault, key, raw};
-use super::command::{self, CommandDraft};
-use super::global::GlobalDraft;
+use super::command::{self, CommandDraft, Nobody};
 use crate::model::track::{Credentials, Weight};
 
 /// A `vrrp_script` block.
@@ -47,13 +46,14 @@ impl ScriptDraft {
     }
 
     /// What is wrong with the block as a whole; false: it is left out.
-    pub(crate) fn finish(&mut self, global: &GlobalDraft, a: &mut Args<'_, '_>) -> bool {
+    pub(crate) fn finish(&mut self, nobody: Nobody, a: &mut Args<'_, '_>) -> bool {
         let name = &self.name;
         let text = if self.bad_user {
             return false;
         } else if self.command.is_none() {
             format!("No script set for vrrp_script {name} - removing")
-        } else if self.user.is_none() && !global.has_script_user() {
+        } else if self.user.is_none() && nobody != Nobody::Somebody {
+            nobody.say(a);
             format!("Unable to set default user for vrrp script {name} - removing")
         } else {
             return true;

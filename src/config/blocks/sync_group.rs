@@ -71,23 +71,23 @@ pub(crate) static VRRP_SYNC_GROUP: Block<GroupDraft> = Block {
         raw(key(
             "notify_backup",
             "<CMD> [<USER> [[:]<GROUP>]]",
-            |v, a| command::script(a, &mut v.notify.backup, v.known.no_script_user),
+            |v, a| command::script(a, &mut v.notify.backup, v.known.nobody),
         )),
         raw(key(
             "notify_master",
             "<CMD> [<USER> [[:]<GROUP>]]",
-            |v, a| command::script(a, &mut v.notify.master, v.known.no_script_user),
+            |v, a| command::script(a, &mut v.notify.master, v.known.nobody),
         )),
         raw(key(
             "notify_fault",
             "<CMD> [<USER> [[:]<GROUP>]]",
-            |v, a| command::script(a, &mut v.notify.fault, v.known.no_script_user),
+            |v, a| command::script(a, &mut v.notify.fault, v.known.nobody),
         )),
         raw(key("notify_stop", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
-            command::script(a, &mut v.notify.stop, v.known.no_script_user)
+            command::script(a, &mut v.notify.stop, v.known.nobody)
         })),
         raw(key("notify", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
-            command::script(a, &mut v.notify.any, v.known.no_script_user)
+            command::script(a, &mut v.notify.any, v.known.nobody)
         })),
         key("smtp_alert", "[<bool>]", |v, a| {
             a.bool().map(|on| v.notify.smtp_alert = Some(on))

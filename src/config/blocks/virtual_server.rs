@@ -10,7 +10,7 @@ use super::super::table::{Args, Block, Fault, Row, gone, key, raw, sub};
 use super::super::value;
 use super::checkers;
 use super::checks::{flag, only_text, text};
-use super::command::{self, CommandDraft};
+use super::command::{self, CommandDraft, Nobody};
 use super::root::Trackers;
 use crate::model::lvs::{Method, Scheduler, Transport};
 use crate::model::net::IfName;
@@ -42,8 +42,8 @@ pub(crate) struct ServerDraft {
     pub(crate) span: Span,
     pub(crate) target: Target,
     pub(crate) known: Rc<Trackers>,
-    /// `script_user` or `user` is needed for scripts without one and there is none.
-    pub(crate) no_script_user: bool,
+    /// Who runs scripts that name no user.
+    pub(crate) no_script_user: Nobody,
     pub(crate) transport: Option<Transport>,
     pub(crate) scheduler: Option<Scheduler>,
     pub(crate) method: Option<Method>,
@@ -78,7 +78,7 @@ pub(crate) struct RealDraft {
     pub(crate) span: Span,
     pub(crate) addr: SocketAddr,
     pub(crate) known: Rc<Trackers>,
-    pub(crate) no_script_user: bool,
+    pub(crate) no_script_user: Nobody,
     pub(crate) method: Option<Method>,
     pub(crate) weight: Option<u32>,
     pub(crate) inhibit_on_failure: Option<bool>,
@@ -171,7 +171,7 @@ impl ServerDraft {
     pub(crate) fn header(
         a: &mut Args<'_, '_>,
         known: Rc<Trackers>,
-        no_script_user: bool,
+        no_script_user: Nobody,
     ) -> Result<Self, Fault> {
         let target = match a.peek() {
             Some("fwmark") => {
@@ -330,7 +330,8 @@ fn checker(
     }
     if let Some(script) = draft.script.as_mut() {
         script.user = draft.user.clone();
-        if script.user.is_none() && v.no_script_user {
+        if script.user.is_none() && v.no_script_user != Nobody::Somebody {
+            v.no_script_user.say(a);
             let shown: Vec<String> = script.argv.iter().map(|w| format!("'{w}'")).collect();
             let text = format!(
                 "Unable to set default user for misc script {} - removing",

@@ -64,7 +64,8 @@ pub(crate) struct InstanceDraft {
     pub(crate) strict: bool,
     pub(crate) auth_type: Option<AuthType>,
     pub(crate) auth_pass: Option<[u8; 8]>,
-    pub(crate) source: Option<IpAddr>,
+    /// With the place of its statement.
+    pub(crate) source: Option<(IpAddr, Span)>,
     /// `mcast_dst_ip`.
     pub(crate) group: Option<IpAddr>,
     /// That of the first virtual address.
@@ -213,7 +214,7 @@ pub(super) fn source(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), 
         );
         return Err(a.whole_fault(Code::InvalidAddress, text));
     };
-    v.source = Some(addr);
+    v.source = Some((addr, a.span()));
     Ok(())
 }
 
@@ -449,23 +450,23 @@ pub(crate) static VRRP_INSTANCE: Block<InstanceDraft> = Block {
         raw(key(
             "notify_backup",
             "<CMD> [<USER> [[:]<GROUP>]]",
-            |v, a| command::script(a, &mut v.notify.backup, v.known.no_script_user),
+            |v, a| command::script(a, &mut v.notify.backup, v.known.nobody),
         )),
         raw(key(
             "notify_master",
             "<CMD> [<USER> [[:]<GROUP>]]",
-            |v, a| command::script(a, &mut v.notify.master, v.known.no_script_user),
+            |v, a| command::script(a, &mut v.notify.master, v.known.nobody),
         )),
         raw(key(
             "notify_fault",
             "<CMD> [<USER> [[:]<GROUP>]]",
-            |v, a| command::script(a, &mut v.notify.fault, v.known.no_script_user),
+            |v, a| command::script(a, &mut v.notify.fault, v.known.nobody),
         )),
         raw(key("notify_stop", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
-            command::script(a, &mut v.notify.stop, v.known.no_script_user)
+            command::script(a, &mut v.notify.stop, v.known.nobody)
         })),
         raw(key("notify", "<CMD> [<USER> [[:]<GROUP>]]", |v, a| {
-            command::script(a, &mut v.notify.any, v.known.no_script_user)
+            command::script(a, &mut v.notify.any, v.known.nobody)
         })),
     ],
     more: &[MORE_ROWS],

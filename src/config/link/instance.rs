@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::scripts::Scripts;
 use super::{hooks, tracked};
 use crate::config::blocks::vrrp_instance::{AuthType, InstanceDraft};
-use crate::config::source::{Code, Diag, Diags, Weight};
+use crate::config::source::{Code, Diag, Diags, Span, Weight};
 use crate::model::global::Global;
 use crate::model::net::Family;
 use crate::model::track::Weight as TrackWeight;
@@ -23,6 +23,11 @@ struct Voice<'a> {
 impl Voice<'_> {
     fn say(&mut self, code: Code, text: &str) {
         self.weigh(code.weight(), code, text);
+    }
+
+    fn say_at(&mut self, span: Span, code: Code, text: &str) {
+        let text = format!("({}) {text}", self.draft.name);
+        self.diags.push(Diag::bare(Some(span), code, text));
     }
 
     fn weigh(&mut self, weight: Weight, code: Code, text: &str) {
@@ -51,13 +56,7 @@ pub(super) fn link(
 ) -> Linked {
     let notify = hooks(std::mem::take(&mut draft.notify), global, scripts, diags);
     let track_scripts = std::mem::take(&mut draft.track_scripts);
-    let mut track_scripts = tracked(
-        track_scripts,
-        draft.scripts_before,
-        &draft.name,
-        scripts,
-        diags,
-    );
+    let mut track_scripts = tracked(track_scripts, draft.scripts_before, scripts);
     let mut voice = Voice {
         draft: &draft,
         diags,
@@ -397,9 +396,10 @@ fn authentication(voice: &mut Voice<'_>, version: Version) -> Auth {
 }
 
 fn source(voice: &mut Voice<'_>, family: Family) -> Option<std::net::IpAddr> {
-    let source = voice.draft.source?;
+    let (source, span) = voice.draft.source?;
     if Family::from(source) != family {
-        voice.say(
+        voice.say_at(
+            span,
             Code::WrongFamily,
             &format!("source address {source} is of the other family - ignoring"),
         );

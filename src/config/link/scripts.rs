@@ -82,7 +82,10 @@ impl<'a> Scripts<'a> {
             return;
         }
         command.user = draft.user;
-        let resolved = self.resolve(&command, diags);
+        let resolved = match self.opens(&command) {
+            Some(command) => Ok(command),
+            None => self.resolve(&command, diags),
+        };
         let (weight, reverse, runs) = (draft.weight, draft.reverse, resolved.is_ok());
         self.known.insert(
             Arc::clone(&draft.name),
@@ -114,6 +117,21 @@ impl<'a> Scripts<'a> {
                 );
             }
         }
+    }
+
+    /// `script "</path"`: no command, the file is opened for reading. A shell does that, so that user and timeout count as
+    /// for any script; nothing is executed that anybody could replace, so there is nothing to look for or to check.
+    fn opens(&self, draft: &CommandDraft) -> Option<Command> {
+        let path = draft.argv.first()?.strip_prefix('<')?;
+        if !path.starts_with('/') {
+            return None;
+        }
+        let argv = ["sh", "-c", "exec <\"$0\"", path];
+        Some(Command {
+            path: "/bin/sh".into(),
+            argv: argv.map(str::to_owned).to_vec(),
+            user: draft.user.clone().or_else(|| self.default_user.clone()),
+        })
     }
 
     /// The script of that name, if it is one of the first `before`.

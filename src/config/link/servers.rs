@@ -130,6 +130,9 @@ impl<'a> Settling<'a> {
     /// `None`: nothing that could be used, or not built yet.
     fn finish(mut self, mail: &Mail, scripts: &mut Scripts<'_>) -> Option<VirtualServer> {
         let draft = self.draft;
+        if draft.real.is_empty() {
+            return self.no_real_server();
+        }
         let (of_virtual, of_real) = hooks(draft, mail, scripts, self.diags);
         let transport = self.protocol();
         let persistence = self.persistence();
@@ -264,14 +267,18 @@ impl<'a> Settling<'a> {
             self.say(Code::Defaulted, text);
         }
         if found.is_empty() {
-            let text = format!(
-                "Virtual server {} has no real servers - ignoring",
-                self.name
-            );
-            self.say(Code::NoRealServer, text);
-            return None;
+            return self.no_real_server();
         }
         Some(found)
+    }
+
+    fn no_real_server<T>(&mut self) -> Option<T> {
+        let text = format!(
+            "Virtual server {} has no real servers - ignoring",
+            self.name
+        );
+        self.say(Code::NoRealServer, text);
+        None
     }
 
     fn real_name(&self, rs: &RealDraft) -> String {
