@@ -16,7 +16,7 @@ pub(crate) mod tree;
 pub(crate) mod value;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 

@@ -5,12 +5,15 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::model::Config;
 use crate::model::track::NotifyScript;
 use crate::model::vrrp::{Instance, SyncGroup};
+use crate::time::Mono;
+use crate::vrrp::FaultCause;
 
 /// Commands to a task: one per reload or signal, sent by the daemon, which waits.
 pub(crate) const COMMANDS: usize = 16;
@@ -194,4 +197,27 @@ pub(crate) struct InstanceSnapshot {
     pub(crate) state: VrrpState,
     pub(crate) effective_priority: u8,
     pub(crate) counters: crate::vrrp::Counters,
+    /// When it entered the state; `None`: it never entered one.
+    pub(crate) since: Option<Mono>,
+    /// The master that a backup obeys.
+    pub(crate) master: Option<MasterSeen>,
+    /// When the master counts as dead, or our next advertisement is due.
+    pub(crate) read_until: Option<Mono>,
+    /// RFC 9568 Active_Down_Interval, by the interval in force.
+    pub(crate) master_down: Duration,
+    pub(crate) last_sent_at: Option<Mono>,
+    /// Where its advertisements come from.
+    pub(crate) source: Option<IpAddr>,
+    /// Why it cannot run.
+    pub(crate) causes: Vec<FaultCause>,
+}
+
+/// The master as a backup sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MasterSeen {
+    pub(crate) addr: IpAddr,
+    /// In its last advertisement.
+    pub(crate) priority: u8,
+    /// Between its advertisements.
+    pub(crate) interval: Duration,
 }

@@ -20,13 +20,14 @@ use super::tasks::{Ended, Releases, Tasks};
 use super::{GONE, UMASK, dumpfile, load_options, version};
 use crate::cli::{Facility, Options};
 use crate::config::LoadOptions;
-use crate::dump;
+use crate::dump::{self, Times};
 use crate::model::Config;
 use crate::model::notify::Lifecycle;
 use crate::notify::Notifier;
 use crate::notify::lifecycle::{self, Moment};
-use crate::sys::log::{Log, Settings};
+use crate::sys::log::{Local, Log, Settings};
 use crate::sys::{clock, netns, process, startup};
+use crate::time::Mono;
 
 /// Exit code when a task or the daemon itself failed.
 const FAILED: u8 = 70;
@@ -116,6 +117,14 @@ enum Prepared {
     },
 }
 
+/// How the dump files tell instants.
+fn times() -> Times {
+    Times {
+        origin: clock::wall().saturating_sub(clock::now().since(Mono::from_micros(0))),
+        local: |at| Local::of(std::time::UNIX_EPOCH + at).with_year(),
+    }
+}
+
 /// Everything before the first thread. `Err`: the exit code.
 fn prepare(options: &Options) -> Result<Prepared, u8> {
     if options.core_dump
@@ -134,7 +143,7 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
     let mut source = load_options(options);
     let config = reload::read(&source, parts(options))?;
     if options.dump_conf {
-        let text = dump::data::data(&config, &[]);
+        let text = dump::data::data(&config, &[], &times());
         text.lines().for_each(|line| tracing::info!("{line}"));
     }
     if options.foreground {
@@ -371,7 +380,7 @@ impl Daemon {
                 self.dump_stats(" and clearing").await;
                 self.tasks.clear_stats().await;
             }
-            Request::Json => tracing::warn!("keepalived.json is not written yet"),
+            Request::Json => self.dump_json().await,
         }
         Next::GoOn
     }
@@ -400,9 +409,22 @@ impl Daemon {
         let instances = self.tasks.snapshot().await;
         self.dump(
             "keepalived.data",
-            &dump::data::data(&self.config, &instances),
+            &dump::data::data(&self.config, &instances, &times()),
         );
-        tracing::warn!("keepalived_parent.data and keepalived_check.data are not written yet");
+        tracing::info!("Printing parent data for process({pid}) on signal");
+        self.dump("keepalived_parent.data", &dump::parent(&self.config));
+        tracing::warn!("keepalived_check.data is not written yet");
+    }
+
+    /// keepalived: without an instance there is no such file.
+    async fn dump_json(&self) {
+        let pid = std::process::id();
+        tracing::info!("Printing VRRP as json for process({pid}) on signal");
+        let instances = self.tasks.snapshot().await;
+        if !instances.is_empty() {
+            let text = dump::json::json(&self.config, &instances, &times());
+            self.dump("keepalived.json", &text);
+        }
     }
 
     /// `clearing`: what the log line says about that.

@@ -1,43 +1,59 @@
 //! `keepalived.data`: configuration and state of the VRRP side.
 
-use std::fmt::{self, Display, Write as _};
-use std::net::IpAddr;
+use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
+use super::Times;
+use super::global::Part;
+use super::words::{Address, Micros, Quoted, RouteLine, RuleLine, Seconds, enabled, yes};
 use crate::daemon::bus::{InstanceSnapshot, VrrpState};
 use crate::model::Config;
-use crate::model::global::Global;
-use crate::model::net::{Family, PreferredLft, Scope, VirtualAddress};
-use crate::model::track::{Command, InterfaceTrack, Script, ScriptTrack, Weight};
-use crate::model::vrrp::{Auth, Instance, Notify, SyncGroup, Version};
+use crate::model::net::{Family, VirtualAddress};
+use crate::model::track::{
+    Arguments, InterfaceTrack, OtherTracks, Script, ScriptTrack, TrackFile, TrackProcess, Weight,
+};
+use crate::model::vrrp::{Auth, Deletion, Instance, Notify, SyncGroup, Version};
+use crate::vrrp::FaultCause;
 
 /// The file. Instances without a snapshot are shown without their run-time lines, as `-d` does.
-pub(crate) fn data(config: &Config, snapshots: &[InstanceSnapshot]) -> String {
-    let mut text = Text::default();
-    text.global(&config.global);
-    if !config.instances.is_empty() {
-        text.section("VRRP Topology");
-    }
+pub(crate) fn data(config: &Config, snapshots: &[InstanceSnapshot], times: &Times) -> String {
+    let mut text = Text(super::global::global(config, Part::Vrrp));
+    text.statics(config);
+    text.section_of("VRRP Topology", &config.instances);
     for instance in &config.instances {
         let group = config
             .groups
             .iter()
             .find(|g| g.members.contains(&instance.name));
         let snapshot = snapshots.iter().find(|s| s.instance.name == instance.name);
-        text.instance(instance, group.map(|g| &*g.name), snapshot);
+        text.instance(instance, group.map(|g| &*g.name), snapshot, times);
     }
-    if !config.groups.is_empty() {
-        text.section("VRRP Sync groups");
-    }
+    text.section_of("VRRP Sync groups", &config.groups);
     config.groups.iter().for_each(|g| text.group(g, snapshots));
-    if !config.scripts.is_empty() {
-        text.section("VRRP Scripts");
+    text.section_of("VRRP Scripts", &config.scripts);
+    config.scripts.iter().for_each(|s| text.script(s, config));
+    text.section_of("VRRP Track files", &config.track_files);
+    config
+        .track_files
+        .iter()
+        .for_each(|t| text.track_file(t, config));
+    text.section_of("VRRP Track processes", &config.track_processes);
+    config
+        .track_processes
+        .iter()
+        .for_each(|t| text.track_process(t, config));
+    let bfds = config.bfds.iter().filter(|b| b.tells_vrrp);
+    let bfds: Vec<_> = bfds.collect();
+    text.section_of("VRRP Track BFDs", &bfds);
+    for bfd in bfds {
+        text.line(format_args!(" VRRP Track BFD = {}", bfd.name));
+        text.pair("Weight", Weighted(bfd.weight, bfd.reverse));
+        text.line("   Tracking VRRP instances :");
+        text.trackers(config, |t| &t.bfds, &bfd.name);
     }
-    config.scripts.iter().for_each(|s| text.script(s));
     text.0
 }
 
-#[derive(Default)]
 struct Text(String);
 
 impl Text {
@@ -54,6 +70,13 @@ impl Text {
         self.line(format_args!("------< {title} >------"));
     }
 
+    /// The heading of what is not empty.
+    fn section_of<T>(&mut self, title: &str, members: &[T]) {
+        if !members.is_empty() {
+            self.section(title);
+        }
+    }
+
     /// Nothing when there are no members.
     fn list<T: Display>(&mut self, label: &str, members: impl IntoIterator<Item = T>) {
         let mut members = members.into_iter().peekable();
@@ -63,57 +86,44 @@ impl Text {
         members.for_each(|m| self.line(format_args!("     {m}")));
     }
 
-    fn global(&mut self, g: &Global) {
-        self.section("Global definitions");
-        if let Some(id) = &g.router_id {
-            self.line(format_args!(" Router ID = {id}"));
+    fn statics(&mut self, config: &Config) {
+        let statics = &config.statics;
+        self.section_of("Static Addresses", &statics.addresses);
+        for a in &statics.addresses {
+            let line = Address {
+                addr: &a.entry,
+                base: None,
+                track_group: a.group.as_deref(),
+                set: false,
+            };
+            self.line(format_args!("     {line}"));
         }
-        let version = match g.vrrp_version {
-            Version::V2 => 2,
-            Version::V3 => 3,
-        };
-        let pairs: [(&str, &dyn Display); 10] = [
-            ("Dynamic interfaces", &g.dynamic_interfaces),
-            ("VRRP IPv4 mcast group", &g.vrrp_mcast_group4),
-            ("VRRP IPv6 mcast group", &g.vrrp_mcast_group6),
-            ("Gratuitous ARP delay", &g.garp.master_delay.as_secs()),
-            ("Gratuitous ARP repeat", &g.garp.master_repeat),
-            (
-                "Gratuitous ARP refresh timer",
-                &g.garp.master_refresh.as_secs(),
-            ),
-            (
-                "Gratuitous ARP refresh repeat",
-                &g.garp.master_refresh_repeat,
-            ),
-            (
-                "Gratuitous ARP lower priority delay",
-                &g.garp.lower_prio_delay.as_secs(),
-            ),
-            (
-                "Gratuitous ARP lower priority repeat",
-                &g.garp.lower_prio_repeat,
-            ),
-            ("VRRP default protocol version", &version),
-        ];
-        for (label, value) in pairs {
-            self.line(format_args!(" {label} = {value}"));
+        self.section_of("Static Routes", &statics.routes);
+        for r in &statics.routes {
+            let (route, track_group) = (&r.entry, r.group.as_deref());
+            self.line(format_args!("     {}", RouteLine { route, track_group }));
         }
-        let security = if g.script_security {
-            "enabled"
-        } else {
-            "disabled"
-        };
-        self.line(format_args!(" Script security {security}"));
+        self.section_of("Static Rules", &statics.rules);
+        for r in &statics.rules {
+            let (rule, track_group) = (&r.entry, r.group.as_deref());
+            self.line(format_args!("     {}", RuleLine { rule, track_group }));
+        }
+        self.section_of("Static Track groups", &config.track_groups);
+        for group in &config.track_groups {
+            self.line(format_args!(" Static Track Group = {}", group.name));
+            self.list("VRRP member instances", &group.members);
+        }
     }
 
-    fn instance(&mut self, i: &Instance, group: Option<&str>, now: Option<&InstanceSnapshot>) {
+    fn instance(
+        &mut self,
+        i: &Instance,
+        group: Option<&str>,
+        now: Option<&InstanceSnapshot>,
+        times: &Times,
+    ) {
         self.line(format_args!(" VRRP Instance = {}", i.name));
-        let version = match i.version {
-            Version::V2 => 2,
-            Version::V3 => 3,
-        };
-        self.pair("VRRP Version", version);
+        self.pair("VRRP Version", number_of(i.version));
         if let Some(group) = group {
             self.pair("Sync group", group);
         }
@@ -121,8 +131,9 @@ impl Text {
             self.line("   Using Native IPv6");
         }
         if let Some(now) = now {
-            self.pair("State", now.state.word());
-            self.pair("Wantstate", now.state.word());
+            self.state(i, now, times);
+        } else {
+            self.flags(i);
         }
         self.pair("Interface", &i.interface);
         if i.dont_track_primary {
@@ -131,55 +142,39 @@ impl Text {
         if i.skip_check_adv_addr {
             self.line("   Skip checking advert IP addresses");
         }
-        if let Some(source) = i.source {
-            self.pair(
-                "Using src_ip",
-                format_args!("{source} (from configuration)"),
-            );
+        let in_use = now.and_then(|n| n.source);
+        match (i.source, in_use) {
+            (Some(source), _) => {
+                let source = format_args!("{source} (from configuration)");
+                self.pair("Using src_ip", source);
+            }
+            (None, Some(source)) => self.pair("Using src_ip", source),
+            (None, None) => self.pair("Using src_ip", "(none)"),
         }
         self.line(format_args!("   Multicast address {}", i.mcast_group));
-        self.pair("Gratuitous ARP delay", i.garp.master_delay.as_secs());
-        self.pair("Gratuitous ARP repeat", i.garp.master_repeat);
-        self.pair("Gratuitous ARP refresh", i.garp.master_refresh.as_secs());
-        self.pair(
-            "Gratuitous ARP refresh repeat",
-            i.garp.master_refresh_repeat,
-        );
-        self.pair(
-            "Gratuitous ARP lower priority delay",
-            i.garp.lower_prio_delay.as_secs(),
-        );
-        self.pair(
-            "Gratuitous ARP lower priority repeat",
-            i.garp.lower_prio_repeat,
-        );
-        self.pair("Down timer adverts", i.down_timer_adverts);
-        let (lower, higher) = (!i.lower_prio_no_advert, i.higher_prio_send_advert);
-        self.pair("Send advert after receive lower priority advert", lower);
-        self.pair("Send advert after receive higher priority advert", higher);
+        self.garp(i);
         self.pair("Virtual Router ID", i.vrid);
         self.pair("Priority", i.priority);
         if let Some(now) = now {
             self.pair("Effective priority", now.effective_priority);
+            self.pair("Total priority", now.effective_priority);
         }
+        let interval = i.advert_int;
         match i.version {
-            Version::V2 => self.pair(
-                "Advert interval",
-                format_args!("{} sec", i.advert_int.as_secs()),
-            ),
+            Version::V2 => self.pair("Advert interval", Seconds(interval)),
             Version::V3 => {
-                self.pair(
-                    "Advert interval",
-                    format_args!("{} milli-sec", i.advert_int.as_millis()),
-                );
+                let ms = interval.as_millis();
+                self.pair("Advert interval", format_args!("{ms} milli-sec"));
             }
         }
-        self.pair("Preempt", if i.preempt { "enabled" } else { "disabled" });
+        if let Some(now) = now {
+            let at = now.last_sent_at.map_or(Duration::ZERO, |at| times.wall(at));
+            self.pair("Last advert sent", Micros(at));
+        }
+        self.pair("Preempt", enabled(i.preempt));
         if i.preempt_delay > Duration::ZERO {
-            self.pair(
-                "Preempt delay",
-                format_args!("{} secs", i.preempt_delay.as_secs()),
-            );
+            let secs = i.preempt_delay.as_secs();
+            self.pair("Preempt delay", format_args!("{secs} secs"));
         }
         match (i.version, &i.auth) {
             (Version::V2, Auth::None) => self.pair("Authentication type", "none"),
@@ -190,48 +185,177 @@ impl Text {
             (Version::V3, Auth::None) => {}
         }
         let set = now.is_some_and(|n| n.state == VrrpState::Master);
-        let shown = |addr| Shown { addr, set };
+        let shown = |addr: &VirtualAddress| Address::held(addr, set).to_string();
         self.line(format_args!("   Virtual IP ({}):", i.addresses.len()));
-        i.addresses
-            .iter()
-            .for_each(|a| self.line(format_args!("     {}", shown(a))));
+        for a in &i.addresses {
+            self.line(format_args!("     {}", shown(a)));
+        }
         self.list("Virtual IP Excluded", i.excluded.iter().map(shown));
-        self.tracked(&i.track_interfaces, &i.track_scripts);
+        let route = |route| RouteLine {
+            route,
+            track_group: None,
+        };
+        self.list("Virtual Routes", i.routes.iter().map(route));
+        let rule = |rule| RuleLine {
+            rule,
+            track_group: None,
+        };
+        self.list("Virtual Rules", i.rules.iter().map(rule));
+        self.tracked(&i.track_interfaces, &i.track_scripts, &i.other_tracks);
+        self.pair("Using smtp notification", yes(i.notify.mail));
+        let deletion = match i.notify.deletion {
+            Deletion::AsFault => "Fault",
+            Deletion::Told(_) => "Deleted",
+        };
+        self.pair("Notify deleted", deletion);
         self.notify(&i.notify);
+        self.pair("Notify priority changes", i.notify.priority_changes);
+    }
+
+    /// The lines that change while the daemon runs.
+    fn state(&mut self, i: &Instance, now: &InstanceSnapshot, times: &Times) {
+        self.pair("State", now.state.word());
+        if let Some(master) = &now.master {
+            self.pair("Master router", master.addr);
+            self.pair("Master priority", master.priority);
+            if i.version == Version::V3 {
+                let ms = master.interval.as_millis();
+                self.pair("Master advert interval", format_args!("{ms} milli-sec"));
+            }
+        }
+        self.flags(i);
+        self.pair("Wantstate", now.state.word());
+        self.pair("Number of config faults", 0);
+        let of_trackers = |c: &&FaultCause| match c {
+            FaultCause::Script(_) | FaultCause::ScriptPending(_) => true,
+            FaultCause::InterfaceDown(name) | FaultCause::InterfaceUp(name) => *name != i.interface,
+            FaultCause::NoSource(_) => false,
+        };
+        let trackers = now.causes.iter().filter(of_trackers).count();
+        self.pair("Number of tracker faults", trackers);
+        let own = now.causes.iter().filter_map(|c| match c {
+            FaultCause::InterfaceDown(name) if *name == i.interface => Some("i/f down"),
+            FaultCause::NoSource(_) => Some("no source IP address"),
+            FaultCause::InterfaceDown(_)
+            | FaultCause::InterfaceUp(_)
+            | FaultCause::Script(_)
+            | FaultCause::ScriptPending(_) => None,
+        });
+        let own: Vec<_> = own.collect();
+        if own.is_empty() {
+            self.line("   Flags of interface faults - (none)");
+        } else {
+            self.line("   Flags of interface faults:");
+            own.iter().for_each(|c| self.line(format_args!("     {c}")));
+        }
+        let pending = |c: &&FaultCause| matches!(c, FaultCause::ScriptPending(_));
+        let pending = now.causes.iter().filter(pending).count();
+        self.pair("Number of track scripts init", pending);
+        let since = now.since.map_or(Duration::ZERO, |at| times.wall(at));
+        self.pair("Last transition", times.full(since));
+        match now.read_until {
+            Some(at) => self.pair("Read timeout", times.full(times.wall(at))),
+            None => self.pair("Read timeout", "DISABLED"),
+        }
+        let down = now.master_down.as_micros();
+        self.pair("Master down timer", format_args!("{down} usecs"));
+    }
+
+    fn flags(&mut self, i: &Instance) {
+        let any = !i.preempt || i.skip_check_adv_addr || i.dont_track_primary;
+        self.line(if any { "   Flags:" } else { "   Flags: none" });
+    }
+
+    fn garp(&mut self, i: &Instance) {
+        let g = &i.garp;
+        let pairs: [(&str, &dyn Display); 9] = [
+            ("Gratuitous ARP delay", &g.master_delay.as_secs()),
+            ("Gratuitous ARP repeat", &g.master_repeat),
+            ("Gratuitous ARP refresh", &g.master_refresh.as_secs()),
+            ("Gratuitous ARP refresh repeat", &g.master_refresh_repeat),
+            (
+                "Gratuitous ARP lower priority delay",
+                &g.lower_prio_delay.as_secs(),
+            ),
+            ("Gratuitous ARP lower priority repeat", &g.lower_prio_repeat),
+            ("Down timer adverts", &i.down_timer_adverts),
+            (
+                "Send advert after receive lower priority advert",
+                &!i.lower_prio_no_advert,
+            ),
+            (
+                "Send advert after receive higher priority advert",
+                &i.higher_prio_send_advert,
+            ),
+        ];
+        for (label, value) in pairs {
+            self.pair(label, value);
+        }
     }
 
     fn group(&mut self, g: &SyncGroup, snapshots: &[InstanceSnapshot]) {
-        let mut members = snapshots
-            .iter()
-            .filter(|s| g.members.contains(&s.instance.name));
+        let members = || {
+            let mine = |s: &&InstanceSnapshot| g.members.contains(&s.instance.name);
+            snapshots.iter().filter(mine)
+        };
         // The members of a group are in one state, or on their way to it.
-        let state = members.next().map_or("INIT", |s| s.state.word());
+        let state = members().next().map_or("INIT", |s| s.state.word());
         self.line(format_args!(" VRRP Sync Group = {}, {state}", g.name));
+        let faulty = members().filter(|s| s.state == VrrpState::Fault).count();
+        let init = members().filter(|s| s.since.is_none()).count();
+        self.line(format_args!(
+            "   Num member fault {faulty}, num member init {init}"
+        ));
         self.list("VRRP member instances", &g.members);
-        self.tracked(&g.track_interfaces, &g.track_scripts);
+        self.pair("Using smtp notification", yes(g.notify.mail));
+        self.tracked(&g.track_interfaces, &g.track_scripts, &g.other_tracks);
         self.notify(&g.notify);
     }
 
-    fn tracked(&mut self, interfaces: &[InterfaceTrack], scripts: &[ScriptTrack]) {
-        let line = |name: &str, weight: Weight, reverse: bool| {
-            let reverse = if reverse { " reverse" } else { "" };
-            format!("{name} weight {}{reverse}", number(weight))
-        };
+    fn tracked(
+        &mut self,
+        interfaces: &[InterfaceTrack],
+        scripts: &[ScriptTrack],
+        others: &OtherTracks,
+    ) {
+        let line =
+            |name: &str, weight, reverse| format!("{name} weight {}", Weighted(weight, reverse));
         let lines = interfaces
             .iter()
             .map(|t| line(t.interface.as_str(), t.weight, t.reverse));
         self.list("Tracked interfaces", lines);
         let lines = scripts.iter().map(|t| line(&t.script, t.weight, t.reverse));
         self.list("Tracked scripts", lines);
+        let OtherTracks {
+            files,
+            processes,
+            bfds,
+        } = others;
+        for (label, tracked, mark) in [
+            ("Tracked files", files, ','),
+            ("Tracked processes", processes, ','),
+            ("Tracked BFDs", bfds, ':'),
+        ] {
+            let line = |t: &crate::model::track::Tracked| {
+                format!("{}{mark} weight {}", t.name, Weighted(t.weight, t.reverse))
+            };
+            self.list(label, tracked.iter().map(line));
+        }
     }
 
     fn notify(&mut self, n: &Notify) {
+        let deleted = match &n.deletion {
+            Deletion::Told(script) => script.as_ref(),
+            Deletion::AsFault => None,
+        };
         let scripts = [
-            ("Backup", &n.backup),
-            ("Master", &n.master),
-            ("Fault", &n.fault),
-            ("Stop", &n.stop),
-            ("Generic", &n.any),
+            ("Backup", n.backup.as_ref()),
+            ("Master", n.master.as_ref()),
+            ("Fault", n.fault.as_ref()),
+            ("Stop", n.stop.as_ref()),
+            ("Deleted", deleted),
+            ("Generic", n.any.as_ref()),
+            ("Master rx lower pri", n.rx_lower_pri.as_ref()),
         ];
         for (event, script) in scripts {
             if let Some(script) = script {
@@ -241,107 +365,94 @@ impl Text {
         }
     }
 
-    fn script(&mut self, s: &Script) {
+    fn script(&mut self, s: &Script, config: &Config) {
         self.line(format_args!(" VRRP Script = {}", s.name));
-        self.pair("Command", Quoted(&s.command));
+        self.pair("Command", super::words::Words(&s.command));
         self.pair("Interval", Seconds(s.interval));
         self.pair("Timeout", Seconds(s.timeout));
         self.pair("Rise", s.rise);
         self.pair("Fall", s.fall);
+        let (uid, gid) = s.command.user.as_ref().map_or((0, 0), |u| (u.uid, u.gid));
+        self.pair("Script uid:gid", format_args!("{uid}:{gid}"));
+        self.line("   VRRP instances :");
+        let tracks = config.instances.iter().flat_map(|i| {
+            let mine = i.track_scripts.iter().filter(|t| t.script == s.name);
+            mine.map(|t| format!("{}, weight {}", i.name, Weighted(t.weight, t.reverse)))
+        });
+        self.list("Tracking instances", tracks);
+    }
+
+    fn track_file(&mut self, t: &TrackFile, config: &Config) {
+        self.line(format_args!(" Track file = {}", t.name));
+        self.pair("File", t.path.display());
+        self.pair("Weight", Weighted(t.weight, t.reverse));
+        self.trackers(config, |o| &o.files, &t.name);
+    }
+
+    fn track_process(&mut self, t: &TrackProcess, config: &Config) {
+        self.line(format_args!(" VRRP Track process = {}", t.name));
+        let (process, parameters) = t
+            .process
+            .split_first()
+            .map_or(("", &[][..]), |(p, rest)| (&**p, rest));
+        self.pair("Process", process);
+        if !parameters.is_empty() {
+            let quoted: Vec<_> = parameters.iter().map(|p| format!("'{p}'")).collect();
+            self.pair("Parameters", quoted.join(" "));
+        }
+        match t.arguments {
+            Arguments::Any => {}
+            Arguments::Exact => self.pair("Param match", "exact"),
+            Arguments::Initial => self.pair("Param match", "initial"),
+            Arguments::Partial => self.pair("Param match", "partial"),
+        }
+        self.pair("Min processes", t.quorum);
+        if let Some(max) = t.quorum_max {
+            self.pair("Max processes", max);
+        }
+        self.pair("Weight", Weighted(t.weight, t.reverse));
+        self.pair(
+            "Terminate delay",
+            format_args!("{}s", Micros(t.terminate_delay)),
+        );
+        self.pair("Fork delay", format_args!("{}s", Micros(t.fork_delay)));
+        self.pair("Full command", t.full_command);
+        self.trackers(config, |o| &o.processes, &t.name);
+    }
+
+    /// Who tracks the thing of that name.
+    fn trackers(
+        &mut self,
+        config: &Config,
+        of: impl Fn(&OtherTracks) -> &[crate::model::track::Tracked],
+        name: &str,
+    ) {
+        let lines = config.instances.iter().flat_map(|i| {
+            let mine = of(&i.other_tracks).iter().filter(|t| &*t.name == name);
+            mine.map(|t| format!("{}, weight {}", i.name, Weighted(t.weight, t.reverse)))
+        });
+        let lines: Vec<_> = lines.collect();
+        self.list("Tracking instances", lines);
     }
 }
 
-fn number(weight: Weight) -> i16 {
-    match weight {
-        Weight::Fault => 0,
-        Weight::Adjust(n) => n,
+/// `W` or `W reverse`.
+struct Weighted(Weight, bool);
+
+impl Display for Weighted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let weight = match self.0 {
+            Weight::Fault => 0,
+            Weight::Adjust(n) => n,
+        };
+        write!(f, "{weight}{}", if self.1 { " reverse" } else { "" })
     }
 }
 
-/// `N sec`, or `N.NNN sec`.
-struct Seconds(Duration);
-
-impl Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.subsec_millis() {
-            0 => write!(f, "{} sec", self.0.as_secs()),
-            ms => write!(f, "{}.{ms:03} sec", self.0.as_secs()),
-        }
-    }
-}
-
-/// Each word in single quotes, then who runs it.
-struct Quoted<'a>(&'a Command);
-
-impl Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, word) in self.0.argv.iter().enumerate() {
-            write!(f, "{}'{word}'", if n == 0 { "" } else { " " })?;
-        }
-        match &self.0.user {
-            Some(user) => write!(f, ", uid:gid {}:{}", user.uid, user.gid),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A virtual address; its third word is always the device.
-struct Shown<'a> {
-    addr: &'a VirtualAddress,
-    set: bool,
-}
-
-impl Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let a = self.addr;
-        write!(f, "{}", a.addr)?;
-        let host = if a.addr.is_ipv4() { 32 } else { 128 };
-        if a.prefix_len != host {
-            write!(f, "/{}", a.prefix_len)?;
-        }
-        // keepalived: `brd` before `dev`, which then is no longer the third word.
-        if let Some(brd) = a.broadcast {
-            write!(f, " brd {brd}")?;
-        }
-        write!(f, " dev {}", a.dev)?;
-        match a.scope {
-            Scope(0) => f.write_str(" scope global")?,
-            Scope(200) => f.write_str(" scope site")?,
-            Scope(253) => f.write_str(" scope link")?,
-            Scope(254) => f.write_str(" scope host")?,
-            Scope(255) => f.write_str(" scope nowhere")?,
-            Scope(n) => write!(f, " scope {n}")?,
-        }
-        if let Some(label) = &a.label {
-            write!(f, " label {label}")?;
-        }
-        if let Some(peer) = a.peer {
-            write!(f, " peer {peer}/{host}")?;
-        }
-        let v6 = matches!(a.addr, IpAddr::V6(_));
-        let flags = [
-            (a.home, " home"),
-            (v6 && !a.nodad, " -nodad"),
-            (a.mngtmpaddr, " mngtmpaddr"),
-            (a.noprefixroute, " noprefixroute"),
-            (a.autojoin, " autojoin"),
-            (!a.track, " no_track"),
-        ];
-        flags
-            .iter()
-            .filter(|(on, _)| *on)
-            .try_for_each(|(_, word)| f.write_str(word))?;
-        match a.preferred_lft {
-            PreferredLft::Forever if v6 => f.write_str(" preferred_lft forever")?,
-            PreferredLft::For(Duration::ZERO) => f.write_str(" deprecated")?,
-            PreferredLft::For(lft) => write!(f, " preferred_lft {}", lft.as_secs())?,
-            PreferredLft::Forever => {}
-        }
-        if self.set {
-            f.write_str(" set")
-        } else {
-            Ok(())
-        }
+fn number_of(version: Version) -> u8 {
+    match version {
+        Version::V2 => 2,
+        Version::V3 => 3,
     }
 }
 
@@ -350,8 +461,14 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::model::global::Global;
     use crate::model::net::IfName;
     use crate::model::vrrp::Vrid;
+
+    pub(crate) const UTC: Times = Times {
+        origin: Duration::from_secs(1_795_264_464),
+        local: |_| ("Sat Nov 21 12:34:24".into(), 2026),
+    };
 
     pub(crate) fn snapshot(name: &str) -> InstanceSnapshot {
         let eth0 = IfName::new("eth0").expect("a name");
@@ -367,6 +484,13 @@ pub(crate) mod tests {
             state: VrrpState::Master,
             effective_priority: 98,
             counters: Default::default(),
+            since: None,
+            master: None,
+            read_until: None,
+            master_down: Duration::from_secs(3),
+            last_sent_at: None,
+            source: None,
+            causes: Vec::new(),
         }
     }
 
@@ -383,7 +507,7 @@ pub(crate) mod tests {
             instances: vec![Arc::clone(&now.instance)],
             ..Config::default()
         };
-        let text = data(&config, &[now]);
+        let text = data(&config, &[now], &UTC);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines
@@ -418,7 +542,7 @@ pub(crate) mod tests {
             instances: vec![snapshot("VI_1").instance],
             ..Config::default()
         };
-        assert_eq!(attribute(&data(&config, &[]), "State"), None);
+        assert_eq!(attribute(&data(&config, &[], &UTC), "State"), None);
     }
 
     #[test]
@@ -429,7 +553,7 @@ pub(crate) mod tests {
             instances: vec![Arc::new(instance)],
             ..Config::default()
         };
-        let text = data(&config, &[]);
+        let text = data(&config, &[], &UTC);
         assert_eq!(attribute(&text, "Password"), Some("********"));
         assert!(!text.contains("secret12"));
     }

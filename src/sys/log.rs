@@ -326,19 +326,25 @@ impl Local {
     }
 }
 
-impl fmt::Display for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Local {
+    /// `Sat Nov 21 14:02:53`, and the year.
+    pub(crate) fn with_year(&self) -> (String, i32) {
         const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
         let day = usize::try_from(self.0.tm_wday)
             .ok()
             .and_then(|d| DAYS.get(d));
-        let year = self.0.tm_year + 1900;
-        write!(
-            f,
-            "{} {} {year}",
-            day.unwrap_or(&"???"),
-            self.without_year()
+        let rest = self.without_year();
+        (
+            format!("{} {rest}", day.unwrap_or(&"???")),
+            self.0.tm_year + 1900,
         )
+    }
+}
+
+impl fmt::Display for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (day, year) = self.with_year();
+        write!(f, "{day} {year}")
     }
 }
 

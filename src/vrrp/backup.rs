@@ -119,6 +119,7 @@ impl Instance {
         b.interval = heard.interval;
         (b.down_at, b.wish, b.roused) = (now + self.down(b.interval), false, false);
         self.state = State::Backup(b);
+        self.master_priority = heard.priority;
         self.obey(heard.src, out);
         Turn::Stay
     }

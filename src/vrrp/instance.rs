@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::daemon::bus::VrrpState;
+use crate::daemon::bus::{InstanceSnapshot, MasterSeen, VrrpState};
 use crate::model::vrrp::{Instance as Model, Version};
 use crate::time::{Centis, Mono};
 
@@ -40,6 +40,12 @@ pub(super) struct Instance {
     pub(super) conceded_to: Option<IpAddr>,
     /// The last master that was obeyed.
     pub(super) master: Option<IpAddr>,
+    /// Its priority in the last advertisement.
+    pub(super) master_priority: u8,
+    /// When the last advertisement left that was not a resignation.
+    pub(super) last_sent_at: Option<Mono>,
+    /// The state that was seen last, and since when: for the dumps.
+    since: (VrrpState, Option<Mono>),
     known: Known,
     pub(super) told: Told,
     pub(super) counters: Counters,
@@ -91,6 +97,9 @@ impl Instance {
             ip_id: 0,
             conceded_to: None,
             master: None,
+            master_priority: 0,
+            last_sent_at: None,
+            since: (VrrpState::Stop, None),
             known: Known::default(),
             told: Told::default(),
             counters: Counters::default(),
@@ -398,6 +407,44 @@ impl Instance {
                 priority,
                 ours,
             )));
+        }
+    }
+
+    /// Notes when the state changed.
+    pub(super) fn look_at_the_clock(&mut self, now: Mono) {
+        let state = self.named();
+        if self.since.0 != state {
+            self.since = (state, Some(now));
+        }
+    }
+
+    /// As it stands, for the dumps.
+    pub(super) fn snapshot(&self) -> InstanceSnapshot {
+        let obeyed = |b: &Backup| {
+            let addr = self.master?;
+            Some(MasterSeen {
+                addr,
+                priority: self.master_priority,
+                interval: b.interval,
+            })
+        };
+        let (master, interval, read_until) = match &self.state {
+            State::Idle | State::Fault => (None, self.advert_int(), None),
+            State::Backup(b) => (obeyed(b), b.interval, Some(b.down_at)),
+            State::Master(m) => (None, self.advert_int(), Some(m.advert_at)),
+        };
+        InstanceSnapshot {
+            instance: self.model.clone(),
+            state: self.named(),
+            effective_priority: self.priority(),
+            counters: self.counters,
+            since: self.since.1,
+            master,
+            read_until,
+            master_down: self.down(interval),
+            last_sent_at: self.last_sent_at,
+            source: self.source(),
+            causes: self.standing.causes.clone(),
         }
     }
 

@@ -208,6 +208,7 @@ impl Instance {
     pub(super) fn advertise(&mut self, now: Mono, out: &mut Vec<Action>) {
         let interval = self.advert_int();
         self.send(self.priority(), out);
+        self.last_sent_at = Some(now);
         if let State::Master(m) = &mut self.state {
             (m.sent_at, m.advert_at) = (now, now + interval);
             if let Some(c) = &mut m.conflict

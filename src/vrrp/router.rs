@@ -43,6 +43,8 @@ pub(crate) struct Router {
     listeners: BTreeMap<(IfIndex, IpAddr, u8), InstanceId>,
     /// Interfaces on which a runt was reported.
     runts: BTreeSet<IfIndex>,
+    /// The instant of the event at hand.
+    now: Mono,
     /// After [`Event::Stop`]: what the daemon is told once the kernel holds nothing of ours.
     farewell: Option<Vec<Notice>>,
 }
@@ -93,6 +95,7 @@ impl Router {
     /// [`Router::deadline`] does nothing.
     pub(crate) fn on_event(&mut self, now: Mono, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
+        self.now = now;
         match event {
             Event::Converged(id) => self.converged(id, &mut out),
             Event::Interface(_)
@@ -175,12 +178,7 @@ impl Router {
             .instances
             .iter()
             .filter_map(|model| self.instances.get(*self.by_key.get(&model.key())?))
-            .map(|i| InstanceSnapshot {
-                instance: i.model.clone(),
-                state: i.named(),
-                effective_priority: i.priority(),
-                counters: i.counters,
-            })
+            .map(Instance::snapshot)
             .collect()
     }
 
@@ -292,7 +290,8 @@ impl Router {
 
     /// To be called whenever an instance may have another deadline.
     pub(super) fn touch(&mut self, id: InstanceId) {
-        if let Some(instance) = self.instances.get(id) {
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.look_at_the_clock(self.now);
             self.timers.set(id, instance.deadline());
         }
     }
