@@ -62,11 +62,7 @@ const LIMITS: &[(&str, usize)] = &[
 const LIMIT: usize = 400;
 
 /// Files that were too long when the limits came, to be split; the list only gets shorter.
-const TO_BE_SPLIT: &[&str] = &[
-    "config/blocks/virtual_server.rs",
-    "config/table.rs",
-    "config/tree.rs",
-];
+const TO_BE_SPLIT: &[&str] = &["config/table.rs", "config/tree.rs"];
 
 /// One source file.
 struct Source {

@@ -39,15 +39,20 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     notify::lifecycle(&mut draft.global, &mut scripts, diags);
     scripts.say("start/shutdown scripts", diags);
     let server_groups = server_group::unique(draft.server_groups);
-    let ports = server_groups
-        .iter()
-        .map(|g| (g.name.to_string(), server_group::ports(g)));
-    let ports = ports.collect();
     if !draft.servers.is_empty() {
         notify::lvs_fifos(&mut draft.global, &mut scripts, diags);
     }
-    let mail = &draft.global.model.mail;
-    let virtual_servers = servers::link(draft.servers, &ports, mail, &mut scripts, diags);
+    let virtual_servers = servers::link(
+        draft.servers,
+        servers::Around {
+            groups: &server_groups,
+            global: &draft.global.model,
+            files: &draft.track_files,
+            ssl: Arc::new(draft.global.model.ssl.clone()),
+            scripts: &mut scripts,
+            diags: &mut *diags,
+        },
+    );
     scripts.say("check scripts", diags);
     // keepalived: an interface that does not exist is the end of it, nothing about instances is looked at any more.
     let mut unheard = Diags::default();

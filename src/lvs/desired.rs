@@ -3,19 +3,82 @@
 //! Pure, and the only place that decides it: a check result, a reload and a stop all end here. Source:
 //! keepalived.conf(5).
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::service::Service;
-use crate::model::lvs::{Method, Scheduler, ServiceKey};
+use crate::model::lvs::{
+    Listen, Method, Persistence, Scheduler, SchedulerFlags, Transport, VirtualServer,
+};
+use crate::model::net::Family;
+
+/// What clients talk to: one service of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Front {
+    /// Port 0: every port.
+    At(SocketAddr, Option<Transport>),
+    Fwmark {
+        mark: u32,
+        family: Family,
+    },
+}
+
+impl Front {
+    /// Where packets for a server with that address and method go: only NAT can change the port.
+    fn dest(self, server: SocketAddr, method: Method) -> SocketAddr {
+        let own = match self {
+            Self::At(at, _) => at.port(),
+            Self::Fwmark { .. } => 0,
+        };
+        match (method, server.port()) {
+            (Method::Nat, 1..) => server,
+            (Method::Nat | Method::Dr | Method::Tun(_), _) => SocketAddr::new(server.ip(), own),
+        }
+    }
+}
+
+/// Every service that a virtual server stands for, in the order in which they are made.
+pub(crate) fn fronts(cfg: &VirtualServer) -> impl Iterator<Item = Front> + '_ {
+    cfg.listen.iter().flat_map(move |listen| {
+        let (first, count) = match *listen {
+            Listen::Addresses { first, last, .. } => (first, number(last) - number(first)),
+            Listen::Fwmark { .. } => (Ipv4Addr::UNSPECIFIED.into(), 0),
+        };
+        (0..=count).map(move |n| match *listen {
+            Listen::Addresses { port, .. } => {
+                Front::At(SocketAddr::new(nth(first, n), port), cfg.transport)
+            }
+            Listen::Fwmark { mark, family } => Front::Fwmark { mark, family },
+        })
+    })
+}
+
+fn number(addr: IpAddr) -> u128 {
+    match addr {
+        IpAddr::V4(v4) => u32::from(v4).into(),
+        IpAddr::V6(v6) => v6.into(),
+    }
+}
+
+/// The address that many behind `first`, which is there.
+fn nth(first: IpAddr, n: u128) -> IpAddr {
+    match first {
+        IpAddr::V4(v4) => {
+            let n = u32::try_from(n).unwrap_or(u32::MAX);
+            Ipv4Addr::from(u32::from(v4).saturating_add(n)).into()
+        }
+        IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6).saturating_add(n)).into(),
+    }
+}
 
 /// One service of the kernel with everything in it that is ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    pub(crate) key: ServiceKey,
+    pub(crate) front: Front,
     pub(crate) scheduler: Scheduler,
-    /// Whole seconds; `None`: off.
-    pub(crate) persistence: Option<Duration>,
+    pub(crate) flags: SchedulerFlags,
+    pub(crate) ops: bool,
+    /// `None`: off.
+    pub(crate) persistence: Option<Persistence>,
     /// Those that are to be in the table now, addresses unique.
     pub(crate) dests: Vec<WantedDest>,
     /// All that the configuration names, in the table or not: what is ours if it is found there.
@@ -36,6 +99,29 @@ pub(crate) struct WantedDest {
 /// Every service that the virtual server needs.
 pub(crate) fn desired(service: &Service) -> Vec<Wanted> {
     let cfg = service.cfg();
+    fronts(cfg)
+        .map(|front| Wanted {
+            front,
+            scheduler: cfg.scheduler,
+            flags: cfg.flags,
+            ops: cfg.ops,
+            persistence: cfg.persistence.clone(),
+            dests: dests(service, front),
+            configured: configured(cfg, front),
+        })
+        .collect()
+}
+
+fn configured(cfg: &VirtualServer, front: Front) -> Vec<SocketAddr> {
+    let real = cfg.real_servers.iter().map(|rs| (rs.addr, rs.method));
+    let sorry = cfg.sorry_server.iter().map(|s| (s.addr, s.method));
+    real.chain(sorry)
+        .map(|(addr, method)| front.dest(addr, method))
+        .collect()
+}
+
+fn dests(service: &Service, front: Front) -> Vec<WantedDest> {
+    let cfg = service.cfg();
     let serving_sorry = service.sorry_serves();
     let mut dests: Vec<WantedDest> = Vec::with_capacity(cfg.real_servers.len() + 1);
     for (n, rs) in cfg.real_servers.iter().enumerate() {
@@ -45,7 +131,7 @@ pub(crate) fn desired(service: &Service) -> Vec<Wanted> {
             continue;
         }
         dests.push(WantedDest {
-            addr: rs.addr,
+            addr: front.dest(rs.addr, rs.method),
             method: rs.method,
             weight: if serves { rs.weight } else { 0 },
             uthreshold: rs.uthreshold,
@@ -56,7 +142,7 @@ pub(crate) fn desired(service: &Service) -> Vec<Wanted> {
         let doubles = cfg.real_servers.iter().any(|rs| rs.addr == sorry.addr);
         if serving_sorry.is_some() || (sorry.inhibit && !doubles) {
             dests.push(WantedDest {
-                addr: sorry.addr,
+                addr: front.dest(sorry.addr, sorry.method),
                 method: sorry.method,
                 weight: u32::from(serving_sorry.is_some()),
                 uthreshold: 0,
@@ -64,13 +150,5 @@ pub(crate) fn desired(service: &Service) -> Vec<Wanted> {
             });
         }
     }
-    let real = cfg.real_servers.iter().map(|rs| rs.addr);
-    let sorry = cfg.sorry_server.iter().map(|s| s.addr);
-    vec![Wanted {
-        key: cfg.key,
-        scheduler: cfg.scheduler,
-        persistence: cfg.persistence,
-        dests,
-        configured: real.chain(sorry).collect(),
-    }]
+    dests
 }

@@ -11,7 +11,7 @@ use super::checker::Down;
 use super::desired::{Wanted, desired};
 use super::schedule::{Deadlines, Spread};
 use super::service::{CheckIds, Service};
-use super::{Action, Attempt, CheckId, Event, Report, Rs, Said};
+use super::{Action, Attempt, CheckId, Event, Report, Said};
 use crate::model::Config;
 use crate::model::diff::{Change, diff};
 use crate::model::lvs::{ServiceKey, VirtualServer};
@@ -21,7 +21,7 @@ use crate::time::Mono;
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Where a checker belongs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Place {
     vs: ServiceKey,
     server: usize,
@@ -106,7 +106,7 @@ impl Director {
     }
 
     fn probe(&mut self, now: Mono, id: CheckId, out: &mut Vec<Action>) {
-        let Some(&Place { vs, server, check }) = self.places.get(&id) else {
+        let Some(Place { vs, server, check }) = self.places.get(&id).cloned() else {
             return;
         };
         let Some(service) = self.services.get(&vs) else {
@@ -125,7 +125,7 @@ impl Director {
     }
 
     fn result(&mut self, now: Mono, id: CheckId, result: Result<(), Down>, out: &mut Vec<Action>) {
-        let Some(&Place { vs, server, check }) = self.places.get(&id) else {
+        let Some(Place { vs, server, check }) = self.places.get(&id).cloned() else {
             return;
         };
         if let Some(service) = self.services.get_mut(&vs) {
@@ -142,21 +142,21 @@ impl Director {
                 Change::Removed(vs) => {
                     if let Some(service) = self.services.remove(&vs.key) {
                         service.remove(out);
-                        self.place(vs.key, ids(&service), &mut fresh, out);
+                        self.place(&vs.key, ids(&service), &mut fresh, out);
                     }
                 }
                 // The configuration refuses a second virtual server of the same key; here the first one counts.
                 Change::Added(vs) if self.services.contains_key(&vs.key) => {}
                 Change::Added(vs) => {
                     let service = Service::start(Arc::clone(vs), &mut self.ids, out);
-                    self.services.insert(vs.key, service);
-                    self.place(vs.key, HashSet::new(), &mut fresh, out);
+                    self.services.insert(vs.key.clone(), service);
+                    self.place(&vs.key, HashSet::new(), &mut fresh, out);
                 }
                 Change::Changed(_, vs) => {
                     if let Some(service) = self.services.get_mut(&vs.key) {
                         let before = ids(service);
                         service.reload(Arc::clone(vs), &mut self.ids, out);
-                        self.place(vs.key, before, &mut fresh, out);
+                        self.place(&vs.key, before, &mut fresh, out);
                         self.hasten(now, &vs.key);
                     }
                 }
@@ -171,13 +171,14 @@ impl Director {
     /// to `fresh`, those that are gone are forgotten.
     fn place(
         &mut self,
-        vs: ServiceKey,
+        vs: &ServiceKey,
         mut before: HashSet<CheckId>,
         fresh: &mut Vec<CheckId>,
         out: &mut Vec<Action>,
     ) {
-        if let Some(service) = self.services.get(&vs) {
+        if let Some(service) = self.services.get(vs) {
             for (id, server, check) in service.checks() {
+                let vs = vs.clone();
                 self.places.insert(id, Place { vs, server, check });
                 if !before.remove(&id) {
                     fresh.push(id);
@@ -195,18 +196,18 @@ impl Director {
 
     /// Schedules the first attempt of a checker.
     fn begin(&mut self, now: Mono, id: CheckId, out: &mut Vec<Action>) {
-        let Some(&Place { vs, server, check }) = self.places.get(&id) else {
+        let Some(Place { vs, server, check }) = self.places.get(&id).cloned() else {
             return;
         };
-        let Some(rs) = self
-            .services
-            .get(&vs)
-            .and_then(|s| s.cfg().real_servers.get(server))
-        else {
+        let Some(service) = self.services.get(&vs) else {
             return;
         };
-        if let Some(checker) = rs.checkers.get(check) {
-            let name = Rs { vs, addr: rs.addr };
+        let Some(rs) = service.cfg().real_servers.get(server) else {
+            return;
+        };
+        let checker = rs.checkers.get(check);
+        if let Some(checker) = checker.filter(|c| c.check.runs()) {
+            let name = service.name(rs.addr);
             let check = Box::new(checker.check.clone());
             out.push(Action::Report(Report::Check {
                 rs: name,
@@ -241,7 +242,7 @@ impl Director {
             if let Some(service) = self.services.remove(&vs.key) {
                 service.stop(out);
                 let gone = ids(&service);
-                self.place(vs.key, gone, &mut Vec::new(), out);
+                self.place(&vs.key, gone, &mut Vec::new(), out);
             }
         }
     }

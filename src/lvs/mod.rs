@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::daemon::bus::Notice;
 use crate::model::Config;
-use crate::model::lvs::{Checker, ServiceKey, VirtualServer};
+use crate::model::lvs::{Checker, ServiceKey, Transport, VirtualServer};
 use checker::{Check, Down, Local};
 
 /// Handle of a running checker; never used twice.
@@ -103,9 +103,11 @@ pub(crate) enum Report {
 }
 
 /// A real or sorry server, with the virtual server it belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rs {
     pub(crate) vs: ServiceKey,
+    /// That of the virtual server.
+    pub(crate) transport: Option<Transport>,
     pub(crate) addr: SocketAddr,
 }
 

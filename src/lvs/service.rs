@@ -61,7 +61,7 @@ impl Service {
             quorum_met: false,
             servers,
         };
-        out.push(Action::Converge(service.cfg.key));
+        out.push(Action::Converge(service.cfg.key.clone()));
         if service.quorum_holds() {
             service.quorum_met = true;
             service.tell_quorum(QuorumChange::Gained, out);
@@ -118,10 +118,11 @@ impl Service {
             return Duration::MAX;
         };
         let name = Rs {
-            vs: cfg.key,
+            vs: cfg.key.clone(),
+            transport: cfg.transport,
             addr: rs.addr,
         };
-        let mut tell = |said| out.push(told(name, checker, said));
+        let mut tell = |said| out.push(told(&name, checker, said));
         let (change, next) = match result {
             Err(Down::Local(trouble)) => {
                 if health.trouble.replace(trouble) != Some(trouble) {
@@ -146,10 +147,10 @@ impl Service {
         }
         let failing = checks.iter().filter(|h| !h.verdict.is_up()).count();
         match (change, failing) {
-            (Change::Up, 0) => self.server_up(name, rs, out),
-            (Change::Down { .. }, 1) => self.server_down(name, rs, out),
+            (Change::Up, 0) => self.server_up(&name, rs, out),
+            (Change::Down { .. }, 1) => self.server_down(&name, rs, out),
             // keepalived: a server that was never alive is reported as down once per checker.
-            (Change::ConfirmedDown, _) => self.notice_server(name, Way::Out, out),
+            (Change::ConfirmedDown, _) => self.notice_server(&name, Way::Out, out),
             (Change::Up | Change::Down { .. } | Change::ConfirmedUp | Change::None, _) => {}
         }
         next
@@ -182,7 +183,7 @@ impl Service {
             };
             self.servers.push(checks);
         }
-        out.push(Action::Converge(cfg.key));
+        out.push(Action::Converge(cfg.key.clone()));
         let was_met = self.quorum_met;
         self.quorum_met = self.quorum_holds();
         match (was_met, self.quorum_met) {
@@ -201,13 +202,13 @@ impl Service {
 
     /// A reload has taken the virtual server away.
     pub(crate) fn remove(&self, out: &mut Vec<Action>) {
-        out.push(Action::Report(Report::Removed(self.cfg.key)));
+        out.push(Action::Report(Report::Removed(self.cfg.key.clone())));
         let pool_is_out = self.sorry_serves().is_some();
         for (rs, checks) in self.cfg.real_servers.iter().zip(&self.servers) {
             let held = rs.inhibit_on_failure || (alive(checks) && !pool_is_out);
             self.leave(rs, checks, held, out);
         }
-        out.push(Action::Converge(self.cfg.key));
+        out.push(Action::Converge(self.cfg.key.clone()));
     }
 
     /// The daemon ends. Scripts hear of it only with `omega`.
@@ -219,15 +220,18 @@ impl Service {
             } else {
                 absence(rs)
             });
-            out.push(Action::Report(Report::Server { rs: name, what }));
+            out.push(Action::Report(Report::Server {
+                rs: name.clone(),
+                what,
+            }));
             if self.cfg.omega && alive(checks) {
-                self.notice_server(name, Way::Out, out);
+                self.notice_server(&name, Way::Out, out);
             }
         }
         if self.cfg.omega {
             self.notice_virtual(Way::Out, out);
         }
-        out.push(Action::Converge(self.cfg.key));
+        out.push(Action::Converge(self.cfg.key.clone()));
     }
 
     /// Whether the quorum is met now, given whether it was.
@@ -256,18 +260,24 @@ impl Service {
         }
     }
 
-    fn server_up(&mut self, name: Rs, rs: &RealServer, out: &mut Vec<Action>) {
+    fn server_up(&mut self, name: &Rs, rs: &RealServer, out: &mut Vec<Action>) {
         let what = ServerChange::Up(absence(rs));
-        out.push(Action::Report(Report::Server { rs: name, what }));
-        out.push(Action::Converge(name.vs));
+        out.push(Action::Report(Report::Server {
+            rs: name.clone(),
+            what,
+        }));
+        out.push(Action::Converge(name.vs.clone()));
         self.notice_server(name, Way::In, out);
         self.follow_quorum(out);
     }
 
-    fn server_down(&mut self, name: Rs, rs: &RealServer, out: &mut Vec<Action>) {
+    fn server_down(&mut self, name: &Rs, rs: &RealServer, out: &mut Vec<Action>) {
         let what = ServerChange::Down(absence(rs));
-        out.push(Action::Report(Report::Server { rs: name, what }));
-        out.push(Action::Converge(name.vs));
+        out.push(Action::Report(Report::Server {
+            rs: name.clone(),
+            what,
+        }));
+        out.push(Action::Converge(name.vs.clone()));
         self.notice_server(name, Way::Out, out);
         self.follow_quorum(out);
     }
@@ -297,7 +307,7 @@ impl Service {
         if before.map(|s| s.addr) == now.map(|s| s.addr) {
             return;
         }
-        let vs = self.cfg.key;
+        let vs = self.cfg.key.clone();
         let absence = |s: &SorryServer| {
             if s.inhibit {
                 Absence::Inhibited
@@ -310,7 +320,7 @@ impl Service {
             now.map(|s| (s.addr, SorryChange::Starts(absence(s)))),
         ];
         for (addr, what) in news.into_iter().flatten() {
-            let rs = Rs { vs, addr };
+            let rs = self.name(addr);
             out.push(Action::Report(Report::Sorry { rs, what }));
         }
         let into_pool = if now.is_some() { Way::Out } else { Way::In };
@@ -318,7 +328,7 @@ impl Service {
     }
 
     fn tell_quorum(&self, what: QuorumChange, out: &mut Vec<Action>) {
-        let (vs, sums) = (self.cfg.key, self.sums());
+        let (vs, sums) = (self.cfg.key.clone(), self.sums());
         out.push(Action::Report(Report::Quorum { vs, what, sums }));
     }
 
@@ -335,7 +345,7 @@ impl Service {
         }));
     }
 
-    fn notice_server(&self, name: Rs, way: Way, out: &mut Vec<Action>) {
+    fn notice_server(&self, name: &Rs, way: Way, out: &mut Vec<Action>) {
         let mut servers = self.cfg.real_servers.iter();
         let hooks = servers.find(|rs| rs.addr == name.addr).map(|rs| &rs.hooks);
         out.push(Action::Notice(Notice::RealServer {
@@ -356,7 +366,7 @@ impl Service {
     ) {
         let rs_name = self.name(rs.addr);
         out.push(Action::Report(Report::Server {
-            rs: rs_name,
+            rs: rs_name.clone(),
             what: ServerChange::NoLongerExists,
         }));
         self.leave(rs, checks, in_table, out);
@@ -366,10 +376,13 @@ impl Service {
         let name = self.name(rs.addr);
         if in_table {
             let what = ServerChange::Down(Absence::Removed);
-            out.push(Action::Report(Report::Server { rs: name, what }));
+            out.push(Action::Report(Report::Server {
+                rs: name.clone(),
+                what,
+            }));
         }
         if alive(checks) {
-            self.notice_server(name, Way::Out, out);
+            self.notice_server(&name, Way::Out, out);
         }
     }
 
@@ -394,12 +407,18 @@ impl Service {
                     }
                     // What serves already goes on serving until the first result.
                     None if was_alive => health(Verdict::assumed_up(), ids),
+                    None if !new.check.runs() => health(Verdict::assumed_up(), ids),
                     None => health(Verdict::new(new), ids),
                 },
             )
             .collect();
         let name = self.name(rs.addr);
-        let mut tell = |what| out.push(Action::Report(Report::Server { rs: name, what }));
+        let mut tell = |what| {
+            out.push(Action::Report(Report::Server {
+                rs: name.clone(),
+                what,
+            }))
+        };
         if before.weight != rs.weight {
             tell(ServerChange::Weight {
                 from: before.weight,
@@ -409,20 +428,23 @@ impl Service {
         }
         if !was_alive && alive(&checks) {
             tell(ServerChange::Up(absence(before)));
-            self.notice_server(name, Way::In, out);
+            self.notice_server(&name, Way::In, out);
         }
         checks
     }
 
-    fn name(&self, addr: SocketAddr) -> Rs {
+    /// What messages call a server of this virtual server.
+    pub(crate) fn name(&self, addr: SocketAddr) -> Rs {
         Rs {
-            vs: self.cfg.key,
+            vs: self.cfg.key.clone(),
+            transport: self.cfg.transport,
             addr,
         }
     }
 }
 
-fn told(rs: Rs, checker: &Checker, said: Said) -> Action {
+fn told(rs: &Rs, checker: &Checker, said: Said) -> Action {
+    let rs = rs.clone();
     let check = Box::new(checker.check.clone());
     Action::Report(Report::Check { rs, check, said })
 }
@@ -432,8 +454,12 @@ fn alive(checks: &[Health]) -> bool {
 }
 
 fn untried(rs: &RealServer, ids: &mut CheckIds) -> Vec<Health> {
+    let verdict = |c: &Checker| match c.check.runs() {
+        true => Verdict::new(c),
+        false => Verdict::assumed_up(),
+    };
     let checkers = rs.checkers.iter();
-    checkers.map(|c| health(Verdict::new(c), ids)).collect()
+    checkers.map(|c| health(verdict(c), ids)).collect()
 }
 
 fn health(verdict: Verdict, ids: &mut CheckIds) -> Health {

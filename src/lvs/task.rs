@@ -150,7 +150,7 @@ impl Task {
         let idle = match &mut self.table {
             Some(table) => {
                 while let Some(key) = table.next_ready() {
-                    table.converge(clock::now(), key, &self.director.desired(&key));
+                    table.converge(clock::now(), &key, &self.director.desired(&key));
                 }
                 table.is_idle()
             }
@@ -259,7 +259,7 @@ impl Task {
             }
             Action::Converge(key) => {
                 if let Some(table) = &mut self.table {
-                    table.mark(key);
+                    table.mark(&key);
                 }
             }
             Action::Notice(notice) => self.pending.push_back(notice),

@@ -19,7 +19,7 @@ impl Transport {
     }
 }
 
-/// `[ADDR]:PROTO:PORT`.
+/// `[ADDR]:PROTO:PORT`, `FWM N` or `[GROUP]:I`.
 impl fmt::Display for ServiceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -28,6 +28,8 @@ impl fmt::Display for ServiceKey {
                 port,
                 transport,
             } => write!(f, "[{addr}]:{}:{port}", transport.word()),
+            Self::Fwmark { mark, .. } => write!(f, "FWM {mark}"),
+            Self::Group { name, number } => write!(f, "[{name}]:{number}"),
         }
     }
 }
@@ -35,17 +37,17 @@ impl fmt::Display for ServiceKey {
 /// `[ADDR]:PROTO:PORT`, with the protocol of the virtual server.
 impl fmt::Display for Rs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ServiceKey::Address { transport, .. } = self.vs;
         let (ip, port) = (self.addr.ip(), self.addr.port());
-        write!(f, "[{ip}]:{}:{port}", transport.word())
+        let transport = self.transport.map_or("none", Transport::word);
+        write!(f, "[{ip}]:{transport}:{port}")
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Check { rs, check, said } => told(*rs, check, said, f),
-            Self::Server { rs, what } => server(*rs, *what, f),
+            Self::Check { rs, check, said } => told(rs, check, said, f),
+            Self::Server { rs, what } => server(rs, *what, f),
             Self::Quorum { vs, what, sums } => quorum(vs, *what, sums, f),
             Self::Sorry { rs, what } => {
                 let (verb, to) = match what {
@@ -65,7 +67,7 @@ impl fmt::Display for Report {
     }
 }
 
-fn told(rs: Rs, check: &Check, said: &Said, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn told(rs: &Rs, check: &Check, said: &Said, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if *said == Said::Activating {
         return write!(
             f,
@@ -74,6 +76,15 @@ fn told(rs: Rs, check: &Check, said: &Said, f: &mut fmt::Formatter<'_>) -> fmt::
         );
     }
     match check {
+        // Nothing is told about checks that are not run.
+        Check::Udp(..)
+        | Check::Http(..)
+        | Check::Smtp(..)
+        | Check::Dns(..)
+        | Check::Ping(_)
+        | Check::Misc(_)
+        | Check::File(_)
+        | Check::Bfd(_) => Ok(()),
         Check::Tcp(_) => match said {
             Said::Activating => Ok(()),
             Said::Success => write!(f, "TCP connection to {rs} success."),
@@ -98,8 +109,8 @@ fn told(rs: Rs, check: &Check, said: &Said, f: &mut fmt::Formatter<'_>) -> fmt::
     }
 }
 
-fn server(rs: Rs, what: ServerChange, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let vs = rs.vs;
+fn server(rs: &Rs, what: ServerChange, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let vs = &rs.vs;
     match what {
         ServerChange::Up(Absence::Removed) => write!(f, "Adding service {rs} to VS {vs}"),
         ServerChange::Up(Absence::Inhibited) => write!(f, "Enabling service {rs} of VS {vs}"),

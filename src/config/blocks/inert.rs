@@ -44,22 +44,7 @@ pub(crate) const INERT: Inert = &[
     ),
     (
         "virtual_server",
-        &[
-            "ops",
-            "flag-1",
-            "flag-2",
-            "flag-3",
-            "sh-port",
-            "sh-fallback",
-            "mh-port",
-            "mh-fallback",
-            "persistence_engine",
-            "persistence_granularity",
-            "ha_suspend",
-            "smtp_alert",
-            "virtualhost",
-            "snmp_name",
-        ],
+        &["ha_suspend", "smtp_alert", "virtualhost", "snmp_name"],
     ),
     (
         "virtual_server/real_server",

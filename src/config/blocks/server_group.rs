@@ -36,19 +36,6 @@ pub(crate) fn unique(mut groups: Vec<Arc<ServerGroup>>) -> Vec<Arc<ServerGroup>>
     groups
 }
 
-/// The ports of its addresses, each once.
-pub(crate) fn ports(group: &ServerGroup) -> Vec<u16> {
-    let mut found = Vec::new();
-    for entry in &group.entries {
-        if let GroupEntry::Addresses { port, .. } = entry
-            && !found.contains(port)
-        {
-            found.push(*port);
-        }
-    }
-    found
-}
-
 /// A mark without a family fits nothing when the addresses are of both.
 fn usable(entries: &[GroupEntry]) -> bool {
     let family = |e: &GroupEntry| match e {

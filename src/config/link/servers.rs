@@ -1,27 +1,39 @@
 //! `virtual_server`: inheritance, and the corrections after reading.
 
+mod checkers;
+mod claims;
+
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::claims::{Claims, Refused};
 use super::scripts::Scripts;
-use crate::config::blocks::virtual_server::{
-    CheckerDraft, CheckerKind, RealDraft, ServerDraft, Target, TimingDraft,
-};
+use crate::config::blocks::real_server::RealDraft;
+use crate::config::blocks::virtual_server::{ServerDraft, Target};
 use crate::config::source::{Code, Diag, Diags, Span, Weight};
-use crate::lvs::checker::Check;
-use crate::lvs::checker::tcp::TcpCheck;
-use crate::model::global::Mail;
+use crate::model::global::{Global, Ssl};
 use crate::model::lvs::{
-    Checker, Hooks, Method, RealServer, Scheduler, ServiceKey, SorryServer, Transport,
-    VirtualServer,
+    Granularity, GroupEntry, Hooks, Listen, Method, Persistence, RealServer, Scheduler,
+    ServerGroup, ServiceKey, SorryServer, Transport, VirtualServer,
 };
+use crate::model::net::Family;
+use crate::model::track::TrackFile;
 
-const DELAY_LOOP: Duration = Duration::from_secs(60);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Persistence that a server without a port must have.
 const PERSISTENCE: Duration = Duration::from_secs(360);
+
+/// What virtual servers need of the rest of the configuration.
+pub(super) struct Around<'a, 'h> {
+    pub(super) groups: &'a [Arc<ServerGroup>],
+    pub(super) global: &'a Global,
+    pub(super) files: &'a [Arc<TrackFile>],
+    /// The `SSL` block.
+    pub(super) ssl: Arc<Ssl>,
+    pub(super) scripts: &'a mut Scripts<'h>,
+    pub(super) diags: &'a mut Diags,
+}
 
 /// How messages name the transport.
 fn word(transport: Option<Transport>) -> &'static str {
@@ -33,77 +45,80 @@ fn word(transport: Option<Transport>) -> &'static str {
     }
 }
 
-/// Makes the virtual servers that can be used. `groups`: the ports of each `virtual_server_group`.
+/// Makes the virtual servers that can be used.
 pub(super) fn link(
     drafts: Vec<ServerDraft>,
-    groups: &HashMap<String, Vec<u16>>,
-    mail: &Mail,
-    scripts: &mut Scripts<'_>,
-    diags: &mut Diags,
+    mut around: Around<'_, '_>,
 ) -> Vec<Arc<VirtualServer>> {
-    let mut places: HashMap<ServiceKey, usize> = HashMap::new();
-    let mut found: Vec<Arc<VirtualServer>> = Vec::new();
-    for draft in drafts {
-        let Some(server) =
-            Settling::of(&draft, groups, diags).and_then(|s| s.finish(mail, scripts))
-        else {
-            continue;
-        };
-        // keepalived lets the second of two equal ones stand; the kernel has one service for both, so the second counts.
-        match places.get(&server.key) {
-            Some(at) => found[*at] = Arc::new(server),
-            None => {
-                places.insert(server.key, found.len());
-                found.push(Arc::new(server));
-            }
-        }
-    }
-    found
+    let groups: HashMap<_, _> = around.groups.iter().map(|g| (&*g.name, g)).collect();
+    let mut claims = Claims::default();
+    drafts
+        .iter()
+        .filter_map(|draft| {
+            let settling = Settling::of(draft, &groups, &mut claims, &mut around)?;
+            settling.finish(&mut claims).map(Arc::new)
+        })
+        .collect()
 }
 
 /// A virtual server whose settings are being completed and corrected, in keepalived's order.
-struct Settling<'a> {
+struct Settling<'a, 'b, 'h> {
     draft: &'a ServerDraft,
-    diags: &'a mut Diags,
+    around: &'a mut Around<'b, 'h>,
     /// Without an address: by fwmark or group.
     at: Option<SocketAddr>,
-    /// The ports of its group.
-    group_ports: &'a [u16],
+    /// The entries of its group.
+    entries: &'a [GroupEntry],
+    /// Which use of its group it is.
+    number: u32,
     transport: Option<Transport>,
+    /// Known from the start, or from the first real server that decides it.
+    family: Option<Family>,
     name: String,
 }
 
-impl<'a> Settling<'a> {
-    /// `None`: its group does not exist, which is only logged.
+impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
+    /// `None`: its group does not exist, which is only logged, or it cannot be.
     fn of(
         draft: &'a ServerDraft,
-        groups: &'a HashMap<String, Vec<u16>>,
-        diags: &'a mut Diags,
+        groups: &HashMap<&str, &'a Arc<ServerGroup>>,
+        claims: &mut Claims,
+        around: &'a mut Around<'b, 'h>,
     ) -> Option<Self> {
-        let mut group_ports = &[][..];
-        let at = match &draft.target {
-            Target::Address(at) => Some(*at),
-            Target::Fwmark(_) => None,
+        let (mut entries, mut number, mut at) = (&[][..], 0, None);
+        match &draft.target {
+            Target::Address(addr) => at = Some(*addr),
+            Target::Fwmark(0) => {
+                let text = "virtual_server fwmark 0: packets without a mark cannot be told apart - ignoring";
+                around
+                    .diags
+                    .push(Diag::at(draft.span, Code::BadValue, text));
+                return None;
+            }
+            Target::Fwmark(_) => {}
             Target::Group(name) => {
-                let Some(ports) = groups.get(name) else {
+                let Some(group) = groups.get(name.as_str()) else {
                     let text = format!("Virtual server group {name} does not exist - ignoring");
-                    diags.push(
+                    around.diags.push(
                         Diag::bare(Some(draft.span), Code::NotFound, text).weighing(Weight::Log),
                     );
                     return None;
                 };
-                group_ports = ports;
-                None
+                entries = &group.entries;
+                number = claims.number(&group.name);
             }
-        };
+        }
         let mut s = Self {
             draft,
-            diags,
+            around,
             at,
-            group_ports,
+            entries,
+            number,
             transport: draft.transport,
+            family: None,
             name: String::new(),
         };
+        s.family = s.known_family();
         s.rename();
         Some(s)
     }
@@ -112,7 +127,7 @@ impl<'a> Settling<'a> {
     fn rename(&mut self) {
         self.name = match (&self.draft.target, self.at) {
             (Target::Fwmark(mark), _) => format!("FWM {mark}"),
-            (Target::Group(name), _) => format!("[{name}]:0"),
+            (Target::Group(name), _) => format!("[{name}]:{}", self.number),
             (Target::Address(at), _) => {
                 format!("[{}]:{}:{}", at.ip(), word(self.transport), at.port())
             }
@@ -124,17 +139,24 @@ impl<'a> Settling<'a> {
     }
 
     fn say_at(&mut self, span: Span, code: Code, text: String) {
-        self.diags.push(Diag::bare(Some(span), code, text));
+        self.around.diags.push(Diag::bare(Some(span), code, text));
     }
 
-    /// `None`: nothing that could be used, or not built yet.
-    fn finish(mut self, mail: &Mail, scripts: &mut Scripts<'_>) -> Option<VirtualServer> {
+    /// Nothing that keepalived complains about.
+    fn log(&mut self, code: Code, text: String) {
+        let diag = Diag::bare(Some(self.draft.span), code, text).weighing(Weight::Log);
+        self.around.diags.push(diag);
+    }
+
+    /// `None`: nothing that could be used.
+    fn finish(mut self, claims: &mut Claims) -> Option<VirtualServer> {
         let draft = self.draft;
         if draft.real.is_empty() {
             return self.no_real_server();
         }
-        let (of_virtual, of_real) = hooks(draft, mail, scripts, self.diags);
-        let transport = self.protocol();
+        let up = self.script(&draft.quorum_up);
+        let down = self.script(&draft.quorum_down);
+        let ops = self.protocol();
         let persistence = self.persistence();
         let scheduler = draft.scheduler.unwrap_or_else(|| {
             let text = format!(
@@ -144,46 +166,143 @@ impl<'a> Settling<'a> {
             self.say(Code::Defaulted, text);
             Scheduler::Wlc
         });
-        let real_servers = self.real_servers(of_real)?;
+        let real_servers = self.real_servers()?;
+        let sorry_server = self.sorry_server(&real_servers);
         let (quorum, hysteresis) = self.quorum(&real_servers);
-        let Some(at) = self.at else {
-            let text =
-                "virtual servers by fwmark and by group are understood but have no effect yet";
-            self.diags
-                .push(Diag::at(draft.span, Code::NoEffectYet, text));
-            return None;
-        };
-        let sorry_server = draft.sorry.as_ref().map(|s| SorryServer {
-            addr: if s.addr.port() == 0 {
-                SocketAddr::new(s.addr.ip(), at.port())
-            } else {
-                s.addr
-            },
-            method: s.method.or(draft.method).unwrap_or(Method::Nat),
-            inhibit: s.inhibit,
-        });
+        let family = self.family_of(&real_servers);
+        let key = self.key(family);
+        let listen = self.listen(family, &real_servers, claims)?;
+        let mail = &self.around.global.mail;
+        let alert = mail.alert_checker.or(mail.alert);
         Some(VirtualServer {
-            key: ServiceKey::Address {
-                addr: at.ip(),
-                port: at.port(),
-                transport,
-            },
+            key,
+            listen,
+            transport: self.transport,
             scheduler,
+            flags: draft.flags,
+            ops,
             persistence,
+            ha_suspend: draft.ha_suspend,
             quorum,
             hysteresis,
             alpha: draft.timing.alpha.unwrap_or(false),
             omega: draft.omega,
+            virtualhost: draft.virtualhost.clone(),
+            snmp_name: draft.snmp_name.clone(),
             real_servers,
             sorry_server,
-            hooks: of_virtual,
+            hooks: Hooks {
+                up,
+                down,
+                mail: draft.smtp_alert.or(alert).unwrap_or(false),
+            },
         })
     }
 
-    fn protocol(&mut self) -> Transport {
+    /// Whether there is nothing but marks.
+    fn only_marks(&self) -> bool {
+        self.at.is_none()
+            && !self
+                .entries
+                .iter()
+                .any(|e| matches!(e, GroupEntry::Addresses { .. }))
+    }
+
+    /// The family, where it does not depend on the real servers.
+    fn known_family(&self) -> Option<Family> {
+        self.at
+            .map(|at| Family::from(at.ip()))
+            .or(self.draft.family)
+            .or(self.draft.granularity.map(|g| match g {
+                Granularity::V4(_) => Family::V4,
+                Granularity::V6(_) => Family::V6,
+            }))
+    }
+
+    fn family_of(&self, real_servers: &[RealServer]) -> Family {
+        let first = real_servers.first();
+        self.family.unwrap_or_else(|| {
+            let first = first.map_or(Family::V4, |rs| Family::from(rs.addr.ip()));
+            let same = |rs: &RealServer| Family::from(rs.addr.ip()) == first;
+            match real_servers.iter().all(same) {
+                true => first,
+                false => Family::V4,
+            }
+        })
+    }
+
+    fn key(&self, family: Family) -> ServiceKey {
+        match &self.draft.target {
+            Target::Address(at) => ServiceKey::Address {
+                addr: at.ip(),
+                port: at.port(),
+                transport: self.transport.unwrap_or(Transport::Udp),
+            },
+            Target::Fwmark(mark) => ServiceKey::Fwmark {
+                mark: *mark,
+                family,
+            },
+            Target::Group(name) => ServiceKey::Group {
+                name: name.as_str().into(),
+                number: self.number,
+            },
+        }
+    }
+
+    /// What it stands for: addresses first, then marks.
+    fn listen(
+        &mut self,
+        family: Family,
+        real_servers: &[RealServer],
+        claims: &mut Claims,
+    ) -> Option<Vec<Listen>> {
+        let mut wanted: Vec<Listen> = match &self.draft.target {
+            Target::Address(at) => vec![Listen::Addresses {
+                first: at.ip(),
+                last: at.ip(),
+                port: at.port(),
+            }],
+            Target::Fwmark(mark) => vec![Listen::Fwmark {
+                mark: *mark,
+                family,
+            }],
+            Target::Group(_) => self.entries.iter().map(|e| entry(e, family)).collect(),
+        };
+        wanted.sort_by_key(|l| matches!(l, Listen::Fwmark { .. }));
+        let foreign = |l: &Listen| family_of_entry(l) != family;
+        if wanted.iter().any(foreign) && !real_servers.iter().all(|r| r.method.is_tunnel()) {
+            let text = format!(
+                "Virtual server {}: its group and its real servers are of different families - ignoring",
+                self.name
+            );
+            self.log(Code::WrongFamily, text);
+            return None;
+        }
+        let mut found = Vec::with_capacity(wanted.len());
+        for one in wanted {
+            let why = match claims.take(&one, self.transport) {
+                Ok(()) => {
+                    found.push(one);
+                    continue;
+                }
+                Err(Refused::Taken) => "has another virtual server already",
+                Err(Refused::TooLarge) => "are too many addresses",
+            };
+            let text = format!(
+                "Virtual server {}: {} {why} - ignoring",
+                self.name,
+                shown(&one)
+            );
+            self.log(Code::Duplicate, text);
+        }
+        (!found.is_empty()).then_some(found)
+    }
+
+    /// Whether one-packet scheduling remains.
+    fn protocol(&mut self) -> bool {
         let draft = self.draft;
-        match (&draft.target, self.transport) {
-            (Target::Address(_), None) => {
+        match (self.only_marks(), self.transport) {
+            (false, None) => {
                 let text = format!(
                     "Virtual server {}: no protocol set - defaulting to UDP",
                     self.name
@@ -192,7 +311,7 @@ impl<'a> Settling<'a> {
                 self.transport = Some(Transport::Udp);
                 self.rename();
             }
-            (Target::Fwmark(_), Some(_)) => {
+            (true, Some(_)) => {
                 let text = format!(
                     "Warning: Virtual server {}: protocol specified for fwmark - protocol will be ignored",
                     self.name
@@ -200,48 +319,70 @@ impl<'a> Settling<'a> {
                 self.say(Code::Useless, text);
                 self.transport = None;
             }
-            (Target::Address(_), Some(_)) | (Target::Fwmark(_), None) | (Target::Group(_), _) => {}
+            (false, Some(_)) | (true, None) => {}
         }
-        let transport = self.transport.unwrap_or(Transport::Udp);
-        if draft.ops && transport != Transport::Udp {
+        let fits = self.transport.is_none_or(|t| t == Transport::Udp);
+        if draft.ops && !fits {
             let text = format!(
                 "Virtual server {}: one packet scheduling requires UDP - resetting",
                 self.name
             );
             self.say(Code::Conflict, text);
         }
-        transport
+        draft.ops && fits
     }
 
     /// Without a port there must be persistence.
-    fn persistence(&mut self) -> Option<Duration> {
+    fn persistence(&mut self) -> Option<Persistence> {
+        let draft = self.draft;
         let no_port = match self.at {
             Some(at) => at.port() == 0,
-            None => self.group_ports.contains(&0),
+            None => self.entries.iter().any(no_port),
         };
-        if no_port && self.draft.persistence.is_none() {
-            let text = format!(
-                "Virtual server {}: zero port only valid for persistent services - setting",
-                self.name
-            );
-            self.say(Code::Defaulted, text);
-            return Some(PERSISTENCE);
-        }
-        self.draft.persistence
+        let timeout = match draft.persistence {
+            Some(timeout) => timeout,
+            None if no_port => {
+                let text = format!(
+                    "Virtual server {}: zero port only valid for persistent services - setting",
+                    self.name
+                );
+                self.say(Code::Defaulted, text);
+                PERSISTENCE
+            }
+            None => return None,
+        };
+        Some(Persistence {
+            timeout,
+            granularity: draft.granularity,
+            engine: draft.engine.clone(),
+        })
     }
 
-    fn real_servers(&mut self, hooks: Vec<Hooks>) -> Option<Vec<RealServer>> {
+    fn script(
+        &mut self,
+        draft: &Option<crate::config::blocks::command::CommandDraft>,
+    ) -> Option<Arc<crate::model::track::NotifyScript>> {
+        let Around { scripts, diags, .. } = &mut *self.around;
+        scripts.notify(draft.clone(), diags)
+    }
+
+    /// Whether a server of that family can be used; the first one that is not tunnelled decides it.
+    fn fits(&mut self, addr: SocketAddr, method: Method) -> bool {
+        let family = Family::from(addr.ip());
+        method.is_tunnel() || *self.family.get_or_insert(family) == family
+    }
+
+    fn real_servers(&mut self) -> Option<Vec<RealServer>> {
         let draft = self.draft;
         let mut found = Vec::with_capacity(draft.real.len());
         let mut seen = HashSet::with_capacity(draft.real.len());
         let mut no_method = false;
-        for (rs, hooks) in draft.real.iter().zip(hooks) {
+        for rs in &draft.real {
             let method = rs.method.or(draft.method).unwrap_or_else(|| {
                 no_method = true;
                 Method::Nat
             });
-            if self.at.is_some_and(|at| at.is_ipv4() != rs.addr.is_ipv4()) && method != Method::Tun
-            {
+            if !self.fits(rs.addr, method) {
                 let text = format!(
                     "Address family of virtual server and real server {} don't match - skipping real server.",
                     rs.addr.ip()
@@ -250,14 +391,14 @@ impl<'a> Settling<'a> {
                 continue;
             }
             if !seen.insert(rs.addr) {
-                let (vs, rs_name) = (&self.name, self.real_name(rs));
+                let (vs, rs_name) = (&self.name, self.real_name(rs.addr));
                 let text =
                     format!("VS {vs}: real server {rs_name} is duplicated - removing second rs");
                 self.say_at(rs.span, Code::Duplicate, text);
                 continue;
             }
-            let addr = self.real_port(rs, method);
-            found.push(real(rs, addr, method, draft, hooks));
+            let addr = self.port(rs.span, rs.addr, method, "real server");
+            found.push(self.real(rs, addr, method));
         }
         if no_method {
             let text = format!(
@@ -281,54 +422,102 @@ impl<'a> Settling<'a> {
         None
     }
 
-    fn real_name(&self, rs: &RealDraft) -> String {
-        format!(
-            "[{}]:{}:{}",
-            rs.addr.ip(),
-            word(self.transport),
-            rs.addr.port()
-        )
+    fn real_name(&self, addr: SocketAddr) -> String {
+        format!("[{}]:{}:{}", addr.ip(), word(self.transport), addr.port())
     }
 
-    /// Where packets reach the real server: only NAT can change the port.
-    fn real_port(&mut self, rs: &RealDraft, method: Method) -> SocketAddr {
-        let (given, nat) = (rs.addr.port(), method == Method::Nat);
-        let (vs, name) = (self.name.clone(), self.real_name(rs));
+    /// Where packets reach a server: only NAT can change the port.
+    fn port(&mut self, span: Span, addr: SocketAddr, method: Method, what: &str) -> SocketAddr {
+        let (given, nat) = (addr.port(), method == Method::Nat);
+        let (vs, name) = (self.name.clone(), self.real_name(addr));
         match (&self.draft.target, self.at) {
             (Target::Address(_), Some(at)) => {
-                if nat {
-                    return if given == 0 {
-                        SocketAddr::new(rs.addr.ip(), at.port())
-                    } else {
-                        rs.addr
-                    };
+                if nat && given != 0 {
+                    return addr;
                 }
                 if given != 0 && given != at.port() {
                     let text = format!(
-                        "WARNING - virtual server {vs} and real server {name} ports don't match - resetting"
+                        "WARNING - virtual server {vs} and {what} {name} ports don't match - resetting"
                     );
-                    self.say_at(rs.span, Code::Conflict, text);
+                    self.say_at(span, Code::Conflict, text);
                 }
-                SocketAddr::new(rs.addr.ip(), at.port())
+                SocketAddr::new(addr.ip(), at.port())
             }
             (Target::Fwmark(_), _) | (Target::Address(_), None) => {
-                if !nat && given != 0 {
-                    let text = format!(
-                        "WARNING - fwmark virtual server {vs}, real server {name} has port specified - clearing"
-                    );
-                    self.say_at(rs.span, Code::Conflict, text);
+                if nat {
+                    return addr;
                 }
-                rs.addr
+                if given != 0 {
+                    let text = format!(
+                        "WARNING - fwmark virtual server {vs}, {what} {name} has port specified - clearing"
+                    );
+                    self.say_at(span, Code::Conflict, text);
+                }
+                SocketAddr::new(addr.ip(), 0)
             }
             (Target::Group(_), _) => {
-                if !nat && given != 0 && self.group_ports.iter().any(|p| *p != given) {
-                    let text =
-                        format!("virtual server {vs} and real server {name} ports don't match");
-                    self.say_at(rs.span, Code::Conflict, text);
+                let other = |e: &GroupEntry| match e {
+                    GroupEntry::Addresses { port, .. } => *port != given,
+                    GroupEntry::Fwmark { .. } => false,
+                };
+                if !nat && given != 0 && self.entries.iter().any(other) {
+                    let text = format!("virtual server {vs} and {what} {name} ports don't match");
+                    self.say_at(span, Code::Conflict, text);
                 }
-                rs.addr
+                addr
             }
         }
+    }
+
+    fn real(&mut self, rs: &RealDraft, addr: SocketAddr, method: Method) -> RealServer {
+        let vs = self.draft;
+        let up = self.script(&rs.notify_up);
+        let down = self.script(&rs.notify_down);
+        let (uthreshold, lthreshold) = checkers::thresholds(rs, self.around);
+        // A port that means nothing to the kernel still means something to checkers.
+        let target = match addr.port() {
+            0 => rs.addr,
+            _ => addr,
+        };
+        let mail = &self.around.global.mail;
+        let alert = mail.alert_checker.or(mail.alert);
+        RealServer {
+            addr,
+            weight: rs.weight.unwrap_or(vs.weight),
+            method,
+            inhibit_on_failure: rs.inhibit_on_failure.unwrap_or(vs.inhibit_on_failure),
+            uthreshold,
+            lthreshold,
+            virtualhost: rs.virtualhost.clone().or_else(|| vs.virtualhost.clone()),
+            snmp_name: rs.snmp_name.clone(),
+            checkers: checkers::checkers(rs, target, vs, self.around),
+            hooks: Hooks {
+                up,
+                down,
+                mail: rs.smtp_alert.or(alert).unwrap_or(true),
+            },
+        }
+    }
+
+    fn sorry_server(&mut self, real_servers: &[RealServer]) -> Option<SorryServer> {
+        let draft = self.draft;
+        let sorry = draft.sorry.as_ref()?;
+        let method = sorry.method.or(draft.method).unwrap_or(Method::Nat);
+        if !self.fits(sorry.addr, method) {
+            let text = format!(
+                "Address family of virtual server and sorry server {} don't match - skipping sorry server.",
+                sorry.addr.ip()
+            );
+            self.say(Code::WrongFamily, text);
+            return None;
+        }
+        let addr = self.port(draft.span, sorry.addr, method, "sorry server");
+        let double = real_servers.iter().find(|rs| rs.addr == addr);
+        Some(SorryServer {
+            addr,
+            method,
+            inhibit: double.map_or(sorry.inhibit, |rs| rs.inhibit_on_failure),
+        })
     }
 
     fn quorum(&mut self, real_servers: &[RealServer]) -> (u32, u32) {
@@ -344,8 +533,9 @@ impl<'a> Settling<'a> {
         }
         if hysteresis >= quorum {
             let text = format!(
-                "Warning - hysteresis {hysteresis} for {} must be less than quorum {quorum}, reducing",
-                self.name
+                "Virtual server {}: hysteresis {hysteresis} >= quorum {quorum}; setting hysteresis to {}",
+                self.name,
+                quorum - 1
             );
             self.say(Code::Conflict, text);
             hysteresis = quorum - 1;
@@ -354,78 +544,35 @@ impl<'a> Settling<'a> {
     }
 }
 
-/// The hooks of a virtual server and those of its real servers, in file order.
-fn hooks(
-    draft: &ServerDraft,
-    mail: &Mail,
-    scripts: &mut Scripts<'_>,
-    diags: &mut Diags,
-) -> (Hooks, Vec<Hooks>) {
-    let alert = mail.alert_checker.or(mail.alert);
-    let of_virtual = Hooks {
-        up: scripts.notify(draft.quorum_up.clone(), diags),
-        down: scripts.notify(draft.quorum_down.clone(), diags),
-        mail: draft.smtp_alert.or(alert).unwrap_or(false),
-    };
-    let of_real = draft.real.iter().map(|r| Hooks {
-        up: scripts.notify(r.notify_up.clone(), diags),
-        down: scripts.notify(r.notify_down.clone(), diags),
-        mail: r.smtp_alert.or(alert).unwrap_or(true),
-    });
-    let of_real = of_real.collect();
-    for checker in draft.real.iter().flat_map(|r| &r.checkers) {
-        scripts.notify(checker.script.clone(), diags);
-    }
-    (of_virtual, of_real)
-}
-
-fn real(
-    rs: &RealDraft,
-    addr: SocketAddr,
-    method: Method,
-    vs: &ServerDraft,
-    hooks: Hooks,
-) -> RealServer {
-    RealServer {
-        addr,
-        weight: rs.weight.unwrap_or(vs.weight),
-        method,
-        inhibit_on_failure: rs.inhibit_on_failure.unwrap_or(vs.inhibit_on_failure),
-        uthreshold: rs.uthreshold,
-        lthreshold: rs.lthreshold,
-        checkers: rs
-            .checkers
-            .iter()
-            .filter(|c| c.kind == CheckerKind::Tcp)
-            .map(|c| checker(c, addr, &rs.timing, &vs.timing))
-            .collect(),
-        hooks,
+fn no_port(entry: &GroupEntry) -> bool {
+    match entry {
+        GroupEntry::Addresses { port, .. } => *port == 0,
+        GroupEntry::Fwmark { .. } => false,
     }
 }
 
-/// What is said nearest wins: checker, real server, virtual server, default.
-fn checker(c: &CheckerDraft, addr: SocketAddr, rs: &TimingDraft, vs: &TimingDraft) -> Checker {
-    let levels = [&c.timing, rs, vs];
-    let nearest = |of: fn(&TimingDraft) -> Option<Duration>| levels.iter().find_map(|t| of(t));
-    let delay_loop = nearest(|t| t.delay_loop).unwrap_or(DELAY_LOOP);
-    let target = SocketAddr::new(
-        c.connect.ip.unwrap_or(addr.ip()),
-        c.connect.port.unwrap_or(addr.port()),
-    );
-    Checker {
-        check: Check::Tcp(TcpCheck {
-            target,
-            bind_addr: c.connect.bind_ip,
-            bind_port: c.connect.bind_port,
-            bind_if: c.connect.bind_if.clone(),
-            fwmark: c.connect.fwmark,
-        }),
-        delay_loop,
-        connect_timeout: nearest(|t| t.connect_timeout).unwrap_or(CONNECT_TIMEOUT),
-        retry: levels.iter().find_map(|t| t.retry).unwrap_or(1),
-        delay_before_retry: nearest(|t| t.delay_before_retry).unwrap_or(Duration::from_secs(1)),
-        warmup: nearest(|t| t.warmup).unwrap_or(delay_loop),
-        alpha: levels.iter().find_map(|t| t.alpha).unwrap_or(false),
-        log_all_failures: c.log_all_failures.unwrap_or(false),
+fn entry(entry: &GroupEntry, servers: Family) -> Listen {
+    match *entry {
+        GroupEntry::Addresses { first, last, port } => Listen::Addresses { first, last, port },
+        GroupEntry::Fwmark { mark, family } => Listen::Fwmark {
+            mark,
+            family: family.unwrap_or(servers),
+        },
+    }
+}
+
+fn family_of_entry(entry: &Listen) -> Family {
+    match *entry {
+        Listen::Addresses { first, .. } => first.into(),
+        Listen::Fwmark { family, .. } => family,
+    }
+}
+
+/// As it is written in the group.
+fn shown(entry: &Listen) -> String {
+    match entry {
+        Listen::Addresses { first, last, .. } if first == last => first.to_string(),
+        Listen::Addresses { first, last, .. } => format!("{first}-{last}"),
+        Listen::Fwmark { mark, .. } => format!("fwmark {mark}"),
     }
 }

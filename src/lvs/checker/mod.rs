@@ -1,13 +1,52 @@
 //! Health checks: what each kind of checker does in one attempt. Timing and verdicts are elsewhere.
 
-pub(crate) mod tcp;
+pub(crate) mod bfd;
+pub(crate) mod connect;
+pub(crate) mod dns;
+pub(crate) mod file;
+pub(crate) mod http;
+pub(crate) mod misc;
+pub(crate) mod smtp;
+pub(crate) mod udp;
+
+use std::sync::Arc;
 
 use nix::errno::Errno;
+
+use connect::Connect;
 
 /// The kinds of checkers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
-    Tcp(tcp::TcpCheck),
+    /// `TCP_CHECK`: a connection that is accepted is health.
+    Tcp(Connect),
+    Udp(Connect, udp::Udp),
+    /// `HTTP_GET` and `SSL_GET`.
+    Http(Connect, Arc<http::Http>),
+    Smtp(Connect, smtp::Smtp),
+    Dns(Connect, dns::Dns),
+    /// `PING_CHECK`; the port means nothing.
+    Ping(Connect),
+    Misc(misc::Misc),
+    File(file::File),
+    Bfd(bfd::Bfd),
+}
+
+impl Check {
+    /// Whether it is run so far; the others are assumed to be good.
+    pub(crate) fn runs(&self) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            Self::Udp(..)
+            | Self::Http(..)
+            | Self::Smtp(..)
+            | Self::Dns(..)
+            | Self::Ping(_)
+            | Self::Misc(_)
+            | Self::File(_)
+            | Self::Bfd(_) => false,
+        }
+    }
 }
 
 /// Why an attempt is not a success.
@@ -52,7 +91,16 @@ pub(crate) trait Probe {
 impl Probe for Check {
     async fn probe(&self) -> Result<(), Down> {
         match self {
-            Self::Tcp(tcp) => tcp.probe().await,
+            Self::Tcp(connect) => connect.tcp().await.map(drop),
+            // Never asked: see `runs`.
+            Self::Udp(..)
+            | Self::Http(..)
+            | Self::Smtp(..)
+            | Self::Dns(..)
+            | Self::Ping(_)
+            | Self::Misc(_)
+            | Self::File(_)
+            | Self::Bfd(_) => Ok(()),
         }
     }
 }

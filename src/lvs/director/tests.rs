@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::lvs::checker::Down;
-use crate::lvs::service::tests::{rs, vs};
+use crate::lvs::service::tests::{moved, rs, vs};
 use crate::time::MICROSECOND;
 use nix::errno::Errno;
 
@@ -14,10 +14,7 @@ fn config(virtual_servers: Vec<VirtualServer>) -> Arc<Config> {
 }
 
 fn at(port: u16, servers: &[u8]) -> VirtualServer {
-    let mut vs = vs(servers.iter().map(|&n| rs(n)).collect());
-    let ServiceKey::Address { port: p, .. } = &mut vs.key;
-    *p = port;
-    vs
+    moved(vs(servers.iter().map(|&n| rs(n)).collect()), port)
 }
 
 fn probes(actions: &[Action]) -> Vec<CheckId> {

@@ -4,20 +4,14 @@ use nix::errno::Errno;
 use proptest::prelude::*;
 
 use super::*;
-use crate::lvs::checker::tcp::TcpCheck;
+use crate::lvs::checker::connect::Connect;
 use crate::lvs::checker::{Check, Step};
 use crate::lvs::desired::desired;
-use crate::model::lvs::{Method, Scheduler, ServiceKey, Transport};
+use crate::model::lvs::{Listen, Method, Scheduler, SchedulerFlags, ServiceKey, Transport};
 
 pub(crate) fn checker(port: u16) -> Checker {
     Checker {
-        check: Check::Tcp(TcpCheck {
-            target: ([10, 0, 0, 1], port).into(),
-            bind_addr: None,
-            bind_port: 0,
-            bind_if: None,
-            fwmark: 0,
-        }),
+        check: Check::Tcp(Connect::to(([10, 0, 0, 1], port).into())),
         delay_loop: Duration::from_secs(6),
         connect_timeout: Duration::from_secs(5),
         retry: 0,
@@ -36,6 +30,8 @@ pub(crate) fn rs(last: u8) -> RealServer {
         inhibit_on_failure: false,
         uthreshold: 0,
         lthreshold: 0,
+        virtualhost: None,
+        snmp_name: None,
         checkers: vec![checker(80)],
         hooks: Hooks::default(),
     }
@@ -48,16 +44,40 @@ pub(crate) fn vs(real_servers: Vec<RealServer>) -> VirtualServer {
             port: 80,
             transport: Transport::Tcp,
         },
+        listen: vec![Listen::Addresses {
+            first: [10, 9, 9, 9].into(),
+            last: [10, 9, 9, 9].into(),
+            port: 80,
+        }],
+        transport: Some(Transport::Tcp),
         scheduler: Scheduler::Rr,
+        flags: SchedulerFlags::default(),
+        ops: false,
         persistence: None,
+        ha_suspend: false,
         quorum: 1,
         hysteresis: 0,
+        virtualhost: None,
+        snmp_name: None,
         alpha: false,
         omega: false,
         real_servers,
         sorry_server: None,
         hooks: Hooks::default(),
     }
+}
+
+/// The same virtual server on another port.
+pub(crate) fn moved(mut vs: VirtualServer, to: u16) -> VirtualServer {
+    if let ServiceKey::Address { port, .. } = &mut vs.key {
+        *port = to;
+    }
+    for listen in &mut vs.listen {
+        if let Listen::Addresses { port, .. } = listen {
+            *port = to;
+        }
+    }
+    vs
 }
 
 pub(crate) fn sorry() -> SorryServer {

@@ -119,9 +119,10 @@ impl Table {
     }
 
     pub(super) fn wake(&mut self, now: Mono) {
-        while let Some(&(at, key)) = self.retries.first().filter(|(at, _)| *at <= now) {
-            self.retries.remove(&(at, key));
-            self.mark(key);
+        while self.retries.first().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, key)) = self.retries.pop_first() {
+                self.mark(&key);
+            }
         }
         if now >= self.next_audit {
             self.next_audit = now + AUDIT;
@@ -132,11 +133,11 @@ impl Table {
     }
 
     /// The virtual server may want something else than it has.
-    pub(super) fn mark(&mut self, key: ServiceKey) {
-        let unit = self.units.entry(key).or_default();
+    pub(super) fn mark(&mut self, key: &ServiceKey) {
+        let unit = self.units.entry(key.clone()).or_default();
         let waits = std::mem::replace(&mut unit.dirty, true);
         if !waits && unit.outstanding == 0 {
-            self.ready.push_back(key);
+            self.ready.push_back(key.clone());
         }
     }
 
@@ -158,13 +159,13 @@ impl Table {
     }
 
     /// Queues what leads from what is held to what is wanted.
-    pub(super) fn converge(&mut self, now: Mono, key: ServiceKey, wanted: &[Wanted]) {
-        let Some(unit) = self.units.get_mut(&key) else {
+    pub(super) fn converge(&mut self, now: Mono, key: &ServiceKey, wanted: &[Wanted]) {
+        let Some(unit) = self.units.get_mut(key) else {
             return;
         };
         for (id, step, request) in unit.begin_round(wanted) {
             self.outstanding += 1;
-            let tag = Tag::Unit(key, id, Box::new(step));
+            let tag = Tag::Unit(key.clone(), id, Box::new(step));
             self.ipvs.submit(tag, request);
         }
         if unit.outstanding == 0 {
@@ -191,32 +192,32 @@ impl Table {
             let Some(unit) = self.units.get_mut(&key) else {
                 continue;
             };
-            if let Some((step, request)) = unit.take_in(key, id, step, answer) {
+            if let Some((step, request)) = unit.take_in(&key, id, step, answer) {
                 unit.outstanding += 1;
                 self.outstanding += 1;
-                let tag = Tag::Unit(key, id, Box::new(step));
+                let tag = Tag::Unit(key.clone(), id, Box::new(step));
                 self.ipvs.submit(tag, request);
             }
             if unit.outstanding == 0 {
-                self.round_ends(now, key);
+                self.round_ends(now, &key);
             }
         }
     }
 
     /// All requests of a virtual server are answered.
-    fn round_ends(&mut self, now: Mono, key: ServiceKey) {
-        let Some(unit) = self.units.get_mut(&key) else {
+    fn round_ends(&mut self, now: Mono, key: &ServiceKey) {
+        let Some(unit) = self.units.get_mut(key) else {
             return;
         };
         let again = unit.end_round(key);
         if again == Again::Later {
-            self.retries.insert((now + RETRY, key));
+            self.retries.insert((now + RETRY, key.clone()));
         }
         if again == Again::Now || unit.dirty {
             unit.dirty = true;
-            self.ready.push_back(key);
+            self.ready.push_back(key.clone());
         } else if again == Again::No && unit.is_over() {
-            self.units.remove(&key);
+            self.units.remove(key);
         }
     }
 
@@ -227,9 +228,9 @@ impl Table {
         let found: HashMap<_, _> = told.services.iter().map(|s| (s.id, s)).collect();
         let units = self.units.iter_mut();
         let lost: Vec<_> = units
-            .filter_map(|(key, unit)| unit.audit(*key, &found).then_some(*key))
+            .filter_map(|(key, unit)| unit.audit(key, &found).then(|| key.clone()))
             .collect();
-        lost.into_iter().for_each(|key| self.mark(key));
+        lost.iter().for_each(|key| self.mark(key));
     }
 }
 

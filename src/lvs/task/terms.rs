@@ -1,37 +1,46 @@
 //! From the words of the configuration to those of the kernel.
 
-use std::net::SocketAddr;
+use crate::lvs::desired::{Front, Wanted, WantedDest};
+use crate::model::lvs::{Granularity, Method, Scheduler, Tunnel, TunnelChecksum};
+use crate::model::net::Family;
+use crate::sys::ipvs::dest::{self, Dest, Forward};
+use crate::sys::ipvs::service::{self, Persistence, Service, ServiceId};
 
-use crate::lvs::desired::{Wanted, WantedDest};
-use crate::model::lvs::{Method, Scheduler, ServiceKey};
-use crate::sys::ipvs::dest::{Dest, Forward, Tunnel};
-use crate::sys::ipvs::service::{Granularity, Persistence, Service, ServiceId};
+/// `IP_VS_SVC_F_ONEPACKET`, `_SCHED1` to `_SCHED3`.
+const ONE_PACKET: u32 = 4;
+const SCHED: [u32; 3] = [8, 0x10, 0x20];
 
-pub(super) fn service_id(key: &ServiceKey) -> ServiceId {
-    match key {
-        ServiceKey::Address {
+pub(super) fn service_id(front: &Front) -> ServiceId {
+    match *front {
+        Front::At(addr, transport) => ServiceId::Address {
             addr,
-            port,
-            transport,
-        } => ServiceId::Address {
-            addr: SocketAddr::new(*addr, *port),
-            protocol: *transport as u8,
+            protocol: transport.map_or(0, |t| t as u8),
+        },
+        Front::Fwmark { mark, family } => ServiceId::Fwmark {
+            mark,
+            ipv6: family == Family::V6,
         },
     }
 }
 
 pub(super) fn service(wanted: &Wanted) -> Service {
-    let ipv6 = match &wanted.key {
-        ServiceKey::Address { addr, .. } => addr.is_ipv6(),
-    };
+    let id = service_id(&wanted.front);
+    let flags = wanted.flags;
+    let scheduling = [flags.first, flags.second, flags.third].into_iter();
+    let bits = scheduling.zip(SCHED).filter(|(on, _)| *on);
+    let ops = if wanted.ops { ONE_PACKET } else { 0 };
     Service {
-        id: service_id(&wanted.key),
+        id,
         scheduler: scheduler(wanted.scheduler).to_owned(),
-        flags: 0,
-        persistence: wanted.persistence.map(|timeout| Persistence {
-            timeout: u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX),
-            granularity: Granularity::host(ipv6),
-            engine: None,
+        flags: bits.fold(ops, |all, (_, bit)| all | bit),
+        persistence: wanted.persistence.as_ref().map(|p| Persistence {
+            timeout: u32::try_from(p.timeout.as_secs()).unwrap_or(u32::MAX),
+            granularity: match (p.granularity, id.is_ipv6()) {
+                (Some(Granularity::V4(mask)), false) => service::Granularity::V4(mask),
+                (Some(Granularity::V6(len)), true) => service::Granularity::V6(len),
+                (_, ipv6) => service::Granularity::host(ipv6),
+            },
+            engine: p.engine.as_deref().map(str::to_owned),
         }),
     }
 }
@@ -42,11 +51,29 @@ pub(super) fn dest(wanted: &WantedDest) -> Dest {
         forward: match wanted.method {
             Method::Nat => Forward::Masquerade,
             Method::Dr => Forward::DirectRoute,
-            Method::Tun => Forward::Tunnel(Tunnel::Ipip),
+            Method::Tun(kind) => Forward::Tunnel(tunnel(kind)),
         },
         weight: wanted.weight,
         upper_threshold: wanted.uthreshold,
         lower_threshold: wanted.lthreshold,
+    }
+}
+
+fn tunnel(kind: Tunnel) -> dest::Tunnel {
+    let sum = |checksum| match checksum {
+        TunnelChecksum::None => dest::TunnelChecksum::None,
+        TunnelChecksum::Checksum => dest::TunnelChecksum::Checksum,
+        TunnelChecksum::Remote => dest::TunnelChecksum::Remote,
+    };
+    match kind {
+        Tunnel::Ipip => dest::Tunnel::Ipip,
+        Tunnel::Gue { port, checksum } => dest::Tunnel::Gue {
+            port,
+            checksum: sum(checksum),
+        },
+        Tunnel::Gre { checksum } => dest::Tunnel::Gre {
+            checksum: sum(checksum),
+        },
     }
 }
 

@@ -105,7 +105,7 @@ fn ipvsadm() -> String {
 
 #[test]
 fn a_panic_withdraws_what_is_ours_and_nothing_else() {
-    use super::super::service::tests::{rs, vs};
+    use super::super::service::tests::{moved, rs, vs};
 
     const FOREIGN: &str = "-A -t 10.1.1.9:80 -s lc\n";
     let name = "lvs::task::tests::a_panic_withdraws_what_is_ours_and_nothing_else";
@@ -124,24 +124,19 @@ fn a_panic_withdraws_what_is_ours_and_nothing_else() {
             .status();
         assert!(foreign.is_ok_and(|s| s.success()));
         let mut director = Director::new(1, 1);
-        let all = (1..=200).map(|port| {
-            let mut vs = vs((1..=9).map(rs).collect());
-            let crate::model::lvs::ServiceKey::Address { port: p, .. } = &mut vs.key;
-            *p = port;
-            Arc::new(vs)
-        });
+        let all = (1..=200).map(|port| Arc::new(moved(vs((1..=9).map(rs).collect()), port)));
         let config = Arc::new(Config {
             virtual_servers: all.collect(),
             ..Config::default()
         });
         director.on_event(now, Event::Apply(Arc::clone(&config)));
         for vs in &config.virtual_servers {
-            table.mark(vs.key);
+            table.mark(&vs.key);
         }
         // All but the last: those are still on their way when it happens.
         while !table.is_idle() && ipvsadm().lines().count() < 1 + 150 * 10 {
             while let Some(key) = table.next_ready() {
-                table.converge(now, key, &director.desired(&key));
+                table.converge(now, &key, &director.desired(&key));
             }
             let batch = table.progress().await;
             table.settle(now, batch);

@@ -130,7 +130,7 @@ impl Unit {
     /// Takes in an answer; returns what has to be asked because of it, in the same round.
     pub(super) fn take_in(
         &mut self,
-        vs: ServiceKey,
+        vs: &ServiceKey,
         id: ServiceId,
         step: Step,
         answer: Result<Told, GenlError>,
@@ -180,7 +180,7 @@ impl Unit {
 
     fn found(
         &mut self,
-        vs: ServiceKey,
+        vs: &ServiceKey,
         id: ServiceId,
         found: Option<Service>,
     ) -> Option<(Step, Request)> {
@@ -221,7 +221,7 @@ impl Unit {
     }
 
     /// All requests are answered.
-    pub(super) fn end_round(&mut self, vs: ServiceKey) -> Again {
+    pub(super) fn end_round(&mut self, vs: &ServiceKey) -> Again {
         let stale = std::mem::take(&mut self.stale);
         if std::mem::take(&mut self.refused) {
             self.rounds = 0;
@@ -248,7 +248,7 @@ impl Unit {
     }
 
     /// Compares our services with those that are in the table. True: something is wrong and has to be read again.
-    pub(super) fn audit(&mut self, vs: ServiceKey, found: &HashMap<ServiceId, &Service>) -> bool {
+    pub(super) fn audit(&mut self, vs: &ServiceKey, found: &HashMap<ServiceId, &Service>) -> bool {
         let held = self.services.in_order().into_iter();
         let wrong: Vec<_> = held
             .filter(|(id, service)| found.get(id) != Some(service))

@@ -32,7 +32,7 @@ pub(crate) enum ServiceId {
 }
 
 impl ServiceId {
-    fn is_ipv6(&self) -> bool {
+    pub(crate) fn is_ipv6(&self) -> bool {
         match self {
             Self::Address { addr, .. } => addr.is_ipv6(),
             Self::Fwmark { ipv6, .. } => *ipv6,

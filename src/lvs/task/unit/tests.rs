@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::lvs::desired::WantedDest;
-use crate::model::lvs::{Method, Scheduler, Transport};
+use crate::lvs::desired::{Front, WantedDest};
+use crate::model::lvs::{Method, Scheduler, SchedulerFlags, Transport};
 use crate::sys::ipvs::dest::Forward;
 
 type Table = BTreeMap<ServiceId, (Service, BTreeMap<SocketAddr, Dest>)>;
@@ -33,8 +33,10 @@ fn wanted(scheduler: Scheduler, dests: &[(u8, u32)]) -> Vec<Wanted> {
         lthreshold: 0,
     });
     vec![Wanted {
-        key: key(80),
+        front: Front::At(([192, 0, 2, 1], 80).into(), Some(Transport::Tcp)),
         scheduler,
+        flags: SchedulerFlags::default(),
+        ops: false,
         persistence: None,
         dests: dests.collect(),
         configured: (1..=9).map(addr).collect(),
@@ -95,13 +97,13 @@ fn converge(unit: &mut Unit, table: &mut Table, wanted: &[Wanted]) -> (usize, Ag
             let (id, step, _) = requests.remove(0);
             count += 1;
             let answer = kernel(table, id, &step);
-            if let Some((step, request)) = unit.take_in(key(80), id, step, answer) {
+            if let Some((step, request)) = unit.take_in(&key(80), id, step, answer) {
                 unit.outstanding += 1;
                 requests.push((id, step, request));
             }
         }
         assert_eq!(unit.outstanding, 0);
-        match unit.end_round(key(80)) {
+        match unit.end_round(&key(80)) {
             Again::Now => {}
             again @ (Again::No | Again::Later) => return (count, again),
         }
@@ -154,11 +156,11 @@ fn a_flush_is_repaired_by_the_next_change_and_by_the_audit() {
     assert_eq!(converge(&mut unit, &mut table, &one).1, Again::No);
     assert_eq!(held(&table), [(1, 1)]);
     table.clear();
-    assert!(unit.audit(key(80), &HashMap::new()));
+    assert!(unit.audit(&key(80), &HashMap::new()));
     assert_eq!(converge(&mut unit, &mut table, &both).1, Again::No);
     assert_eq!(held(&table), [(1, 1), (2, 1)]);
     let found = table.values().map(|(s, _)| (s.id, s)).collect();
-    assert!(!unit.audit(key(80), &found));
+    assert!(!unit.audit(&key(80), &found));
 }
 
 #[test]
@@ -186,8 +188,8 @@ fn a_service_that_was_asked_for_is_ours_before_the_answer() {
     let mut unit = Unit::default();
     let want = wanted(Scheduler::Rr, &[(1, 1)]);
     let (id, step, _) = unit.begin_round(&want).remove(0);
-    unit.take_in(key(80), id, step, Err(GenlError::Refused(Errno::ESRCH)));
-    unit.end_round(key(80));
+    unit.take_in(&key(80), id, step, Err(GenlError::Refused(Errno::ESRCH)));
+    unit.end_round(&key(80));
     assert_eq!(unit.ours().count(), 0);
     unit.begin_round(&want);
     assert_eq!(unit.ours().count(), 1);

@@ -1,18 +1,18 @@
-//! `TCP_CHECK`: a connection that is accepted is health.
+//! Where a checker connects to and from where, and what a failure to connect means.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
-use super::{Down, Local, Probe, Step};
+use super::{Down, Local, Step};
 use crate::model::net::IfName;
 
-/// Options of `TCP_CHECK`.
+/// The options of all checkers that connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TcpCheck {
+pub(crate) struct Connect {
     /// `connect_ip`, `connect_port`, default the real server's.
     pub(crate) target: SocketAddr,
     /// `bindto`: source address, default the kernel's choice.
@@ -25,17 +25,33 @@ pub(crate) struct TcpCheck {
     pub(crate) fwmark: u32,
 }
 
-impl Probe for TcpCheck {
-    async fn probe(&self) -> Result<(), Down> {
-        let socket = TcpSocket::from_std_stream(self.socket().map_err(Down::Local)?);
-        let outcome = socket.connect(self.target).await;
-        outcome.map(drop).map_err(|e| refusal(errno(&e)))
+impl Connect {
+    /// Nothing but where to.
+    pub(crate) fn to(target: SocketAddr) -> Self {
+        Self {
+            target,
+            bind_addr: None,
+            bind_port: 0,
+            bind_if: None,
+            fwmark: 0,
+        }
     }
-}
 
-impl TcpCheck {
-    /// A socket that is bound as the options say, not yet connected.
-    fn socket(&self) -> Result<TcpStream, Local> {
+    /// A connection over TCP.
+    ///
+    /// # Errors
+    /// [`Down::Connect`] is a verdict, [`Down::Local`] is not.
+    pub(super) async fn tcp(&self) -> Result<TcpStream, Down> {
+        let socket = self
+            .socket(Type::STREAM, Protocol::TCP)
+            .map_err(Down::Local)?;
+        let socket = TcpSocket::from_std_stream(socket.into());
+        let outcome = socket.connect(self.target).await;
+        outcome.map_err(|e| refusal(errno(&e)))
+    }
+
+    /// A non-blocking socket that is bound as the options say, not yet connected.
+    pub(super) fn socket(&self, kind: Type, protocol: Protocol) -> Result<Socket, Local> {
         let local = |step| {
             move |e: io::Error| Local {
                 step,
@@ -43,8 +59,8 @@ impl TcpCheck {
             }
         };
         let domain = Domain::for_address(self.target);
-        let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))
-            .map_err(local(Step::Socket))?;
+        let socket =
+            Socket::new(domain, kind.nonblocking(), Some(protocol)).map_err(local(Step::Socket))?;
         if let Some(device) = &self.bind_if {
             socket
                 .bind_device(Some(device.as_str().as_bytes()))
@@ -65,16 +81,17 @@ impl TcpCheck {
                 .and_then(|()| socket.bind(&from.into()))
                 .map_err(local(Step::Bind))?;
         }
-        Ok(socket.into())
+        Ok(socket)
     }
 }
 
-fn errno(e: &io::Error) -> Errno {
+/// The kernel's reason.
+pub(super) fn errno(e: &io::Error) -> Errno {
     e.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 /// Which failures of `connect(2)` are a verdict; all others are trouble of this machine.
-fn refusal(errno: Errno) -> Down {
+pub(super) fn refusal(errno: Errno) -> Down {
     const VERDICTS: [Errno; 8] = [
         Errno::ENETUNREACH,
         Errno::EHOSTUNREACH,
@@ -99,14 +116,8 @@ fn refusal(errno: Errno) -> Down {
 mod tests {
     use super::*;
 
-    fn check(target: SocketAddr) -> TcpCheck {
-        TcpCheck {
-            target,
-            bind_addr: None,
-            bind_port: 0,
-            bind_if: None,
-            fwmark: 0,
-        }
+    fn check(target: SocketAddr) -> Connect {
+        Connect::to(target)
     }
 
     fn listener() -> (std::net::TcpListener, SocketAddr) {
@@ -118,7 +129,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_is_accepted_is_health() {
         let (listener, addr) = listener();
-        assert_eq!(check(addr).probe().await, Ok(()));
+        assert_eq!(check(addr).tcp().await.map(drop), Ok(()));
         let (mut peer, from) = listener.accept().expect("the probe was here");
         let mut sent = Vec::new();
         std::io::Read::read_to_end(&mut peer, &mut sent).expect("closed in good order");
@@ -131,7 +142,7 @@ mod tests {
         let (listener, addr) = listener();
         drop(listener);
         assert_eq!(
-            check(addr).probe().await,
+            check(addr).tcp().await.map(drop),
             Err(Down::Connect(Errno::ECONNREFUSED))
         );
     }
@@ -141,7 +152,7 @@ mod tests {
         let (listener, addr) = listener();
         let mut from = check(addr);
         from.bind_addr = Some([127, 0, 0, 7].into());
-        assert_eq!(from.probe().await, Ok(()));
+        assert_eq!(from.tcp().await.map(drop), Ok(()));
         let (_, peer) = listener.accept().expect("the probe was here");
         assert_eq!(peer.ip(), IpAddr::from([127, 0, 0, 7]));
     }
@@ -153,12 +164,12 @@ mod tests {
         foreign.bind_addr = Some([192, 0, 2, 1].into());
         let trouble = |step, errno| Err(Down::Local(Local { step, errno }));
         assert_eq!(
-            foreign.probe().await,
+            foreign.tcp().await.map(drop),
             trouble(Step::Bind, Errno::EADDRNOTAVAIL)
         );
         let mut nowhere = check(addr);
         nowhere.bind_if = IfName::new("ka-none");
-        let result = nowhere.probe().await;
+        let result = nowhere.tcp().await.map(drop);
         // Without privileges the kernel does not even look for the interface.
         assert!(
             result == trouble(Step::Device, Errno::ENODEV)
