@@ -5,6 +5,7 @@
 pub(crate) mod bus;
 pub(crate) mod check;
 mod dumpfile;
+mod dumps;
 pub(crate) mod host;
 mod pidfile;
 mod reload;

@@ -11,23 +11,23 @@ use tokio::time::Instant;
 use tracing::Level;
 
 use super::bus::{Notice, Release};
+use super::dumps::Dumps;
 use super::pidfile::{PidFile, PidFileError};
 use super::reload::{self, Parts, Reload};
 use super::signals::{Request, Requests};
 use super::supervise::{self, End};
 use super::systemd::{self, Systemd};
 use super::tasks::{Ended, Releases, Tasks};
-use super::{GONE, UMASK, dumpfile, load_options, version};
+use super::{GONE, UMASK, dumps, load_options, version};
 use crate::cli::{Facility, Options};
 use crate::config::LoadOptions;
-use crate::dump::{self, Times};
+use crate::dump;
 use crate::model::Config;
 use crate::model::notify::Lifecycle;
 use crate::notify::Notifier;
 use crate::notify::lifecycle::{self, Moment};
-use crate::sys::log::{Local, Log, Settings};
+use crate::sys::log::{Log, Settings};
 use crate::sys::{clock, netns, process, startup};
-use crate::time::Mono;
 
 /// Exit code when a task or the daemon itself failed.
 const FAILED: u8 = 70;
@@ -117,14 +117,6 @@ enum Prepared {
     },
 }
 
-/// How the dump files tell instants.
-fn times() -> Times {
-    Times {
-        origin: clock::wall().saturating_sub(clock::now().since(Mono::from_micros(0))),
-        local: |at| Local::of(std::time::UNIX_EPOCH + at).with_year(),
-    }
-}
-
 /// Everything before the first thread. `Err`: the exit code.
 fn prepare(options: &Options) -> Result<Prepared, u8> {
     if options.core_dump
@@ -143,7 +135,7 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
     let mut source = load_options(options);
     let config = reload::read(&source, parts(options))?;
     if options.dump_conf {
-        let text = dump::data::data(&config, &[], &times());
+        let text = dump::data::data(&config, &[], &dumps::times());
         text.lines().for_each(|line| tracing::info!("{line}"));
     }
     if options.foreground {
@@ -295,7 +287,7 @@ struct Daemon {
     parts: Parts,
     /// In force; empty until the start is complete.
     config: Arc<Config>,
-    dump_dir: PathBuf,
+    dumps: Dumps,
     releases: Releases,
     systemd: Systemd,
     pid_files: PidFiles,
@@ -322,7 +314,7 @@ impl Daemon {
             source,
             parts: parts(options),
             config: Arc::default(),
-            dump_dir: dumpfile::directory(std::env::var_os("TMPDIR")),
+            dumps: Dumps::new(std::env::var_os("TMPDIR"), options.namespace.clone()),
             releases: Releases {
                 vrrp: release(options.keep_vrrp),
                 ipvs: release(options.keep_ipvs),
@@ -374,13 +366,23 @@ impl Daemon {
         match request {
             Request::Stop => return Next::Stop,
             Request::Reload => self.begin_reload(),
-            Request::Data => self.dump_data().await,
-            Request::Stats => self.dump_stats("").await,
+            Request::Data => {
+                let instances = self.tasks.snapshot().await;
+                self.dumps.data(&self.config, &instances);
+            }
+            Request::Stats => {
+                let instances = self.tasks.snapshot().await;
+                self.dumps.stats(&self.config, &instances, "");
+            }
             Request::StatsClear => {
-                self.dump_stats(" and clearing").await;
+                let instances = self.tasks.snapshot().await;
+                self.dumps.stats(&self.config, &instances, " and clearing");
                 self.tasks.clear_stats().await;
             }
-            Request::Json => self.dump_json().await,
+            Request::Json => {
+                let instances = self.tasks.snapshot().await;
+                self.dumps.json(&self.config, &instances);
+            }
         }
         Next::GoOn
     }
@@ -400,44 +402,6 @@ impl Daemon {
                 Some(notice) = self.notices.recv() => self.notifier.accept(notice),
                 () = self.notifier.progress() => {}
             }
-        }
-    }
-
-    async fn dump_data(&self) {
-        let pid = std::process::id();
-        tracing::info!("Printing VRRP data for process({pid}) on signal");
-        let instances = self.tasks.snapshot().await;
-        self.dump(
-            "keepalived.data",
-            &dump::data::data(&self.config, &instances, &times()),
-        );
-        tracing::info!("Printing parent data for process({pid}) on signal");
-        self.dump("keepalived_parent.data", &dump::parent(&self.config));
-        tracing::warn!("keepalived_check.data is not written yet");
-    }
-
-    /// keepalived: without an instance there is no such file.
-    async fn dump_json(&self) {
-        let pid = std::process::id();
-        tracing::info!("Printing VRRP as json for process({pid}) on signal");
-        let instances = self.tasks.snapshot().await;
-        if !instances.is_empty() {
-            let text = dump::json::json(&self.config, &instances, &times());
-            self.dump("keepalived.json", &text);
-        }
-    }
-
-    /// `clearing`: what the log line says about that.
-    async fn dump_stats(&self, clearing: &str) {
-        let pid = std::process::id();
-        tracing::info!("Printing{clearing} VRRP stats for process({pid}) on signal");
-        let instances = self.tasks.snapshot().await;
-        self.dump("keepalived.stats", &dump::stats::stats(&instances));
-    }
-
-    fn dump(&self, name: &str, text: &str) {
-        if let Err(e) = dumpfile::write(&self.dump_dir, name, text) {
-            tracing::error!(file = name, reason = %e, "Unable to write a dump file");
         }
     }
 

@@ -1,5 +1,6 @@
 //! `keepalived.data`: configuration and state of the VRRP side.
 
+use std::collections::HashMap;
 use std::fmt::{Display, Write as _};
 use std::time::Duration;
 
@@ -20,13 +21,16 @@ pub(crate) fn data(config: &Config, snapshots: &[InstanceSnapshot], times: &Time
     let mut text = Text(super::global::global(config, Part::Vrrp));
     text.statics(config);
     text.section_of("VRRP Topology", &config.instances);
+    let groups = config.groups.iter();
+    let groups: HashMap<&str, &str> = groups
+        .flat_map(|g| g.members.iter().map(|m| (&**m, &*g.name)))
+        .collect();
+    let now = snapshots.iter().map(|s| (&*s.instance.name, s));
+    let now: HashMap<&str, &InstanceSnapshot> = now.collect();
     for instance in &config.instances {
-        let group = config
-            .groups
-            .iter()
-            .find(|g| g.members.contains(&instance.name));
-        let snapshot = snapshots.iter().find(|s| s.instance.name == instance.name);
-        text.instance(instance, group.map(|g| &*g.name), snapshot, times);
+        let group = groups.get(&*instance.name).copied();
+        let snapshot = now.get(&*instance.name).copied();
+        text.instance(instance, group, snapshot, times);
     }
     text.section_of("VRRP Sync groups", &config.groups);
     config.groups.iter().for_each(|g| text.group(g, snapshots));

@@ -166,13 +166,8 @@ const GLOBAL: &[&str] = &[
     "reload_file",
     "config_save_dir",
     "tmp_config_directory",
-    "data_use_instance",
-    "json_version",
     "iproute_usr_dir",
     "iproute_etc_dir",
-    "state_dump_file",
-    "stats_dump_file",
-    "json_dump_file",
 ];
 
 const INSTANCE: &[&str] = &[
