@@ -117,6 +117,8 @@ codes! {
     Script = "script", Log;
     /// Scripts are configured, but `enable_script_security` is not: whoever can replace a script that root runs is root.
     ScriptSecurity = "script-security", Security;
+    /// The file with a key of `auth_hmac` can be read by more than its owner. `chmod 600` it, or use a systemd credential.
+    ReadableKey = "readable-key", Security;
     /// Something is named that is not defined before this place.
     NotFound = "not-found", Complaint;
     /// An instance lacks its `virtual_router_id`.

@@ -27,7 +27,7 @@ use super::source::{Code, Diag, Diags};
 use crate::model::Config;
 use crate::model::diff::Keyed;
 use crate::model::global::Global;
-use crate::model::net::Family;
+use crate::model::net::{Family, IfName};
 use crate::model::track::ScriptTrack;
 use crate::model::vrrp::{Deletion, Instance, Notify, SyncGroup};
 
@@ -99,7 +99,6 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
                 other_tracks,
                 ..*instance
             })),
-            Linked::NotBuilt => {}
             Linked::Unusable => continue,
         }
         known.insert(name);
@@ -162,7 +161,10 @@ fn distinct(instances: &[Arc<Instance>], diags: &mut Diags) {
             };
             let text = format!(
                 "{} and {} both use VRID {} with {family} on interface {}",
-                first.name, i.name, i.vrid, i.interface
+                first.name,
+                i.name,
+                i.vrid,
+                i.interface.as_ref().map_or("none", IfName::as_str)
             );
             diags.push(Diag::bare(None, Code::SameVrid, text));
         } else {

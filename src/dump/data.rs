@@ -139,7 +139,9 @@ impl Text {
         } else {
             self.flags(i);
         }
-        self.pair("Interface", &i.interface);
+        if let Some(interface) = &i.interface {
+            self.pair("Interface", interface);
+        }
         if i.dont_track_primary {
             self.line("   VRRP interface tracking disabled");
         }
@@ -155,7 +157,13 @@ impl Text {
             (None, Some(source)) => self.pair("Using src_ip", source),
             (None, None) => self.pair("Using src_ip", "(none)"),
         }
-        self.line(format_args!("   Multicast address {}", i.mcast_group));
+        match &i.unicast {
+            None => self.line(format_args!("   Multicast address {}", i.mcast_group)),
+            Some(unicast) => {
+                let peers = unicast.peers.iter().map(|p| p.addr);
+                self.list("Unicast Peer", peers);
+            }
+        }
         self.garp(i);
         self.pair("Virtual Router ID", i.vrid);
         self.pair("Priority", i.priority);
@@ -185,6 +193,14 @@ impl Text {
             (_, Auth::Pass(_)) => {
                 self.pair("Authentication type", "SIMPLE_PASSWORD");
                 self.pair("Password", "********");
+            }
+            (_, Auth::Ah(_)) => {
+                self.pair("Authentication type", "IPSEC_AH");
+                self.pair("Password", "********");
+            }
+            (_, Auth::Hmac(hmac)) => {
+                self.pair("Authentication extension", "HMAC-SHA256");
+                self.pair("Active key", hmac.active);
             }
             (Version::V3, Auth::None) => {}
         }
@@ -232,14 +248,19 @@ impl Text {
         self.pair("Number of config faults", 0);
         let of_trackers = |c: &&FaultCause| match c {
             FaultCause::Script(_) | FaultCause::ScriptPending(_) => true,
-            FaultCause::InterfaceDown(name) | FaultCause::InterfaceUp(name) => *name != i.interface,
-            FaultCause::NoSource(_) => false,
+            FaultCause::InterfaceDown(name) | FaultCause::InterfaceUp(name) => {
+                Some(name) != i.interface.as_ref()
+            }
+            FaultCause::NoSource(_) | FaultCause::SourceMissing(_) | FaultCause::NoPeer => false,
         };
         let trackers = now.causes.iter().filter(of_trackers).count();
         self.pair("Number of tracker faults", trackers);
         let own = now.causes.iter().filter_map(|c| match c {
-            FaultCause::InterfaceDown(name) if *name == i.interface => Some("i/f down"),
-            FaultCause::NoSource(_) => Some("no source IP address"),
+            FaultCause::InterfaceDown(name) if Some(name) == i.interface.as_ref() => {
+                Some("i/f down")
+            }
+            FaultCause::NoSource(_) | FaultCause::SourceMissing(_) => Some("no source IP address"),
+            FaultCause::NoPeer => Some("no unicast peers"),
             FaultCause::InterfaceDown(_)
             | FaultCause::InterfaceUp(_)
             | FaultCause::Script(_)

@@ -175,7 +175,7 @@ impl Text {
         self.optional("LVS TCP FIN timeout", secs(t.tcp_fin));
         self.optional("LVS TCP timeout", secs(t.udp)); // keepalived: that label again
         if part == Part::Vrrp {
-            self.pair("Default interface", &g.default_interface);
+            self.pair("Default interface", g.static_interface());
         }
         self.pair("Disable local IGMP", yes(g.disable_local_igmp));
         self.pair(

@@ -13,7 +13,7 @@ use super::Times;
 use super::words::{Address, RouteLine, RuleLine, Words};
 use crate::daemon::bus::{InstanceSnapshot, VrrpState};
 use crate::model::Config;
-use crate::model::net::VirtualAddress;
+use crate::model::net::{IfName, VirtualAddress};
 use crate::model::track::NotifyScript;
 use crate::model::vrrp::{Auth, Deletion, Instance, Version};
 use crate::vrrp::Counters;
@@ -148,6 +148,8 @@ impl<'a> Data<'a> {
         let (auth_type, auth_data) = match i.auth {
             Auth::None => (0, None),
             Auth::Pass(_) => (1, Some("********")),
+            Auth::Ah(_) => (2, Some("********")),
+            Auth::Hmac(_) => (0, None),
         };
         let since = s
             .since
@@ -159,7 +161,7 @@ impl<'a> Data<'a> {
             skip_check_adv_addr: i.skip_check_adv_addr.into(),
             strict_mode: 0,
             vmac_ifname: "",
-            ifp_ifname: i.interface.as_str(),
+            ifp_ifname: i.interface.as_ref().map_or("", IfName::as_str),
             master_priority: s.master.map_or(0, |m| m.priority),
             last_transition: Exact(since.as_secs_f64()),
             garp_delay: Short(i.garp.master_delay.as_secs_f32()),

@@ -30,16 +30,16 @@ fn one(snapshot: &InstanceSnapshot) -> String {
                 ("Failure", c.auth_failures),
             ],
         ),
-        // Version 2.4 has these lines whether or not anything is authenticated by them; nothing is, here.
+        // Version 2.4 has these lines whether or not anything is authenticated by them.
         (
             "Authentication Extension Errors",
             &[
-                ("Missing", 0),
-                ("Malformed", 0),
-                ("Unknown Key", 0),
-                ("Invalid HMAC", 0),
-                ("Stale", 0),
-                ("Replay", 0),
+                ("Missing", c.hmac_missing),
+                ("Malformed", c.hmac_malformed),
+                ("Unknown Key", c.hmac_unknown_key),
+                ("Invalid HMAC", c.hmac_invalid),
+                ("Stale", c.hmac_stale),
+                ("Replay", c.hmac_replay),
             ],
         ),
         (

@@ -63,8 +63,8 @@ pub(crate) struct Global {
     pub(crate) vmac_prefix: Arc<str>,
     /// `vmac_addr_prefix`: the same for VMACs that single addresses need, default `vmac_prefix`.
     pub(crate) vmac_addr_prefix: Arc<str>,
-    /// `default_interface`: that of static addresses that name none, default eth0.
-    pub(crate) default_interface: Arc<str>,
+    /// `default_interface`: that of addresses that name none, for static ones eth0 if none is given.
+    pub(crate) default_interface: Option<Arc<str>>,
     /// `dynamic_interfaces`: an interface may be missing when the configuration is read.
     pub(crate) dynamic_interfaces: bool,
     /// `enable_script_security`.
@@ -222,6 +222,13 @@ impl Default for Mail {
     }
 }
 
+impl Global {
+    /// Where static addresses go that name no interface.
+    pub(crate) fn static_interface(&self) -> &str {
+        self.default_interface.as_deref().unwrap_or("eth0")
+    }
+}
+
 impl Default for Global {
     fn default() -> Self {
         Self {
@@ -248,7 +255,7 @@ impl Default for Global {
             disable_local_igmp: false,
             vmac_prefix: "vrrp".into(),
             vmac_addr_prefix: "vrrp".into(),
-            default_interface: "eth0".into(),
+            default_interface: None,
             dynamic_interfaces: false,
             script_security: false,
             script_user: None,

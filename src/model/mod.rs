@@ -3,6 +3,7 @@
 //! Every value is final: defaults are filled in and references are resolved while the configuration is read. Runtime
 //! state never lives here. Source: keepalived.conf(5) as described by the keyword list.
 
+pub(crate) mod auth;
 pub(crate) mod bfd;
 pub(crate) mod diff;
 pub(crate) mod firewall;
@@ -15,6 +16,7 @@ pub(crate) mod notify;
 pub(crate) mod process;
 pub(crate) mod route;
 pub(crate) mod track;
+pub(crate) mod unicast;
 pub(crate) mod vrrp;
 
 use std::sync::Arc;

@@ -11,6 +11,9 @@ use super::global::Global;
 use super::net::{Family, IfName, VirtualAddress};
 use super::route::{Route, Rule};
 use super::track::{InterfaceTrack, NotifyScript, OtherTracks, ScriptTrack};
+use super::unicast::Unicast;
+
+pub(crate) use super::auth::Auth;
 
 /// `virtual_router_id`, 1..=255.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,24 +68,6 @@ pub(crate) enum Version {
 pub(crate) enum InitialState {
     Backup,
     Master,
-}
-
-/// `authentication`, version 2 only.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Auth {
-    None,
-    /// `auth_type PASS`: 8 octets, zero padded, sent in clear text (RFC 2338 §5.3.6.2).
-    Pass([u8; 8]),
-}
-
-/// Never shows the key.
-impl fmt::Debug for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "None",
-            Self::Pass(_) => "Pass(********)",
-        })
-    }
 }
 
 /// Gratuitous ARP and unsolicited neighbour advertisement timing: `garp_master_*`, `garp_lower_prio_*`.
@@ -148,11 +133,19 @@ pub(crate) enum Deletion {
 /// What the wire sees of an instance: its identity across reloads. The name is not part of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct InstanceKey {
-    pub(crate) interface: IfName,
+    pub(crate) interface: Option<IfName>,
     pub(crate) family: Family,
     pub(crate) vrid: Vrid,
-    /// Multicast group, in which the instance listens.
-    pub(crate) group: IpAddr,
+    pub(crate) hears: Hears,
+}
+
+/// Where an instance listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Hears {
+    /// In this multicast group.
+    Group(IpAddr),
+    /// At this address of ours, or at the first one of its interface.
+    Unicast(Option<IpAddr>),
 }
 
 /// One `vrrp_instance`.
@@ -160,8 +153,10 @@ pub(crate) struct InstanceKey {
 pub(crate) struct Instance {
     /// Name of the block; unique.
     pub(crate) name: Arc<str>,
-    /// `interface`.
-    pub(crate) interface: IfName,
+    /// `interface`; unicast works without one.
+    pub(crate) interface: Option<IfName>,
+    /// `vrf`: where a unicast instance without interface works.
+    pub(crate) vrf: Option<IfName>,
     /// That of the first virtual address; IPv4 without one.
     pub(crate) family: Family,
     /// `virtual_router_id`, 1..=255.
@@ -181,10 +176,16 @@ pub(crate) struct Instance {
     pub(crate) preempt_delay: Duration,
     /// `authentication`.
     pub(crate) auth: Auth,
-    /// `mcast_src_ip`: source of advertisements, default the first address of the interface.
+    /// `mcast_src_ip`, `unicast_src_ip`: source of advertisements, default the first address of the interface.
     pub(crate) source: Option<IpAddr>,
-    /// `vrrp_mcast_group4` / `6`, default 224.0.0.18 / ff02::12.
+    /// `track_src_ip`: FAULT while the interface has not got `source`.
+    pub(crate) track_source: bool,
+    /// `vrrp_mcast_group4` / `6`, `mcast_dst_ip`, default 224.0.0.18 / ff02::12.
     pub(crate) mcast_group: IpAddr,
+    /// `unicast_peer`: instead of `mcast_group`.
+    pub(crate) unicast: Option<Unicast>,
+    /// `v3_checksum_as_v2`: version 3 over IPv4 without pseudo header in the checksum.
+    pub(crate) checksum_as_v2: bool,
     /// `virtual_ipaddress`: listed in advertisements, in this order.
     pub(crate) addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: set and announced, not listed in advertisements.
@@ -208,6 +209,8 @@ pub(crate) struct Instance {
     pub(crate) lower_prio_no_advert: bool,
     /// `higher_prio_send_advert`: send one advertisement before giving way.
     pub(crate) higher_prio_send_advert: bool,
+    /// `owner_ignore_adverts`: nobody else's advertisement counts while we run as the owner.
+    pub(crate) owner_ignore_adverts: bool,
     /// `skip_check_adv_addr`: trust the address list of a master already known.
     pub(crate) skip_check_adv_addr: bool,
     pub(crate) notify: Notify,
@@ -215,10 +218,16 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// An instance with every default in place; family IPv4 and no addresses.
-    pub(crate) fn new(name: &str, interface: IfName, vrid: Vrid, global: &Global) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        interface: impl Into<Option<IfName>>,
+        vrid: Vrid,
+        global: &Global,
+    ) -> Self {
         Self {
             name: name.into(),
-            interface,
+            interface: interface.into(),
+            vrf: None,
             family: Family::V4,
             vrid,
             version: global.vrrp_version,
@@ -229,7 +238,10 @@ impl Instance {
             preempt_delay: Duration::ZERO,
             auth: Auth::None,
             source: None,
+            track_source: false,
             mcast_group: global.vrrp_mcast_group4.into(),
+            unicast: None,
+            checksum_as_v2: global.v3_checksum_as_v2,
             addresses: Vec::new(),
             excluded: Vec::new(),
             routes: Vec::new(),
@@ -242,6 +254,7 @@ impl Instance {
             down_timer_adverts: 3,
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
+            owner_ignore_adverts: false,
             skip_check_adv_addr: false,
             notify: Notify::default(),
         }
@@ -264,7 +277,11 @@ impl Instance {
             preempt,
             preempt_delay,
             auth,
+            vrf,
             source,
+            track_source,
+            unicast,
+            checksum_as_v2,
             addresses,
             excluded,
             routes,
@@ -277,6 +294,7 @@ impl Instance {
             down_timer_adverts,
             lower_prio_no_advert,
             higher_prio_send_advert,
+            owner_ignore_adverts,
             skip_check_adv_addr,
             notify,
         } = new;
@@ -289,7 +307,11 @@ impl Instance {
             || *preempt != self.preempt
             || *preempt_delay != self.preempt_delay
             || *auth != self.auth
+            || *vrf != self.vrf
             || *source != self.source
+            || *track_source != self.track_source
+            || *unicast != self.unicast
+            || *checksum_as_v2 != self.checksum_as_v2
             || *addresses != self.addresses
             || *excluded != self.excluded
             || *routes != self.routes
@@ -302,6 +324,7 @@ impl Instance {
             || *down_timer_adverts != self.down_timer_adverts
             || *lower_prio_no_advert != self.lower_prio_no_advert
             || *higher_prio_send_advert != self.higher_prio_send_advert
+            || *owner_ignore_adverts != self.owner_ignore_adverts
             || *skip_check_adv_addr != self.skip_check_adv_addr
             || *notify != self.notify;
         Reload::of(false, adjust)
@@ -321,7 +344,10 @@ impl Keyed for Instance {
             interface: self.interface.clone(),
             family: self.family,
             vrid: self.vrid,
-            group: self.mcast_group,
+            hears: match self.unicast {
+                Some(_) => Hears::Unicast(self.source),
+                None => Hears::Group(self.mcast_group),
+            },
         }
     }
 }

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::queue::{About, Action, Queue};
 use crate::daemon::bus::{Notice, VrrpState};
 use crate::model::diff::Keyed;
+use crate::model::net::IfName;
 use crate::model::track::NotifyScript;
 use crate::model::vrrp::{Deletion, InstanceKey, Notify};
 use crate::sys::clock;
@@ -240,7 +241,13 @@ async fn sleep_until(deadline: Mono) {
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Instance(key) => write!(f, "{} vrid {}", key.interface, key.vrid),
+            Self::Instance(key) => {
+                let interface = key
+                    .interface
+                    .as_ref()
+                    .map_or("no interface", IfName::as_str);
+                write!(f, "{interface} vrid {}", key.vrid)
+            }
             Self::Group(name) | Self::VirtualServer(name) => f.write_str(name),
             Self::RealServer(vs, rs) => write!(f, "{rs} of {vs}"),
         }

@@ -1,7 +1,7 @@
 //! Raw IP sockets for one protocol number, and Ethernet frames out.
 //!
-//! [`Ears`] hear multicast groups on interfaces, a [`Speaker`] sends on one interface; both are shared by everybody who
-//! speaks the protocol there. Nothing here waits. Sources: raw(7), ip(7), ipv6(7), packet(7),
+//! [`Ears`] hear multicast groups on interfaces, or one address of ours; a [`Speaker`] sends on one interface, or wherever
+//! routes lead. Both are shared by everybody who speaks the protocol there. Nothing here waits. Sources: raw(7), ip(7), ipv6(7), packet(7),
 //! socket(7).
 
 mod batch;
@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, sendmsg, sendto};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockFilter, Socket, Type};
 
-pub(crate) use ears::{Ears, Heard};
+pub(crate) use ears::{Ear, Ears, Heard};
 
 use super::fd::set_option;
 
@@ -28,7 +28,7 @@ pub(crate) struct Device {
 }
 
 /// What protocol to speak and where its checksum is, which the kernel fills in and verifies over IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Proto {
     pub(crate) number: u8,
     /// Octets from the start of the payload.
@@ -53,41 +53,62 @@ fn open(proto: Proto, v6: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A socket that hears `group` on `device`. Reading is up to [`Ears`].
-fn listen(proto: Proto, device: &Device, group: IpAddr) -> io::Result<OwnedFd> {
-    let socket = open(proto, group.is_ipv6())?;
+/// A socket that hears `local`, a multicast group or an address that may still be missing, on `device`. Reading is up
+/// to [`Ears`].
+fn listen(proto: Proto, device: Option<&Device>, local: IpAddr) -> io::Result<OwnedFd> {
+    let socket = open(proto, local.is_ipv6())?;
     let on: libc::c_int = 1;
-    match group {
-        IpAddr::V4(group) => {
+    let index = device.map_or(0, |device| device.index);
+    match local {
+        IpAddr::V4(local) => {
             socket.set_multicast_all_v4(false)?;
-            socket.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(device.index))?;
-            socket.bind(&SocketAddrV4::new(group, 0).into())?;
+            if local.is_multicast() {
+                socket.join_multicast_v4_n(&local, &InterfaceIndexOrAddress::Index(index))?;
+            } else {
+                socket.set_freebind_v4(true)?;
+            }
+            socket.bind(&SocketAddrV4::new(local, 0).into())?;
         }
-        IpAddr::V6(group) => {
+        IpAddr::V6(local) => {
             socket.set_multicast_all_v6(false)?;
-            socket.join_multicast_v6(&group, device.index)?;
+            if local.is_multicast() {
+                socket.join_multicast_v6(&local, index)?;
+            } else {
+                socket.set_freebind_v6(true)?;
+            }
             for option in [libc::IPV6_RECVHOPLIMIT, libc::IPV6_RECVPKTINFO] {
                 set_option(socket.as_fd(), libc::IPPROTO_IPV6, option, &on)?;
             }
-            socket.bind(&SocketAddrV6::new(group, 0, 0, device.index).into())?;
+            socket.bind(&SocketAddrV6::new(local, 0, 0, index).into())?;
         }
     }
     set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, &on)?;
-    socket.bind_device(Some(device.name.as_bytes()))?;
+    socket.bind_device(device.map(|device| device.name.as_bytes()))?;
     Ok(socket.into())
 }
 
-/// Sends on one interface, one family. IPv4: whole packets, header included. IPv6: payloads.
+/// Sends on one interface or on any, one family. IPv4: whole packets, header included. IPv6: payloads.
 #[derive(Debug)]
 pub(crate) struct Speaker {
     socket: Socket,
+    /// 0: any.
     index: u32,
+}
+
+/// Where a packet goes. IPv4 has all but `dst` in its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) src: IpAddr,
+    pub(crate) dst: IpAddr,
+    /// IPv6: instead of the kernel's choice (255 for multicast, 64 for unicast).
+    pub(crate) hop_limit: Option<u8>,
 }
 
 impl Speaker {
     /// # Errors
     /// Not privileged; no such interface.
-    pub(crate) fn open(proto: Proto, device: &Device, v6: bool) -> io::Result<Self> {
+    pub(crate) fn open(proto: Proto, device: Option<&Device>, v6: bool) -> io::Result<Self> {
+        let index = device.map_or(0, |device| device.index);
         let socket = open(proto, v6)?;
         // Hears nothing: the smallest buffer, and a filter that takes no packet.
         socket.set_recv_buffer_size(0)?;
@@ -96,8 +117,9 @@ impl Speaker {
             socket.set_multicast_all_v6(false)?;
             socket.set_multicast_hops_v6(255)?;
             socket.set_multicast_loop_v6(false)?;
-            socket.set_multicast_if_v6(device.index)?;
+            socket.set_multicast_if_v6(index)?;
             socket.set_tclass_v6(CLASS)?;
+            socket.set_freebind_v6(true)?;
         } else {
             socket.set_multicast_all_v4(false)?;
             socket.set_header_included_v4(true)?;
@@ -105,35 +127,39 @@ impl Speaker {
             let how = libc::ip_mreqn {
                 imr_multiaddr: libc::in_addr { s_addr: 0 },
                 imr_address: libc::in_addr { s_addr: 0 },
-                imr_ifindex: device.index.cast_signed(),
+                imr_ifindex: index.cast_signed(),
             };
-            set_option(
-                socket.as_fd(),
-                libc::IPPROTO_IP,
-                libc::IP_MULTICAST_IF,
-                &how,
-            )?;
+            if device.is_some() {
+                set_option(
+                    socket.as_fd(),
+                    libc::IPPROTO_IP,
+                    libc::IP_MULTICAST_IF,
+                    &how,
+                )?;
+            }
             socket.set_tos_v4(CLASS)?;
         }
-        socket.bind_device(Some(device.name.as_bytes()))?;
-        Ok(Self {
-            socket,
-            index: device.index,
-        })
+        socket.bind_device(device.map(|device| device.name.as_bytes()))?;
+        Ok(Self { socket, index })
     }
 
-    /// One packet to one multicast group, now or not at all. `src` matters for IPv6 only: IPv4 has it in the header.
+    /// One packet, now or not at all: to a multicast group past all routes, to a neighbour or a far peer along them.
     ///
     /// # Errors
-    /// The interface is down, the queue is full, the addresses are of different families.
-    pub(crate) fn send(&self, src: IpAddr, dst: IpAddr, octets: &[u8]) -> io::Result<()> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::from_bits_retain(libc::MSG_DONTROUTE);
-        match (src, dst) {
+    /// The interface is down, the queue is full, there is no route, the addresses are of different families.
+    pub(crate) fn send(&self, route: &Route, octets: &[u8]) -> io::Result<()> {
+        let mut flags = MsgFlags::MSG_DONTWAIT;
+        if route.dst.is_multicast() {
+            flags |= MsgFlags::from_bits_retain(libc::MSG_DONTROUTE);
+        }
+        match (route.src, route.dst) {
             (IpAddr::V4(_), IpAddr::V4(dst)) => {
                 let to = SockaddrIn::from(SocketAddrV4::new(dst, 0));
                 sendto(self.socket.as_raw_fd(), octets, &to, flags)?;
             }
-            (IpAddr::V6(src), IpAddr::V6(dst)) => self.send_v6(src, dst, octets, flags)?,
+            (IpAddr::V6(src), IpAddr::V6(dst)) => {
+                self.send_v6(src, dst, route.hop_limit, octets, flags)?;
+            }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
                 return Err(io::ErrorKind::InvalidInput.into());
             }
@@ -145,6 +171,7 @@ impl Speaker {
         &self,
         src: Ipv6Addr,
         dst: Ipv6Addr,
+        hop_limit: Option<u8>,
         octets: &[u8],
         flags: MsgFlags,
     ) -> io::Result<()> {
@@ -156,8 +183,13 @@ impl Speaker {
         };
         let to = SockaddrIn6::from(SocketAddrV6::new(dst, 0, 0, self.index));
         let parts = [io::IoSlice::new(octets)];
-        let control = [ControlMessage::Ipv6PacketInfo(&info)];
-        sendmsg(self.socket.as_raw_fd(), &parts, &control, flags, Some(&to))?;
+        let limit = libc::c_int::from(hop_limit.unwrap_or(255));
+        let control = [
+            ControlMessage::Ipv6PacketInfo(&info),
+            ControlMessage::Ipv6HopLimit(&limit),
+        ];
+        let control = &control[..if hop_limit.is_some() { 2 } else { 1 }];
+        sendmsg(self.socket.as_raw_fd(), &parts, control, flags, Some(&to))?;
         Ok(())
     }
 }

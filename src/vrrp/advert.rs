@@ -1,33 +1,58 @@
 //! The advertisement of one instance, built once and patched for each sending. Source: RFC 3768 §5, RFC 9568 §5.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use crate::model::auth::{Auth, Secret};
 use crate::model::net::Family;
+use crate::model::unicast::OldChecksum;
 use crate::model::vrrp::{Instance, Version};
 use crate::time::Centis;
+use crate::wire::ah::{self, AuthHeader};
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{self, Ipv4Header};
+use crate::wire::trailer::TRAILER;
 use crate::wire::vrrp::{self as wire, Addresses, Advert, Timing};
 
 use super::auth;
 
-/// Everything of an advertisement but its identification, its priority and its checksum.
+/// Everything of an advertisement but its identification, its priority, its checksum and its signature.
 #[derive(Debug)]
 pub(super) struct Template {
     /// IPv4: the whole packet. IPv6: the payload, whose checksum the kernel writes.
     octets: Vec<u8>,
     /// Where the VRRP packet begins in `octets`.
     pdu_at: usize,
-    /// Over everything that the checksum covers, with priority and checksum zero.
+    /// Over the VRRP packet, with priority and checksum zero, without pseudo header.
     sum: Sum,
     pub(super) src: IpAddr,
+    /// In the order in which they are served; all of the family of `src`.
+    pub(super) targets: Vec<Target>,
+    /// Over IPv6, where the kernel shall not choose.
+    pub(super) hop_limit: Option<u8>,
+}
+
+/// The multicast group, or one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Target {
     pub(super) dst: IpAddr,
+    pseudo: Sum,
+    /// Instead of `pseudo` for a peer that knows no other checksum: `old_unicast_checksum`.
+    old: Sum,
+    old_fashioned: bool,
+}
+
+/// What makes an advertisement genuine.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Seal<'a> {
+    None,
+    /// Key and sequence number of the authentication header.
+    Ah(&'a Secret, u32),
+    Trailer(&'a [u8; TRAILER]),
 }
 
 impl Template {
     /// `None` where `src` is not of the instance's family.
     pub(super) fn new(model: &Instance, src: IpAddr) -> Option<Self> {
-        let dst = model.mcast_group;
         let advert = Advert {
             vrid: model.vrid.0.get(),
             priority: 0,
@@ -37,47 +62,133 @@ impl Template {
         let mut pdu = advert.emit(Sum::ZERO);
         pdu[wire::CHECKSUM_AT..wire::CHECKSUM_AT + 2].fill(0);
         let len = u16::try_from(pdu.len()).ok()?;
-        let (octets, pseudo) = match (src, dst) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                let header = Ipv4Header {
-                    tos: ip::TOS,
-                    total_length: len + 20,
-                    id: 0,
-                    ttl: ip::TTL,
-                    protocol: ip::VRRP,
-                    src,
-                    dst,
-                };
-                let pseudo = match model.version {
-                    Version::V2 => Sum::ZERO,
-                    Version::V3 => Sum::pseudo_v4(src, dst, ip::VRRP, len),
-                };
-                ([&header.emit()[..], &pdu].concat(), pseudo)
-            }
-            (IpAddr::V6(_), IpAddr::V6(_)) => (pdu.clone(), Sum::ZERO),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return None,
+        let targets: Option<Vec<Target>> = destinations(model)
+            .map(|dst| Target::new(model, src, dst, len))
+            .collect();
+        let head = match src {
+            IpAddr::V4(src) => head(model, src, len),
+            IpAddr::V6(_) => Vec::new(),
         };
         Some(Self {
-            pdu_at: octets.len() - pdu.len(),
-            octets,
-            sum: pseudo.add(&pdu),
+            pdu_at: head.len(),
+            sum: Sum::ZERO.add(&pdu),
+            octets: [head, pdu].concat(),
             src,
-            dst,
+            targets: targets?,
+            hop_limit: model.unicast.as_ref().and_then(|u| u.ttl),
         })
     }
 
-    /// The octets to send; `id`: IPv4 identification, not 0 (the kernel would choose one).
-    pub(super) fn emit(&self, id: u16, priority: u8) -> Vec<u8> {
-        let mut octets = self.octets.clone();
+    /// Octets 0 to the end of the VRRP packet, with this priority and no checksum: what [`Seal::Trailer`] signs.
+    pub(super) fn pdu(&self, priority: u8) -> Vec<u8> {
+        let mut pdu = self.octets[self.pdu_at..].to_vec();
+        pdu[wire::PRIORITY_AT] = priority;
+        pdu
+    }
+
+    /// The octets to send to one of the targets; `id`: IPv4 identification, not 0 (the kernel would choose one).
+    pub(super) fn emit(&self, to: &Target, id: u16, priority: u8, seal: Seal<'_>) -> Vec<u8> {
+        let trailer: &[u8] = match seal {
+            Seal::Trailer(trailer) => trailer,
+            Seal::None | Seal::Ah(..) => &[],
+        };
+        let mut octets = Vec::with_capacity(self.octets.len() + trailer.len());
+        octets.extend_from_slice(&self.octets);
+        octets.extend_from_slice(trailer);
         octets[self.pdu_at + wire::PRIORITY_AT] = priority;
-        if self.src.is_ipv4() {
+        if let IpAddr::V4(dst) = to.dst {
+            let length = u16::try_from(octets.len()).unwrap_or(u16::MAX);
+            octets[ip::LENGTH_AT..ip::LENGTH_AT + 2].copy_from_slice(&length.to_be_bytes());
             octets[ip::ID_AT..ip::ID_AT + 2].copy_from_slice(&id.to_be_bytes());
-            let checksum = self.sum.add_word(u16::from(priority) << 8).checksum();
+            octets[ip::DST_AT..ip::DST_AT + 4].copy_from_slice(&dst.octets());
+            let pseudo = if to.old_fashioned { to.old } else { to.pseudo };
+            let sum = self.sum.plus(pseudo).add_word(u16::from(priority) << 8);
             let at = self.pdu_at + wire::CHECKSUM_AT;
-            octets[at..at + 2].copy_from_slice(&checksum.to_be_bytes());
+            octets[at..at + 2].copy_from_slice(&sum.checksum().to_be_bytes());
+        }
+        if let Seal::Ah(key, sequence) = seal {
+            ah::sign(&mut octets, sequence, key.expose());
         }
         octets
     }
+
+    /// This peer sends the old checksum of unicast, or does not any more: it gets the same.
+    pub(super) fn follow(&mut self, peer: IpAddr, old_fashioned: bool) {
+        for target in self.targets.iter_mut().filter(|t| t.dst == peer) {
+            target.old_fashioned = old_fashioned;
+        }
+    }
+}
+
+impl Target {
+    fn new(model: &Instance, src: IpAddr, dst: IpAddr, len: u16) -> Option<Self> {
+        let (pseudo, old) = match (src, dst, model.mcast_group) {
+            (IpAddr::V4(src), IpAddr::V4(dst), group) => {
+                let over = |dst| pseudo_v4(model, src, dst, len);
+                let old = match group {
+                    IpAddr::V4(group) => over(group),
+                    IpAddr::V6(_) => over(dst),
+                };
+                (over(dst), old)
+            }
+            // The kernel writes it.
+            (IpAddr::V6(_), IpAddr::V6(_), _) => (Sum::ZERO, Sum::ZERO),
+            (IpAddr::V4(_), IpAddr::V6(_), _) | (IpAddr::V6(_), IpAddr::V4(_), _) => return None,
+        };
+        let old_fashioned = model
+            .unicast
+            .as_ref()
+            .is_some_and(|u| u.old_checksum == OldChecksum::Always);
+        Some(Self {
+            dst,
+            pseudo,
+            old,
+            old_fashioned,
+        })
+    }
+}
+
+/// Pseudo header of the checksum; `len`: octets of the VRRP packet.
+pub(super) fn pseudo_v4(model: &Instance, src: Ipv4Addr, dst: Ipv4Addr, len: u16) -> Sum {
+    match model.version {
+        Version::V2 => Sum::ZERO,
+        Version::V3 if model.checksum_as_v2 => Sum::ZERO,
+        Version::V3 => Sum::pseudo_v4(src, dst, ip::VRRP, len),
+    }
+}
+
+/// To whom advertisements go.
+fn destinations(model: &Instance) -> impl Iterator<Item = IpAddr> {
+    let peers = model.unicast.iter().flat_map(|u| &u.peers).map(|p| p.addr);
+    peers.chain(model.unicast.is_none().then_some(model.mcast_group))
+}
+
+/// IP header and, where there is one, authentication header; `len`: octets of the VRRP packet.
+fn head(model: &Instance, src: Ipv4Addr, len: u16) -> Vec<u8> {
+    let authenticated = matches!(model.auth, Auth::Ah(_));
+    let header = Ipv4Header {
+        tos: ip::TOS,
+        total_length: len,
+        id: 0,
+        ttl: model
+            .unicast
+            .as_ref()
+            .and_then(|u| u.ttl)
+            .unwrap_or(ip::TTL),
+        protocol: if authenticated { ip::AH } else { ip::VRRP },
+        src,
+        dst: Ipv4Addr::UNSPECIFIED,
+    };
+    let mut head = header.emit().to_vec();
+    if authenticated {
+        let ah = AuthHeader {
+            next: ip::VRRP,
+            spi: src,
+            sequence: 0,
+        };
+        head.extend(ah.emit());
+    }
+    head
 }
 
 fn timing(model: &Instance) -> Timing {
@@ -126,95 +237,5 @@ fn addresses(model: &Instance) -> Addresses {
                 })
                 .collect(),
         ),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::model::global::Global;
-    use crate::model::net::{IfName, VirtualAddress};
-    use crate::model::vrrp::{Auth, Vrid};
-    use crate::wire::packets;
-
-    fn model(addrs: &[&str]) -> Instance {
-        let eth0 = IfName::new("eth0").expect("a name");
-        let vrid = Vrid(51.try_into().expect("not zero"));
-        let mut model = Instance::new("V1", eth0.clone(), vrid, &Global::default());
-        for addr in addrs {
-            let addr: IpAddr = addr.parse().expect("an address");
-            model.family = addr.into();
-            model
-                .addresses
-                .push(VirtualAddress::new(addr, 24, eth0.clone()));
-        }
-        if model.family == Family::V6 {
-            model.version = Version::V3;
-            model.mcast_group = Global::default().vrrp_mcast_group6.into();
-        }
-        model
-    }
-
-    /// The captured packet as it left keepalived's hands: the kernel writes the header checksum.
-    fn handed_over(name: &str) -> Vec<u8> {
-        let mut packet = packets::ip(name);
-        packet[10..12].fill(0);
-        packet
-    }
-
-    #[test]
-    fn every_packet_equals_that_of_keepalived() {
-        let pass = |text: &[u8; 8]| {
-            let mut m = model(&["10.0.0.100"]);
-            m.auth = Auth::Pass(*text);
-            m
-        };
-        let mut two_seconds = model(&["10.0.0.100", "10.0.0.101", "10.0.0.9"]);
-        two_seconds.advert_int = Duration::from_secs(2);
-        let mut v3 = model(&["10.0.0.100"]);
-        (v3.version, v3.advert_int) = (Version::V3, Duration::from_millis(500));
-        let mut long = v3.clone();
-        (long.vrid, long.advert_int) = (
-            Vrid(std::num::NonZeroU8::MAX),
-            Duration::from_millis(40_950),
-        );
-        let none = model(&["10.0.0.100"]);
-        for (name, model, src, id, priority) in [
-            ("v2-none", &none, "10.0.0.1", 1, 150),
-            ("v2-none-prio0", &none, "10.0.0.1", 4, 0),
-            ("v2-owner", &none, "10.0.0.1", 1, 255),
-            ("v2-pass", &pass(b"s3cret\0\0"), "10.0.0.1", 1, 150),
-            ("v2-pass-prio0", &pass(b"s3cret\0\0"), "10.0.0.1", 4, 0),
-            ("v2-pass-truncated", &pass(b"abcdefgh"), "10.0.0.1", 1, 150),
-            ("v2-3vips", &two_seconds, "10.0.0.1", 1, 150),
-            ("v3-ipv4", &v3, "10.0.0.1", 1, 150),
-            ("v3-ipv4-prio0", &v3, "10.0.0.1", 7, 0),
-            ("v3-ipv4-mcastsrc", &long, "10.0.0.77", 1, 255),
-        ] {
-            let template =
-                Template::new(model, src.parse().expect("an address")).expect("one family");
-            assert_eq!(template.emit(id, priority), handed_over(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn over_ipv6_the_checksum_is_left_to_the_kernel() {
-        let six = model(&["fe80::100", "2001:db8::100"]);
-        let mut old = six.clone();
-        old.version = Version::V2;
-        for (name, model, priority) in [
-            ("v3-ipv6", &six, 150),
-            ("v3-ipv6-prio0", &six, 0),
-            ("v2-ipv6", &old, 150),
-        ] {
-            let mut payload = packets::ip(name).split_off(40);
-            payload[wire::CHECKSUM_AT..wire::CHECKSUM_AT + 2].fill(0);
-            let template =
-                Template::new(model, "fe80::1".parse().expect("an address")).expect("one family");
-            assert_eq!(template.emit(1, priority), payload, "{name}");
-        }
-        assert!(Template::new(&six, "10.0.0.1".parse().expect("an address")).is_none());
     }
 }

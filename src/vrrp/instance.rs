@@ -7,18 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::daemon::bus::{InstanceSnapshot, MasterSeen, VrrpState};
+use crate::model::auth::{Auth, Hmac};
 use crate::model::vrrp::{Instance as Model, Version};
 use crate::time::{Centis, Mono};
+use crate::wire::trailer::Signed;
 
-use super::advert::Template;
+use super::advert::{Seal, Template};
+use super::auth::Form;
 use super::backup::Backup;
 use super::garp;
 use super::master::Master;
 use super::priority::{Standing, Watch};
-use super::receive::{self, Arrival, Known};
+use super::receive::{self, Arrival, Circumstances, Memory};
 use super::told::{Matter, Told};
 use super::world::World;
-use super::{Action, Counters, FaultCause, IfIndex, InstanceId, Report};
+use super::{Action, Counters, FaultCause, InstanceId, Protocol, Report, Socket};
 
 /// See the module.
 #[derive(Debug)]
@@ -30,8 +33,8 @@ pub(super) struct Instance {
     pub(super) unit: usize,
     pub(super) state: State,
     pub(super) standing: Standing,
-    /// `None`: the interface does not exist.
-    pub(super) interface: Option<IfIndex>,
+    /// `None`: the interface does not exist, or has no address yet that unicast could listen at.
+    pub(super) socket: Option<Socket>,
     /// `None`: there is no source address.
     pub(super) template: Option<Template>,
     /// Identification of the last IPv4 packet.
@@ -46,7 +49,9 @@ pub(super) struct Instance {
     pub(super) last_sent_at: Option<Mono>,
     /// The state that was seen last, and since when: for the dumps.
     since: (VrrpState, Option<Mono>),
-    known: Known,
+    memory: Memory,
+    /// By the wall clock: the origin of [`Mono`].
+    pub(super) wall: Duration,
     pub(super) told: Told,
     pub(super) counters: Counters,
     /// [`Action::Converge`]s that are not answered yet.
@@ -92,7 +97,7 @@ impl Instance {
             unit: 0,
             state: State::Idle,
             standing: Standing::default(),
-            interface: None,
+            socket: None,
             template: None,
             ip_id: 0,
             conceded_to: None,
@@ -100,7 +105,8 @@ impl Instance {
             master_priority: 0,
             last_sent_at: None,
             since: (VrrpState::Stop, None),
-            known: Known::default(),
+            memory: Memory::default(),
+            wall: Duration::ZERO,
             told: Told::default(),
             counters: Counters::default(),
             converging: 0,
@@ -108,19 +114,35 @@ impl Instance {
         }
     }
 
-    /// Looks up interface and source again. True if the interface is another one than before. When the source is gone
-    /// the old one stays for the resignation.
+    /// Looks up interface and source again. True if another socket is needed than before. When the source is gone the
+    /// old one stays for the resignation.
     pub(super) fn attach(&mut self, world: &World) -> bool {
         let model = &self.model;
-        let interface = world.facts(&model.interface).map(|facts| facts.index);
-        let source = model
-            .source
-            .or_else(|| world.source(&model.interface, model.family));
+        self.wall = world.wall();
+        let source = world.source_of(model);
         if source.is_some() && source != self.source() {
             self.template = source.and_then(|src| Template::new(model, src));
         }
-        let moved = interface != self.interface;
-        self.interface = interface;
+        let device = model.interface.as_ref().or(model.vrf.as_ref());
+        let interface = device.map(|name| world.facts(name).map(|facts| facts.index));
+        let protocol = match model.auth {
+            Auth::Ah(_) => Protocol::Ah,
+            Auth::None | Auth::Pass(_) | Auth::Hmac(_) => Protocol::Vrrp,
+        };
+        let local = match model.unicast {
+            Some(_) => self.source(),
+            None => Some(model.mcast_group),
+        };
+        let socket = match (interface, local) {
+            (Some(None), _) | (_, None) => None,
+            (interface, Some(local)) => Some(Socket {
+                interface: interface.flatten(),
+                protocol,
+                local,
+            }),
+        };
+        let moved = socket != self.socket;
+        self.socket = socket;
         moved
     }
 
@@ -132,7 +154,7 @@ impl Instance {
         }
         self.model = model;
         self.template = None;
-        self.known.forget();
+        self.memory.forget();
         self.told = Told::default();
         if !self.model.is_owner() {
             self.conceded_to = None;
@@ -253,11 +275,16 @@ impl Instance {
             State::Idle | State::Fault => return Turn::Stay,
             State::Backup(_) | State::Master(_) => {}
         }
+        let circumstances = Circumstances {
+            master: self.master,
+            wall: self.wall_at(now),
+            deaf: self.model.owner_ignore_adverts && self.priority() == 255,
+        };
         let heard = match receive::check(
             &self.model,
             arrival,
-            self.master,
-            &mut self.known,
+            circumstances,
+            &mut self.memory,
             &mut self.counters,
         ) {
             Ok(heard) => heard,
@@ -266,6 +293,9 @@ impl Instance {
                 return Turn::Stay;
             }
         };
+        if let Some(template) = &mut self.template {
+            template.follow(heard.src, heard.old_checksum);
+        }
         if self
             .conceded_to
             .is_some_and(|owner| owner != heard.src || heard.priority != 255)
@@ -283,24 +313,79 @@ impl Instance {
         turn
     }
 
-    pub(super) fn send(&mut self, priority: u8, out: &mut Vec<Action>) {
-        let (Some(interface), Some(template)) = (self.interface, &self.template) else {
+    /// One advertisement, to every peer in unicast.
+    pub(super) fn send(&mut self, now: Mono, priority: u8, out: &mut Vec<Action>) {
+        if self.socket.is_none() || self.template.is_none() {
+            return;
+        }
+        self.counters.advert_sent += 1;
+        match &self.model.clone().auth {
+            Auth::None | Auth::Pass(_) => self.emit(priority, Seal::None, out),
+            Auth::Ah(key) => {
+                let sequence = self.memory.ah.advance();
+                self.emit(priority, Seal::Ah(key, sequence), out);
+            }
+            Auth::Hmac(hmac) => {
+                for form in self.memory.replay.forms(hmac) {
+                    match form {
+                        Form::Plain => self.emit(priority, Seal::None, out),
+                        Form::Signed => self.emit_signed(now, priority, hmac, out),
+                    }
+                }
+            }
+        }
+    }
+
+    fn emit_signed(&mut self, now: Mono, priority: u8, hmac: &Hmac, out: &mut Vec<Action>) {
+        let wall = self.wall_at(now);
+        let Some(template) = &self.template else {
+            return;
+        };
+        let what = Signed {
+            src: template.src,
+            pdu: &template.pdu(priority),
+        };
+        if let Some(trailer) = self.memory.replay.sign(hmac, what, wall) {
+            self.emit(priority, Seal::Trailer(&trailer), out);
+        }
+    }
+
+    fn emit(&mut self, priority: u8, seal: Seal<'_>, out: &mut Vec<Action>) {
+        let (Some(socket), Some(template)) = (self.socket, &self.template) else {
             return;
         };
         self.ip_id = self.ip_id.checked_add(1).unwrap_or(1);
-        self.counters.advert_sent += 1;
-        out.push(Action::SendAdvert {
-            interface,
+        out.extend(template.targets.iter().map(|to| Action::SendAdvert {
+            socket,
             src: template.src,
-            dst: template.dst,
-            octets: template.emit(self.ip_id, priority),
-        });
+            dst: to.dst,
+            hop_limit: template.hop_limit,
+            octets: template.emit(to, self.ip_id, priority, seal),
+        }));
+    }
+
+    /// Since 1970, for `auth_hmac`.
+    fn wall_at(&self, now: Mono) -> Duration {
+        self.wall + Duration::from_micros(now.as_micros())
+    }
+
+    /// A master of lower rank was heard. keepalived: what is sent next counts on from its packet, which
+    /// [`receive::check`] has noted already.
+    pub(super) fn note_lower(&mut self, form: Form) {
+        if let Auth::Hmac(hmac) = &self.model.auth {
+            self.memory.replay.heard_lower(hmac, form);
+        }
+    }
+
+    /// A new master begins; used up sequence numbers do so, too.
+    pub(super) fn renew(&mut self) {
+        self.memory.ah.renew();
     }
 
     /// `times` advertisements of priority 0. keepalived: only the last one is counted as such.
-    pub(super) fn resign(&mut self, times: u8, out: &mut Vec<Action>) {
+    pub(super) fn resign(&mut self, now: Mono, times: u8, out: &mut Vec<Action>) {
         for _ in 0..times {
-            self.send(0, out);
+            self.send(now, 0, out);
         }
         if times > 0 {
             self.counters.priority_zero_sent += 1;

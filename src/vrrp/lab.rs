@@ -264,13 +264,7 @@ impl Lab {
     }
 
     fn hear(&mut self, n: usize, packet: Packet) -> Outcome {
-        self.event(
-            n,
-            Event::Heard(Frame {
-                ingress: ETH0,
-                packet,
-            }),
-        )
+        self.event(n, Event::Heard(Frame::on(ETH0, packet)))
     }
 
     fn run_for(&mut self, span: Duration) -> Outcome {

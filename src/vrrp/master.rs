@@ -133,6 +133,7 @@ impl Instance {
         out: &mut Vec<Action>,
     ) -> Turn {
         self.tell(Matter::LowerHeard, heard.src, heard.priority, out);
+        self.note_lower(heard.form);
         let State::Master(m) = self.state else {
             return Turn::Stay;
         };
@@ -207,7 +208,7 @@ impl Instance {
     /// Sends an advertisement now; the next one is due an interval later.
     pub(super) fn advertise(&mut self, now: Mono, out: &mut Vec<Action>) {
         let interval = self.advert_int();
-        self.send(self.priority(), out);
+        self.send(now, self.priority(), out);
         self.last_sent_at = Some(now);
         if let State::Master(m) = &mut self.state {
             (m.sent_at, m.advert_at) = (now, now + interval);
@@ -227,6 +228,7 @@ impl Instance {
     pub(super) fn become_master(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
         let init = self.state == State::Idle;
         self.concede(now, None);
+        self.renew();
         self.counters.became_master += 1;
         self.told = Told::default();
         self.master = None;

@@ -12,6 +12,8 @@ mod world;
 mod advert;
 mod auth;
 mod backup;
+#[cfg(test)]
+mod captured;
 pub(crate) mod desired;
 mod garp;
 mod instance;
@@ -59,13 +61,35 @@ pub(crate) struct InterfaceFacts {
     pub(crate) addrs: Vec<(IpAddr, u8)>,
 }
 
-/// A received IP packet of protocol 112.
+/// A received IP packet of protocol 112 or 51.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     /// Where it came in.
-    pub(crate) ingress: IfIndex,
+    pub(crate) socket: Socket,
     /// IPv4: the whole packet, header included. IPv6: the payload, with what the kernel said about the header.
     pub(crate) packet: Packet,
+}
+
+#[cfg(test)]
+impl Frame {
+    /// A packet that came in on `interface`, through the socket for its destination and protocol.
+    fn on(interface: IfIndex, packet: Packet) -> Self {
+        let (local, protocol) = match &packet {
+            Packet::V4(octets) => {
+                let dst = octets.get(16..20).and_then(<[_]>::first_chunk::<4>);
+                let dst = dst.copied().unwrap_or_default();
+                let ah = octets.get(9) == Some(&crate::wire::ip::AH);
+                (dst.into(), if ah { Protocol::Ah } else { Protocol::Vrrp })
+            }
+            Packet::V6 { dst, .. } => ((*dst).into(), Protocol::Vrrp),
+        };
+        let socket = Socket {
+            interface: Some(interface),
+            protocol,
+            local,
+        };
+        Self { socket, packet }
+    }
 }
 
 /// What a raw socket delivers, by family.
@@ -92,6 +116,9 @@ pub(crate) enum Event {
     Stop(Release),
     /// A packet for one of our sockets.
     Heard(Frame),
+    /// The wall clock was set: what it showed, since 1970, at the origin of [`crate::time::Mono`]. Of use for `auth_hmac` only,
+    /// whose instances must hear it before they send.
+    WallClock(Duration),
     /// An interface appeared or changed.
     Interface(Arc<InterfaceFacts>),
     /// An interface is gone.
@@ -114,9 +141,12 @@ pub(crate) enum Action {
     /// Send an advertisement now, without waiting. IPv4: a whole packet, header included (`IP_HDRINCL`). IPv6: the
     /// payload; the kernel writes header and checksum.
     SendAdvert {
-        interface: IfIndex,
+        /// Whose interface and protocol are used.
+        socket: Socket,
         src: IpAddr,
         dst: IpAddr,
+        /// IPv6: instead of the kernel's choice.
+        hop_limit: Option<u8>,
         octets: Vec<u8>,
     },
     /// Send an Ethernet frame (gratuitous ARP, neighbour advertisement) after all kernel work asked for before.
@@ -132,12 +162,23 @@ pub(crate) enum Action {
     Report(Report),
 }
 
-/// A socket that must be open: all instances of one family on one interface and multicast group share it.
+/// A socket that must be open: all instances that hear the same address there share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Socket {
-    pub(crate) interface: IfIndex,
-    /// Multicast group to join and to bind to; its family is the socket's.
-    pub(crate) group: IpAddr,
+    /// The instance's interface, or its VRF's; none: unicast wherever routes lead.
+    pub(crate) interface: Option<IfIndex>,
+    pub(crate) protocol: Protocol,
+    /// Multicast group to join and to bind to, or our own address; its family is the socket's.
+    pub(crate) local: IpAddr,
+}
+
+/// What stands directly behind the IP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Protocol {
+    /// 112.
+    Vrrp,
+    /// 51, an authentication header before the advertisement: `auth_type AH`.
+    Ah,
 }
 
 /// What the operator must see. `task.rs` words it; keepalived's words where people search for them. The names are those
@@ -196,7 +237,7 @@ pub(crate) enum Report {
         fault: PacketFault,
     },
     /// A packet so short, or so odd, that it belongs to no instance. Once for each interface.
-    Runt { interface: IfIndex },
+    Runt { interface: Option<IfIndex> },
     /// `(NAME) Changing effective priority from P to Q`.
     PriorityChanged {
         instance: Arc<str>,
@@ -223,6 +264,10 @@ pub(crate) enum FaultCause {
     InterfaceUp(IfName),
     /// The interface has no address that could be the source of advertisements.
     NoSource(Family),
+    /// `track_src_ip`: the configured source is not an address of the interface.
+    SourceMissing(IpAddr),
+    /// `unicast_fault_no_peer`.
+    NoPeer,
     /// A tracked script (weight 0) is bad; with `reverse`, good.
     Script(Arc<str>),
     /// A tracked script (weight 0) has no result yet since start. Silent: neither reported nor notified.
@@ -254,6 +299,27 @@ pub(crate) enum PacketFault {
     },
     /// Another password.
     Password,
+    /// Authentication header: another digest, so another password.
+    AhDigest,
+    /// Authentication header: the index is not the sender's address.
+    AhSpi,
+    /// Authentication header: a sequence number that has been used.
+    AhReplay {
+        got: u32,
+        last: u32,
+    },
+    /// `auth_hmac`, `mode enforce`: there is no trailer.
+    HmacMissing,
+    HmacMalformed,
+    /// Signed at another time than now: seconds ahead of our clock.
+    HmacStale {
+        off: i64,
+    },
+    HmacUnknownKey(u8),
+    HmacInvalid,
+    HmacReplay,
+    /// The sender's clock is this many seconds off, more than half of what is allowed. Obeyed.
+    HmacSkewed(u64),
     /// Version 2, seconds. Not obeyed.
     Interval {
         got: u8,
@@ -272,6 +338,12 @@ pub(crate) enum PacketFault {
         want: Duration,
     },
     Checksum,
+    /// `owner_ignore_adverts`: we own the addresses.
+    Deaf,
+    /// `check_unicast_src`: the sender is none of the peers.
+    NotAPeer,
+    /// `min_ttl`, `max_ttl` of that peer.
+    PeerTtl(u8),
     /// Another number of addresses than ours. keepalived: obeyed.
     AddressCount {
         got: u8,
@@ -298,6 +370,12 @@ pub(crate) struct Counters {
     pub(crate) auth_failures: u64,
     pub(crate) version_errors: u64,
     pub(crate) checksum_errors: u64,
+    pub(crate) hmac_missing: u64,
+    pub(crate) hmac_malformed: u64,
+    pub(crate) hmac_unknown_key: u64,
+    pub(crate) hmac_invalid: u64,
+    pub(crate) hmac_stale: u64,
+    pub(crate) hmac_replay: u64,
     pub(crate) priority_zero_received: u64,
     pub(crate) priority_zero_sent: u64,
 }

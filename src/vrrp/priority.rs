@@ -88,11 +88,23 @@ enum Health {
 pub(super) fn standing(model: &Instance, watch: &Watch, conceded: bool, world: &World) -> Standing {
     let mut causes = Vec::new();
     let mut sum = 0_i32;
-    if !model.dont_track_primary && !world.running(&model.interface) {
-        causes.push(FaultCause::InterfaceDown(model.interface.clone()));
+    for name in model.interface.iter().chain(&model.vrf) {
+        if !model.dont_track_primary && !world.running(name) {
+            causes.push(FaultCause::InterfaceDown(name.clone()));
+        }
     }
-    if model.source.is_none() && world.source(&model.interface, model.family).is_none() {
-        causes.push(FaultCause::NoSource(model.family));
+    match world.source_of(model) {
+        None => causes.push(FaultCause::NoSource(model.family)),
+        Some(source) if model.track_source && !world.has(model.interface.as_ref(), source) => {
+            causes.push(FaultCause::SourceMissing(source));
+        }
+        Some(_) => {}
+    }
+    if let Some(unicast) = &model.unicast
+        && unicast.fault_no_peer
+        && unicast.peers.is_empty()
+    {
+        causes.push(FaultCause::NoPeer);
     }
     for track in &watch.interfaces {
         let health = if world.running(&track.interface) {

@@ -5,14 +5,19 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::model::auth::Auth;
 use crate::model::net::Family;
+use crate::model::unicast::OldChecksum;
 use crate::model::vrrp::{Instance, Version};
 use crate::time::Centis;
+use crate::wire::ah::AuthHeader;
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{self, Ipv4Header};
+use crate::wire::trailer::{Signed, TRAILER};
 use crate::wire::vrrp::{self as wire, Header, Over};
 
-use super::{Counters, Packet, PacketFault, advert, auth};
+use super::auth::{self, Claim, Counter, Form, Replay};
+use super::{Counters, Packet, PacketFault, advert};
 
 /// Shorter packets are padded by Ethernet to this many octets.
 const ETHERNET_MIN: usize = 46;
@@ -25,12 +30,23 @@ pub(super) struct Arrival<'a> {
     pub(super) header: Header,
     /// TTL or hop limit.
     ttl: u8,
-    /// Octets of the IP header at hand: 0 over IPv6.
+    /// Octets before the VRRP header: IP header and authentication header; 0 over IPv6.
     ip_header: usize,
     /// What the IP header says; over IPv6 the kernel has compared it already.
     total_length: usize,
-    /// From the VRRP header to the end, padding included.
+    /// From the VRRP header to the end, padding and trailer included.
     pub(super) pdu: &'a [u8],
+    envelope: Option<Envelope<'a>>,
+}
+
+/// An authentication header, and what it covers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Envelope<'a> {
+    /// The IP header without its options.
+    pub(super) ip: &'a [u8; ip::HEADER],
+    pub(super) header: AuthHeader,
+    /// From the authentication header to the end, padding included.
+    pub(super) payload: &'a [u8],
 }
 
 impl<'a> Arrival<'a> {
@@ -38,9 +54,23 @@ impl<'a> Arrival<'a> {
     pub(super) fn of(packet: &'a Packet) -> Option<Self> {
         match packet {
             Packet::V4(octets) => {
-                let (ip, pdu) = Ipv4Header::parse(octets).ok()?;
+                let (ip, payload) = Ipv4Header::parse(octets).ok()?;
+                let (envelope, pdu) = match ip.protocol {
+                    ip::VRRP => (None, payload),
+                    ip::AH => {
+                        let (header, pdu) = AuthHeader::parse(payload)?;
+                        let ip = octets.first_chunk()?;
+                        let envelope = Envelope {
+                            ip,
+                            header,
+                            payload,
+                        };
+                        (Some(envelope).filter(|e| e.header.next == ip::VRRP), pdu)
+                    }
+                    _ => return None,
+                };
                 let (header, _) = Header::parse(pdu)?;
-                (ip.protocol == ip::VRRP).then_some(Self {
+                (ip.protocol == ip::VRRP || envelope.is_some()).then_some(Self {
                     src: ip.src.into(),
                     dst: ip.dst.into(),
                     header,
@@ -48,6 +78,7 @@ impl<'a> Arrival<'a> {
                     ip_header: octets.len() - pdu.len(),
                     total_length: ip.total_length.into(),
                     pdu,
+                    envelope,
                 })
             }
             Packet::V6 {
@@ -65,6 +96,7 @@ impl<'a> Arrival<'a> {
                     ip_header: 0,
                     total_length: payload.len(),
                     pdu: payload,
+                    envelope: None,
                 })
             }
         }
@@ -79,8 +111,12 @@ pub(super) struct Heard {
     pub(super) priority: u8,
     /// The sender's interval: in version 2 the same as ours.
     pub(super) interval: Duration,
-    /// What is worth a line though the packet is obeyed.
-    pub(super) oddities: [Option<PacketFault>; 2],
+    /// `auth_hmac`: with a trailer or without.
+    pub(super) form: Form,
+    /// Unicast: the sender has the old checksum.
+    pub(super) old_checksum: bool,
+    /// What is worth a line though the packet is obeyed: its interval, its addresses, its clock.
+    pub(super) oddities: [Option<PacketFault>; 3],
 }
 
 /// The last packet that passed every check. Its repetition, octet for octet, needs none of them: that is what a
@@ -88,6 +124,7 @@ pub(super) struct Heard {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pdu: Vec<u8>,
+    ttl: u8,
     heard: Option<Heard>,
 }
 
@@ -95,48 +132,73 @@ impl Known {
     fn matches(&self, arrival: &Arrival<'_>) -> Option<Heard> {
         let whole = arrival.total_length == arrival.ip_header + arrival.pdu.len();
         self.heard.filter(|heard| {
-            heard.src == arrival.src && arrival.ttl == ip::TTL && whole && self.pdu == arrival.pdu
+            heard.src == arrival.src && arrival.ttl == self.ttl && whole && self.pdu == arrival.pdu
         })
     }
 
     fn remember(&mut self, arrival: &Arrival<'_>, heard: Heard) {
         self.pdu.clear();
         self.pdu.extend(arrival.pdu);
+        self.ttl = arrival.ttl;
         self.heard = Some(heard);
-    }
-
-    /// To be called when the model changes.
-    pub(super) fn forget(&mut self) {
-        self.heard = None;
     }
 }
 
-/// Runs every check and counts. `master`: who was obeyed last; with `skip_check_adv_addr` its list is trusted.
+/// What an instance remembers of packets, and what it knows besides its model when one comes.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    known: Known,
+    /// The authentication header's sequence number.
+    pub(super) ah: Counter,
+    /// The sequence numbers of `auth_hmac`.
+    pub(super) replay: Replay,
+}
+
+impl Memory {
+    /// To be called when the model changes. Sequence numbers stay, or old packets could be played again.
+    pub(super) fn forget(&mut self) {
+        self.known.heard = None;
+    }
+}
+
+/// What matters besides the packet itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    /// Who was obeyed last; with `skip_check_adv_addr` its list is trusted.
+    pub(super) master: Option<IpAddr>,
+    /// By the wall clock, since 1970: for `auth_hmac`.
+    pub(super) wall: Duration,
+    /// `owner_ignore_adverts`, and we run as the owner.
+    pub(super) deaf: bool,
+}
+
+/// Runs every check and counts.
 ///
 /// # Errors
 /// The first check that failed; the packet must have no effect.
 pub(super) fn check(
     model: &Instance,
     arrival: &Arrival<'_>,
-    master: Option<IpAddr>,
-    known: &mut Known,
+    circumstances: Circumstances,
+    memory: &mut Memory,
     counters: &mut Counters,
 ) -> Result<Heard, PacketFault> {
-    if let Some(heard) = known.matches(arrival) {
+    if !circumstances.deaf
+        && let Some(heard) = memory.known.matches(arrival)
+    {
         counters.advert_received += 1;
         counters.priority_zero_received += u64::from(heard.priority == 0);
         return Ok(heard);
     }
-    let trusted = model.skip_check_adv_addr && master == Some(arrival.src);
-    let result = examine(model, arrival, Listed { trusted });
+    let result = examine(model, arrival, circumstances, memory);
     match result {
         Ok(heard) => {
             counters.advert_received += 1;
             counters.priority_zero_received += u64::from(heard.priority == 0);
             if heard.oddities[1].is_some() {
                 counters.address_list_errors += 1;
-            } else {
-                known.remember(arrival, heard);
+            } else if let Auth::None | Auth::Pass(_) = model.auth {
+                memory.known.remember(arrival, heard);
             }
         }
         Err(fault) => count(fault, counters),
@@ -144,26 +206,26 @@ pub(super) fn check(
     result
 }
 
-/// What is known of the address list before looking at it.
-#[derive(Clone, Copy, Debug)]
-struct Listed {
-    /// `skip_check_adv_addr`: the sender's earlier lists were accepted.
-    trusted: bool,
-}
-
-fn examine(model: &Instance, arrival: &Arrival<'_>, listed: Listed) -> Result<Heard, PacketFault> {
+fn examine(
+    model: &Instance,
+    arrival: &Arrival<'_>,
+    circumstances: Circumstances,
+    memory: &mut Memory,
+) -> Result<Heard, PacketFault> {
     let header = &arrival.header;
     let (over, version) = (over(model), number(model.version));
     // keepalived: our own version decides how long a packet must be.
-    let want = arrival.ip_header + wire::length(version, over, header.count);
+    let bare = arrival.ip_header + wire::length(version, over, header.count);
     let got = arrival.ip_header + arrival.pdu.len();
+    let trailed = matches!(model.auth, Auth::Hmac(_)) && got == bare + TRAILER;
+    let want = if trailed { got } else { bare };
     if got < want {
         return Err(PacketFault::TooShort { got, want });
     }
     if !fits(got, want) {
         return Err(PacketFault::TooLong { got, want });
     }
-    if arrival.ttl != ip::TTL {
+    if model.unicast.is_none() && arrival.ttl != ip::TTL {
         return Err(PacketFault::Ttl(arrival.ttl));
     }
     if header.version != version {
@@ -172,17 +234,43 @@ fn examine(model: &Instance, arrival: &Arrival<'_>, listed: Listed) -> Result<He
             want: version,
         });
     }
-    let pdu = arrival
-        .pdu
-        .get(..want - arrival.ip_header)
-        .unwrap_or(arrival.pdu);
+    let octets = arrival.pdu;
+    let (pdu, rest) = octets
+        .split_at_checked(bare - arrival.ip_header)
+        .unwrap_or((octets, &[]));
+    let (form, skewed) = match &model.auth {
+        Auth::Hmac(hmac) => {
+            let signed = Signed {
+                src: arrival.src,
+                pdu,
+            };
+            let trailer = rest.first_chunk().filter(|_| trailed);
+            let unicast = model.unicast.as_ref();
+            let verdict =
+                memory
+                    .replay
+                    .check(hmac, unicast, signed, trailer, circumstances.wall)?;
+            (verdict.form, verdict.skewed.map(PacketFault::HmacSkewed))
+        }
+        Auth::None | Auth::Pass(_) | Auth::Ah(_) => (Form::Plain, None),
+    };
     let (interval, learned) = match model.version {
         Version::V2 => {
             let data = match over {
                 Over::V4 => pdu.last_chunk(),
                 Over::V6 => None,
             };
-            auth::check(&model.auth, header.auth_type(), data)?;
+            let padding = got - want;
+            let envelope = arrival.envelope.map(|e| Envelope {
+                payload: &e.payload[..e.payload.len() - padding],
+                ..e
+            });
+            let claim = Claim {
+                auth_type: header.auth_type(),
+                data,
+                envelope,
+            };
+            auth::check(&model.auth, claim, &mut memory.ah)?;
             let (got, want) = (header.advert_int(), advert::seconds(model));
             if got != want {
                 return Err(PacketFault::Interval { got, want });
@@ -207,15 +295,41 @@ fn examine(model: &Instance, arrival: &Arrival<'_>, listed: Listed) -> Result<He
             want,
         });
     }
-    if checksum(model.version, arrival, pdu) != 0 {
-        return Err(PacketFault::Checksum);
+    let style = checksum(model, arrival, pdu).ok_or(PacketFault::Checksum)?;
+    if circumstances.deaf {
+        return Err(PacketFault::Deaf);
     }
+    known_peer(model, arrival)?;
+    let trusted = model.skip_check_adv_addr && circumstances.master == Some(arrival.src);
+    let listed = address_oddity(model, header, pdu, Listed { trusted });
     Ok(Heard {
         src: arrival.src,
         priority: header.priority,
         interval,
-        oddities: [learned, address_oddity(model, header, pdu, listed)],
+        form,
+        old_checksum: style == Style::Old,
+        oddities: [learned, listed, skewed],
     })
+}
+
+/// What is known of the address list before looking at it.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    /// `skip_check_adv_addr`: the sender's earlier lists were accepted.
+    trusted: bool,
+}
+
+/// `check_unicast_src`, `min_ttl`, `max_ttl`.
+fn known_peer(model: &Instance, arrival: &Arrival<'_>) -> Result<(), PacketFault> {
+    let Some(unicast) = model.unicast.as_ref().filter(|u| u.check_source) else {
+        return Ok(());
+    };
+    let peer = unicast.peers.iter().find(|p| p.addr == arrival.src);
+    let allowed = &peer.ok_or(PacketFault::NotAPeer)?.ttl;
+    if !allowed.contains(&arrival.ttl) {
+        return Err(PacketFault::PeerTtl(arrival.ttl));
+    }
+    Ok(())
 }
 
 /// `got` octets, at least `want`, may be `want` octets with the padding of a short Ethernet frame.
@@ -237,21 +351,39 @@ fn number(version: Version) -> u8 {
     }
 }
 
-/// 0 when it is right. Over IPv6 the kernel has verified it.
-fn checksum(version: Version, arrival: &Arrival<'_>, pdu: &[u8]) -> u16 {
+/// How a checksum was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    Current,
+    /// `old_unicast_checksum`.
+    Old,
+}
+
+/// `None`: it is wrong. Over IPv6 the kernel has verified it.
+fn checksum(model: &Instance, arrival: &Arrival<'_>, pdu: &[u8]) -> Option<Style> {
     let (IpAddr::V4(src), IpAddr::V4(dst)) = (arrival.src, arrival.dst) else {
-        return 0;
+        return Some(Style::Current);
     };
-    let pseudo = match version {
-        Version::V2 => Sum::ZERO,
-        Version::V3 => Sum::pseudo_v4(
-            src,
-            dst,
-            ip::VRRP,
-            u16::try_from(pdu.len()).unwrap_or(u16::MAX),
-        ),
-    };
-    pseudo.add(pdu).checksum()
+    let len = u16::try_from(pdu.len()).unwrap_or(u16::MAX);
+    let right = |pseudo: Sum| pseudo.add(pdu).checksum() == 0;
+    let style = model.unicast.as_ref().map(|u| u.old_checksum);
+    if style != Some(OldChecksum::Always) && right(advert::pseudo_v4(model, src, dst, len)) {
+        return Some(Style::Current);
+    }
+    // keepalived: with v3_checksum_as_v2 whatever comes is right; at least it has to be one of the two.
+    if model.checksum_as_v2
+        && model.version == Version::V3
+        && right(Sum::pseudo_v4(src, dst, ip::VRRP, len))
+    {
+        return Some(Style::Current);
+    }
+    match (style, model.mcast_group) {
+        // keepalived: who was recognised once must not change any more, and is not answered in kind.
+        (Some(OldChecksum::Recognised | OldChecksum::Always), IpAddr::V4(group)) => {
+            right(advert::pseudo_v4(model, src, group, len)).then_some(Style::Old)
+        }
+        (None | Some(OldChecksum::Never), _) | (_, IpAddr::V6(_)) => None,
+    }
 }
 
 /// keepalived: a different address list is reported and counted, and the packet is obeyed all the same.
@@ -296,14 +428,34 @@ fn count(fault: PacketFault, counters: &mut Counters) {
         PacketFault::Version { .. } => &mut counters.version_errors,
         PacketFault::AuthTypeUnknown(_) => &mut counters.invalid_auth_type,
         PacketFault::AuthTypeMismatch { .. } => &mut counters.auth_type_mismatch,
-        PacketFault::Password => &mut counters.auth_failures,
+        PacketFault::Password
+        | PacketFault::AhDigest
+        | PacketFault::AhSpi
+        | PacketFault::AhReplay { .. } => &mut counters.auth_failures,
+        PacketFault::HmacMissing => &mut counters.hmac_missing,
+        PacketFault::HmacMalformed => &mut counters.hmac_malformed,
+        PacketFault::HmacUnknownKey(_) => &mut counters.hmac_unknown_key,
+        PacketFault::HmacInvalid => &mut counters.hmac_invalid,
+        PacketFault::HmacStale { .. } => &mut counters.hmac_stale,
+        PacketFault::HmacReplay => &mut counters.hmac_replay,
+        PacketFault::NotAPeer => {
+            counters.advert_received += 1;
+            return;
+        }
+        PacketFault::PeerTtl(_) => {
+            counters.advert_received += 1;
+            &mut counters.ttl_errors
+        }
         PacketFault::Type(_) => &mut counters.invalid_type,
         PacketFault::Checksum => &mut counters.checksum_errors,
         PacketFault::AddressCount { .. } | PacketFault::AddressMissing(_) => {
             &mut counters.address_list_errors
         }
         // keepalived: never counted.
-        PacketFault::Interval { .. } | PacketFault::IntervalLearned { .. } => return,
+        PacketFault::Interval { .. }
+        | PacketFault::IntervalLearned { .. }
+        | PacketFault::HmacSkewed(_)
+        | PacketFault::Deaf => return,
     };
     *counter += 1;
 }

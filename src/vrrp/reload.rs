@@ -33,10 +33,10 @@ impl Router {
         let mut survivors: Survivors = self.by_key.values().map(|id| (*id, false)).collect();
         for change in diff::<_, Model>(&old.instances, &config.instances) {
             match change {
-                Change::Removed(model) => self.remove(model, &mut survivors, out),
+                Change::Removed(model) => self.remove(now, model, &mut survivors, out),
                 Change::Added(model) => self.add(model),
                 Change::Changed(was, model) if was.reload_class(model) == Reload::Restart => {
-                    self.remove(was, &mut survivors, out);
+                    self.remove(now, was, &mut survivors, out);
                     self.add(model);
                 }
                 Change::Changed(was, model) => {
@@ -76,7 +76,13 @@ impl Router {
     }
 
     /// keepalived: one advertisement of priority 0; a notification unless it was in FAULT.
-    fn remove(&mut self, model: &Model, survivors: &mut Survivors, out: &mut Vec<Action>) {
+    fn remove(
+        &mut self,
+        now: Mono,
+        model: &Model,
+        survivors: &mut Survivors,
+        out: &mut Vec<Action>,
+    ) {
         let Some(mut instance) = self
             .by_key
             .remove(&model.key())
@@ -86,7 +92,7 @@ impl Router {
         };
         survivors.remove(&instance.id);
         if let State::Master(_) = instance.state {
-            instance.resign(1, out);
+            instance.resign(now, 1, out);
         }
         let told = instance.named() != VrrpState::Fault;
         instance.become_idle(out);
@@ -159,7 +165,8 @@ impl Router {
         self.dependents.clear();
         for i in self.instances.iter() {
             let tracked = i.watch.interfaces.iter().map(|t| &t.interface);
-            for name in tracked.chain([&i.model.interface]) {
+            let own = i.model.interface.iter().chain(&i.model.vrf);
+            for name in tracked.chain(own) {
                 self.watchers.entry(name.clone()).or_default().push(i.id);
             }
             for track in &i.watch.scripts {

@@ -5,11 +5,11 @@
 //! Source: RFC 3768, RFC 9568, keepalived's behaviour.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::daemon::bus::{InstanceSnapshot, Notice, Release, TrackerUpdate, VrrpState};
 use crate::model::Config;
+use crate::model::auth::Auth;
 use crate::model::diff::Keyed;
 use crate::model::net::{IfName, VirtualAddress};
 use crate::model::vrrp::InstanceKey;
@@ -39,14 +39,16 @@ pub(crate) struct Router {
     pub(super) watchers: BTreeMap<IfName, Vec<InstanceId>>,
     pub(super) dependents: BTreeMap<Arc<str>, Vec<InstanceId>>,
     pub(super) timers: Timers,
-    /// Whose packet is it? Interface, multicast group, virtual router.
-    listeners: BTreeMap<(IfIndex, IpAddr, u8), InstanceId>,
+    /// Whose packet is it? Socket, virtual router.
+    listeners: BTreeMap<(Socket, u8), InstanceId>,
     /// Interfaces on which a runt was reported.
-    runts: BTreeSet<IfIndex>,
+    runts: BTreeSet<Option<IfIndex>>,
     /// The instant of the event at hand.
     now: Mono,
     /// After [`Event::Stop`]: what the daemon is told once the kernel holds nothing of ours.
     farewell: Option<Vec<Notice>>,
+    /// Some instance signs with the time.
+    signs: bool,
 }
 
 /// Instances by their number. A number is never used twice, so that a late answer cannot meet the wrong one.
@@ -104,11 +106,16 @@ impl Router {
             | Event::Apply(_)
             | Event::Stop(_)
             | Event::Heard(_)
+            | Event::WallClock(_)
             | Event::Tracker(_)
             | Event::AddressLost { .. }
                 if self.farewell.is_some() => {}
             Event::Wake => self.wake(now, &mut out),
             Event::Heard(frame) => self.hear(now, &frame, &mut out),
+            Event::WallClock(wall) => {
+                self.world.set_wall(wall);
+                self.instances.iter_mut().for_each(|i| i.wall = wall);
+            }
             Event::Interface(facts) => self.learn(now, facts, &mut out),
             Event::InterfaceGone(index) => {
                 if let Some(name) = self.world.forget(index) {
@@ -134,7 +141,7 @@ impl Router {
             Event::AddressLost { instance, addr } => {
                 self.address_lost(now, instance, addr, &mut out)
             }
-            Event::Stop(release) => self.stop(release, &mut out),
+            Event::Stop(release) => self.stop(now, release, &mut out),
         }
         let instances = &self.instances;
         self.timers
@@ -158,13 +165,14 @@ impl Router {
             .unwrap_or_default()
     }
 
+    /// Some instance signs its advertisements, so it has to hear of [`Event::WallClock`].
+    pub(crate) fn wants_wall_clock(&self) -> bool {
+        self.signs
+    }
+
     /// What must be listened to, sorted, each once. Changes are announced by [`Action::Listen`].
     pub(crate) fn sockets(&self) -> Vec<Socket> {
-        let mut sockets: Vec<Socket> = self
-            .listeners
-            .keys()
-            .map(|&(interface, group, _)| Socket { interface, group })
-            .collect();
+        let mut sockets: Vec<Socket> = self.listeners.keys().map(|(socket, _)| *socket).collect();
         sockets.dedup();
         sockets
     }
@@ -204,14 +212,13 @@ impl Router {
 
     fn hear(&mut self, now: Mono, frame: &Frame, out: &mut Vec<Action>) {
         let Some(arrival) = Arrival::of(&frame.packet) else {
-            if self.runts.insert(frame.ingress) {
-                out.push(Action::Report(Report::Runt {
-                    interface: frame.ingress,
-                }));
+            let interface = frame.socket.interface;
+            if self.runts.insert(interface) {
+                out.push(Action::Report(Report::Runt { interface }));
             }
             return;
         };
-        let key = (frame.ingress, arrival.dst, arrival.header.vrid);
+        let key = (frame.socket, arrival.header.vrid);
         let Some(&id) = self.listeners.get(&key) else {
             return;
         };
@@ -272,16 +279,13 @@ impl Router {
 
     /// Whose packets are whose, from scratch; asks for other sockets if that needs some.
     pub(super) fn listen(&mut self, out: &mut Vec<Action>) {
+        let signs = |i: &Instance| matches!(i.model.auth, Auth::Hmac(_));
+        self.signs = self.instances.iter().any(signs);
         let before = self.sockets();
         self.listeners = self
             .instances
             .iter()
-            .filter_map(|i| {
-                Some((
-                    (i.interface?, i.model.mcast_group, i.model.vrid.0.get()),
-                    i.id,
-                ))
-            })
+            .filter_map(|i| Some(((i.socket?, i.model.vrid.0.get()), i.id)))
             .collect();
         if self.sockets() != before {
             out.push(Action::Listen);
@@ -337,12 +341,12 @@ impl Router {
         }
     }
 
-    fn stop(&mut self, release: Release, out: &mut Vec<Action>) {
+    fn stop(&mut self, now: Mono, release: Release, out: &mut Vec<Action>) {
         // Every resignation leaves before any kernel work is asked for.
         if release == Release::All {
             for instance in self.instances.iter_mut() {
                 if let State::Master(_) = instance.state {
-                    instance.resign(1, out);
+                    instance.resign(now, 1, out);
                 }
             }
         }

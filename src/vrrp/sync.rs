@@ -110,7 +110,7 @@ impl Router {
         let faulty = instances.iter().find(|i| !i.standing.causes.is_empty());
         let leader = faulty.unwrap_or(first).id;
         if faulty.is_some() {
-            self.enter_fault(unit, leader, out);
+            self.enter_fault(now, unit, leader, out);
         } else if idle == all {
             self.start(now, unit, out);
         } else if masters == all || backups == all {
@@ -192,7 +192,7 @@ impl Router {
                 .filter(|i| i.named() != VrrpState::Backup)
             {
                 if let (State::Master(_), true) = (instance.state, *id == leader.id) {
-                    instance.resign(leader.resignations, out);
+                    instance.resign(now, leader.resignations, out);
                 }
                 let interval = interval.filter(|_| *id == leader.id);
                 instance.become_backup(now, wait, interval, out);
@@ -215,7 +215,7 @@ impl Router {
 
     /// keepalived: a faulty master resigns twice, the others of its group once. While only first results of scripts
     /// are missing nobody is told.
-    fn enter_fault(&mut self, unit: usize, leader: InstanceId, out: &mut Vec<Action>) {
+    fn enter_fault(&mut self, now: Mono, unit: usize, leader: InstanceId, out: &mut Vec<Action>) {
         let members = self.led_by(unit, leader);
         let causes = || {
             members
@@ -245,6 +245,7 @@ impl Router {
             {
                 if let State::Master(_) = instance.state {
                     instance.resign(
+                        now,
                         if instance.standing.causes.is_empty() {
                             1
                         } else {

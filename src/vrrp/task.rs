@@ -13,6 +13,7 @@ mod wires;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
@@ -25,11 +26,15 @@ use super::router::Router;
 use super::{Action, Event};
 use crate::daemon::bus::{Notice, Release, TrackerUpdate, VrrpCommand, VrrpUpdate};
 use crate::sys::clock::{self, Alarm};
+use crate::sys::raw::Route;
 use crate::time::Mono;
 
 /// Turns of the loop after which the runtime gets a chance to look at its descriptors: a task that always has
 /// something to do would otherwise not hear of new things.
 const TURNS: u32 = 32;
+
+/// A wall clock that moves by less against ours is left alone.
+const CLOCK_STEP: Duration = Duration::from_millis(10);
 
 /// The ends of the channels that belong to this task.
 #[derive(Debug)]
@@ -109,6 +114,8 @@ struct Task {
     router: Router,
     /// When its last event happened.
     last: Mono,
+    /// What the core believes of the wall clock: its value at the origin of [`Mono`].
+    wall: Duration,
     kernel: Kernel,
     wires: Wires,
     notices: Outbox<Notice>,
@@ -129,6 +136,7 @@ impl Task {
         let mut task = Self {
             router: Router::new(),
             last: clock::now(),
+            wall: Duration::ZERO,
             kernel: Kernel::open()?,
             wires: Wires::open()?,
             notices: Outbox::new(notices),
@@ -222,12 +230,17 @@ impl Task {
             | Event::Apply(_)
             | Event::Stop(_)
             | Event::Heard(_)
+            | Event::WallClock(_)
             | Event::Tracker(_)
             | Event::Converged(_)
             | Event::AddressLost { .. } => {}
         }
         // What the core has seen already does not go back.
         self.last = self.last.max(at);
+        let starts = matches!(event, Event::Apply(_));
+        if starts || self.router.wants_wall_clock() {
+            self.tell_wall_clock();
+        }
         // What is sent is sent before anybody is told: wording a line takes longer than sending an advertisement.
         let (told, done): (Vec<_>, Vec<_>) = self
             .router
@@ -243,16 +256,33 @@ impl Task {
         }
     }
 
+    /// Tells the core what time it is, if that is news.
+    fn tell_wall_clock(&mut self) {
+        let since_origin = Duration::from_micros(clock::now().as_micros());
+        let wall = clock::wall().saturating_sub(since_origin);
+        if wall.abs_diff(self.wall) > CLOCK_STEP {
+            self.wall = wall;
+            self.router.on_event(self.last, Event::WallClock(wall));
+        }
+    }
+
     fn execute(&mut self, action: Action) {
         match action {
             Action::SendAdvert {
-                interface,
+                socket,
                 src,
                 dst,
+                hop_limit,
                 octets,
-            } => self
-                .wires
-                .send(interface, src, dst, &octets, self.kernel.view()),
+            } => {
+                let route = Route {
+                    src,
+                    dst,
+                    hop_limit,
+                };
+                self.wires
+                    .send(&socket, &route, &octets, self.kernel.view());
+            }
             Action::SendFrame { interface, octets } => self.kernel.frame(interface, octets),
             Action::Converge(instance) => {
                 let desired = self.router.desired(instance);

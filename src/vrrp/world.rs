@@ -5,9 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::Config;
 use crate::model::net::{Family, IfName};
+use crate::model::vrrp::Instance;
 
 use super::priority::ScriptState;
 use super::{IfIndex, InterfaceFacts};
@@ -20,6 +22,10 @@ pub(super) struct World {
     scripts: BTreeMap<Arc<str>, ScriptState>,
     /// All virtual addresses: never a source of advertisements, whoever set them.
     virtual_addresses: BTreeSet<IpAddr>,
+    /// Configured sources whose presence matters: `track_src_ip`.
+    tracked_sources: BTreeSet<IpAddr>,
+    /// By the wall clock: the origin of [`crate::time::Mono`].
+    wall: Duration,
 }
 
 #[derive(Debug)]
@@ -27,10 +33,16 @@ struct Link {
     facts: Arc<InterfaceFacts>,
     source_v4: Option<IpAddr>,
     source_v6: Option<IpAddr>,
+    /// Those of the tracked sources that it has.
+    tracked: Vec<IpAddr>,
 }
 
 impl Link {
-    fn new(facts: Arc<InterfaceFacts>, virtual_addresses: &BTreeSet<IpAddr>) -> Self {
+    fn new(
+        facts: Arc<InterfaceFacts>,
+        virtual_addresses: &BTreeSet<IpAddr>,
+        tracked_sources: &BTreeSet<IpAddr>,
+    ) -> Self {
         let mut own = facts
             .addrs
             .iter()
@@ -39,7 +51,9 @@ impl Link {
         // keepalived: the first one in the kernel's order, not the lowest.
         let source_v4 = own.clone().find(IpAddr::is_ipv4);
         let source_v6 = own.find(is_link_local);
+        let has = |addr: &&IpAddr| facts.addrs.iter().any(|(a, _)| a == *addr);
         Self {
+            tracked: tracked_sources.iter().filter(has).copied().collect(),
             facts,
             source_v4,
             source_v6,
@@ -47,9 +61,10 @@ impl Link {
     }
 
     /// What instances look at: an address of no concern changes nothing of it.
-    fn essence(&self) -> (&IfName, bool, Option<IpAddr>, Option<IpAddr>) {
+    fn essence(&self) -> (&IfName, bool, [Option<IpAddr>; 2], &[IpAddr]) {
         let facts = &self.facts;
-        (&facts.name, facts.running, self.source_v4, self.source_v6)
+        let sources = [self.source_v4, self.source_v6];
+        (&facts.name, facts.running, sources, &self.tracked)
     }
 }
 
@@ -73,10 +88,16 @@ impl World {
             .flat_map(|i| i.addresses.iter().chain(&i.excluded))
             .map(|a| a.addr)
             .collect();
+        self.tracked_sources = config
+            .instances
+            .iter()
+            .filter(|i| i.track_source)
+            .filter_map(|i| i.source)
+            .collect();
         let links = std::mem::take(&mut self.links);
         self.links = links
             .into_iter()
-            .map(|(index, link)| (index, Link::new(link.facts, &self.virtual_addresses)))
+            .map(|(index, link)| (index, self.link_of(link.facts)))
             .collect();
         let mut known = std::mem::take(&mut self.scripts);
         self.scripts = config
@@ -98,7 +119,7 @@ impl World {
     pub(super) fn learn(&mut self, facts: Arc<InterfaceFacts>) -> Vec<IfName> {
         let index = facts.index;
         let name = facts.name.clone();
-        let new = Link::new(facts, &self.virtual_addresses);
+        let new = self.link_of(facts);
         let mut changed = Vec::new();
         if let Some(old) = self.links.get(&index) {
             if old.essence() == new.essence() {
@@ -156,13 +177,38 @@ impl World {
         self.link(name).map(|link| &*link.facts)
     }
 
-    /// Where advertisements of `family` come from unless configured: the first IPv4 address, or an IPv6 link-local one.
-    pub(super) fn source(&self, name: &IfName, family: Family) -> Option<IpAddr> {
-        let link = self.link(name)?;
-        match family {
-            Family::V4 => link.source_v4,
-            Family::V6 => link.source_v6,
+    /// Where the advertisements of an instance come from: what is configured, or the first IPv4 address of its
+    /// interface, or an IPv6 link-local one.
+    pub(super) fn source_of(&self, model: &Instance) -> Option<IpAddr> {
+        let first = || {
+            let link = self.link(model.interface.as_ref()?)?;
+            match model.family {
+                Family::V4 => link.source_v4,
+                Family::V6 => link.source_v6,
+            }
+        };
+        model.source.or_else(first)
+    }
+
+    /// Whether `addr`, one of the tracked sources, is on this interface, or on any.
+    pub(super) fn has(&self, name: Option<&IfName>, addr: IpAddr) -> bool {
+        match name {
+            Some(name) => self.link(name).is_some_and(|l| l.tracked.contains(&addr)),
+            None => self.links.values().any(|l| l.tracked.contains(&addr)),
         }
+    }
+
+    /// By the wall clock: the origin of [`crate::time::Mono`]. Zero while nobody has told.
+    pub(super) fn wall(&self) -> Duration {
+        self.wall
+    }
+
+    pub(super) fn set_wall(&mut self, wall: Duration) {
+        self.wall = wall;
+    }
+
+    fn link_of(&self, facts: Arc<InterfaceFacts>) -> Link {
+        Link::new(facts, &self.virtual_addresses, &self.tracked_sources)
     }
 
     fn link(&self, name: &IfName) -> Option<&Link> {

@@ -24,6 +24,11 @@ impl Sum {
         Self(self.0 + u64::from(word))
     }
 
+    /// Both sums together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// The checksum: over octets that include their own correct one it is 0.
     pub(crate) fn checksum(self) -> u16 {
         let mut sum = self.0;

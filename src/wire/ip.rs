@@ -6,6 +6,8 @@ use std::net::Ipv4Addr;
 
 /// IP protocol number of VRRP.
 pub(crate) const VRRP: u8 = 112;
+/// IP protocol number of the authentication header (RFC 2402).
+pub(crate) const AH: u8 = 51;
 /// Octets of a header without options: the only one that is sent.
 pub(crate) const HEADER: usize = 20;
 /// DSCP CS6, "network control": type of service and traffic class of every advertisement.
@@ -14,6 +16,9 @@ pub(crate) const TOS: u8 = 0xc0;
 pub(crate) const TTL: u8 = 255;
 /// Where [`Ipv4Header::emit`] puts the identification.
 pub(crate) const ID_AT: usize = 4;
+/// Where it puts the length of the packet and the destination.
+pub(crate) const LENGTH_AT: usize = 2;
+pub(crate) const DST_AT: usize = 16;
 
 /// The fields of an IPv4 header that matter here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,12 @@
 //! here knows who sends, when, or what a packet means. Sources: the RFC named in each module, frames captured from
 //! keepalived (`tests/packets`).
 
+pub(crate) mod ah;
 pub(crate) mod arp;
 pub(crate) mod checksum;
 pub(crate) mod ip;
 pub(crate) mod ndisc;
+pub(crate) mod trailer;
 pub(crate) mod vrrp;
 
 #[cfg(test)]

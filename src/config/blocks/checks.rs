@@ -14,11 +14,6 @@ pub(crate) fn flag<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.flag().map(drop)
 }
 
-/// `[<bool>]`
-pub(crate) fn boolean<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.bool().map(drop)
-}
-
 /// A text that may stand once; the last one counts.
 pub(crate) fn text(slot: &mut Option<Arc<str>>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;

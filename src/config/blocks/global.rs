@@ -189,7 +189,7 @@ pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
         }),
         key("default_interface", "<IFNAME>, default eth0", |v, a| {
             a.present()?;
-            v.model.default_interface = a.word()?.into();
+            v.model.default_interface = Some(a.word()?.into());
             Ok(())
         }),
         key("dynamic_interfaces", "[allow_if_changes]", |v, a| {

@@ -1,16 +1,19 @@
-//! `vrrp_instance`: keywords whose feature is not built yet.
+//! `vrrp_instance`: the keywords beyond the common ones.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use super::super::source::Code;
-use super::super::table::{Args, Block, Fault, Row, key, lines, raw, renamed, sub, values};
+use super::super::table::{Args, Fault, Row, key, lines, raw, renamed, sub, values};
 use super::super::value;
-use super::checks::{boolean, extra_if, flag, ifname};
+use super::auth_hmac::AUTH_HMAC;
+use super::checks::{extra_if, flag, ifname};
 use super::command;
 use super::global_process::once;
 use super::tracking::other as other_tracker;
 use super::vrrp_instance::InstanceDraft;
 use crate::model::net::Family;
+use crate::model::unicast::{OldChecksum, Peer};
 use crate::model::vrrp::Version;
 
 /// `[[name] <IFNAME>] [<MAC>] [netlink_notify_msg] [group <GROUP>]`
@@ -99,17 +102,26 @@ fn peer(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
         )
     };
     let addr = value::address_of(word).map(|(addr, _)| addr);
-    let family = v.family.or(v.peers.first().map(|p| Family::from(*p)));
+    let family = v.family.or(v.peers.first().map(|p| Family::from(p.addr)));
     let Some(addr) = addr.filter(|p: &IpAddr| family.is_none_or(|f| f == Family::from(*p))) else {
         return Err(a.whole_fault(Code::InvalidAddress, malformed()));
     };
-    if v.peers.contains(&addr) {
+    if v.peers.iter().any(|p| p.addr == addr) {
         return Err(a.whole_fault(
             Code::Duplicate,
             format!("({}) {addr} - duplicate unicast_peer", v.name),
         ));
     }
-    v.peers.push(addr);
+    let ttl = hops(v, a);
+    v.peers.push(Peer {
+        addr,
+        ttl: ttl.as_ref().map_or(0..=255, Clone::clone),
+    });
+    ttl.map(drop)
+}
+
+/// `[min_ttl N] [max_ttl N]`
+fn hops(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<RangeInclusive<u8>, Fault> {
     let (mut min, mut max) = (0, 255);
     while let Some(option) = a.opt() {
         let slot = match option {
@@ -119,76 +131,23 @@ fn peer(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
         };
         a.present()?;
         *slot = a.strict(0..=255_u8)?;
+        v.check_source = true;
     }
     match min > max {
         true => Err(a.fault(Code::Conflict, "min_ttl is above max_ttl")),
-        false => Ok(()),
+        false => Ok(min..=max),
     }
 }
 
-fn unicast_flag(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    v.unicast = true;
-    a.flag().map(drop)
-}
-
-/// `auth_hmac`.
-#[derive(Debug, Default)]
-pub(crate) struct HmacDraft {
-    keys: Vec<u8>,
-}
-
-pub(crate) static AUTH_HMAC: Block<HmacDraft> = Block {
-    name: "vrrp_instance/auth_hmac",
-    rows: &[
-        key("key", "<id> <value>", |v, a| {
-            a.present()?;
-            let id = a.strict(1..=255_u8)?;
-            a.present()?;
-            let value = a.word()?;
-            if v.keys.contains(&id) {
-                return Err(a.fault(Code::Duplicate, format!("a second key {id} - ignored")));
-            }
-            let octets = match value.strip_prefix("hex:") {
-                Some(hex) if hex.chars().all(|c| c.is_ascii_hexdigit()) => hex.len() / 2,
-                Some(_) => 0,
-                None if value.starts_with("file:") => 32,
-                None => value.len(),
-            };
-            if !(32..=64).contains(&octets) {
-                return Err(a.fault(
-                    Code::OutOfRange,
-                    "a key must have 32 to 64 octets - ignored",
-                ));
-            }
-            v.keys.push(id);
-            Ok(())
-        }),
-        key("active_key", "1..=255", |_, a| {
-            a.strict(1..=255_u8).map(drop)
-        }),
-        key("time_window", "seconds, 1..=300", |_, a| {
-            a.strict(1..=300_u16).map(drop)
-        }),
-        key("anti_replay", "time|monotonic", |_, a| match a.word()? {
-            "time" | "monotonic" => Ok(()),
-            word => Err(a.fault(Code::BadValue, format!("unknown word '{word}' - ignored"))),
-        }),
-        key("mode", "enforce|permissive|receive-only", |_, a| {
-            match a.word()? {
-                "enforce" | "permissive" | "receive-only" => Ok(()),
-                word => Err(a.fault(Code::BadValue, format!("unknown word '{word}' - ignored"))),
-            }
-        }),
-    ],
-    more: &[],
-};
-
-/// Rows of `vrrp_instance` without effect so far.
+/// The rest of `vrrp_instance`: unicast, trackers, virtual interfaces.
 pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     key("vrf", "<IFNAME>", |v, a| {
         let name = ifname(a)?;
         match v.dynamic || a.host().is_vrf(name.as_str()) {
-            true => Ok(()),
+            true => {
+                v.vrf = Some(name);
+                Ok(())
+            }
             false => {
                 let text = format!("({}) WARNING - VRF interface {name} doesn't exist", v.name);
                 Err(a.whole_fault(Code::NoInterface, text))
@@ -222,11 +181,21 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     key("unicast_fault_no_peer", "flag", |v, a| {
         a.flag().map(|on| v.fault_no_peer = on)
     }),
-    key("check_unicast_src", "flag", unicast_flag),
+    key("check_unicast_src", "flag", |v, a| {
+        v.unicast = true;
+        a.flag().map(|on| v.check_source = on)
+    }),
     key("old_unicast_checksum", "[never]", |v, a| {
         v.unicast = true;
         match a.opt() {
-            None | Some("never") => Ok(()),
+            None => {
+                v.old_checksum = OldChecksum::Always;
+                Ok(())
+            }
+            Some("never") => {
+                v.old_checksum = OldChecksum::Never;
+                Ok(())
+            }
             Some(word) => Err(a.fault(Code::BadValue, format!("unknown word '{word}' - ignored"))),
         }
     }),
@@ -278,9 +247,11 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
         }
         Ok(())
     }),
-    key("track_src_ip", "flag", flag),
+    key("track_src_ip", "flag", |v, a| {
+        a.flag().map(|on| v.track_source = on)
+    }),
     key("unicast_ttl", "0..=255", |v, a| {
-        a.strict(0..=255_u8).map(|_| v.unicast_ttl = true)
+        a.strict(0..=255_u8).map(|ttl| v.unicast_ttl = Some(ttl))
     }),
     key("promote_secondaries", "flag", flag),
     key(
@@ -293,7 +264,9 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
             ))
         },
     ),
-    key("v3_checksum_as_v2", "[<bool>]", boolean),
+    key("v3_checksum_as_v2", "[<bool>]", |v, a| {
+        a.bool().map(|on| v.checksum_as_v2 = on)
+    }),
     key("accept", "flag", flag),
     key("no_accept", "flag", flag),
     key("debug", "0..=4", |_, a| a.int(0..=4_u8).map(drop)),
@@ -334,15 +307,16 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
         extra_if(&mut None, a, 0)
     }),
     renamed("vmac_garp_intvl", "garp_extra_if"),
-    key("owner_ignore_adverts", "[<bool>]", boolean),
+    key("owner_ignore_adverts", "[<bool>]", |v, a| {
+        a.bool().map(|on| v.owner_ignore_adverts = Some(on))
+    }),
     key("kernel_rx_buf_size", "octets", |_, a| {
         a.present()?;
         a.int(0..=u32::MAX).map(drop)
     }),
     sub("auth_hmac", &AUTH_HMAC, |v, a| {
         a.no_more();
-        v.hmac = true;
-        a.block(&AUTH_HMAC, &mut HmacDraft::default());
+        a.block(&AUTH_HMAC, v.hmac.get_or_insert_default());
         Ok(())
     }),
 ];

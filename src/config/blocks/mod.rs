@@ -1,5 +1,6 @@
 //! The tables: every keyword, block by block, and what is collected before [`super::link`] makes the model of it.
 
+pub(crate) mod auth_hmac;
 mod bfd;
 pub(crate) mod checkers;
 pub(crate) mod checks;

@@ -67,7 +67,7 @@ fn address(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let dynamic = v.global.model.dynamic_interfaces;
     let (address, named) = ip_line::read_static(a, dynamic)?;
     if address.dev.is_none() {
-        let default = &v.global.model.default_interface;
+        let default = v.global.model.static_interface();
         if !dynamic && a.host().interface(default).is_none() {
             let text = format!("Default interface {default} does not exist for static address");
             return Err(a.whole_fault(Code::NoInterface, text));

@@ -1,5 +1,6 @@
 //! `vrrp_instance`.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use super::super::source::{Code, Span};
 use super::super::table::{Args, Block, Fault, key, lines, raw, sub};
 use super::super::value;
+use super::auth_hmac::HmacDraft;
 use super::command::{self, CommandDraft};
 use super::global::{MAX_DELAY, delay, repeat};
 use super::instance_more::MORE_ROWS;
@@ -20,6 +22,7 @@ use crate::model::global::Global;
 use crate::model::net::{Family, IfName};
 use crate::model::route::Route;
 use crate::model::track::InterfaceTrack;
+use crate::model::unicast::{OldChecksum, Peer};
 use crate::model::vrrp::{Garp, InitialState, Priority, Version, Vrid};
 
 /// The `notify*` statements of an instance or a group.
@@ -45,6 +48,17 @@ pub(crate) enum AuthType {
     Ah,
 }
 
+/// `auth_pass`, zero padded.
+#[derive(Clone, Copy)]
+pub(crate) struct Password(pub(crate) [u8; 8]);
+
+/// Never shows it.
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("********")
+    }
+}
+
 /// A `vrrp_instance` block.
 #[derive(Clone, Debug)]
 pub(crate) struct InstanceDraft {
@@ -63,7 +77,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) preempt_delay: Duration,
     pub(crate) strict: bool,
     pub(crate) auth_type: Option<AuthType>,
-    pub(crate) auth_pass: Option<[u8; 8]>,
+    pub(crate) auth_pass: Option<Password>,
     /// With the place of its statement.
     pub(crate) source: Option<(IpAddr, Span)>,
     /// `mcast_dst_ip`.
@@ -88,13 +102,20 @@ pub(crate) struct InstanceDraft {
     pub(crate) notify: NotifyDraft,
     /// A keyword that only makes sense with `unicast_peer`.
     pub(crate) unicast: bool,
-    pub(crate) unicast_ttl: bool,
+    pub(crate) unicast_ttl: Option<u8>,
     pub(crate) fault_no_peer: bool,
-    pub(crate) peers: Vec<IpAddr>,
+    /// `check_unicast_src`, or a limit on a peer's TTL.
+    pub(crate) check_source: bool,
+    pub(crate) old_checksum: OldChecksum,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) vrf: Option<IfName>,
+    pub(crate) track_source: bool,
+    pub(crate) checksum_as_v2: bool,
+    pub(crate) owner_ignore_adverts: Option<bool>,
     pub(crate) vmac: bool,
     pub(crate) vmac_xmit_base: bool,
     pub(crate) ipvlan: bool,
-    pub(crate) hmac: bool,
+    pub(crate) hmac: Option<HmacDraft>,
     pub(crate) track_files: Vec<TrackDraft>,
     pub(crate) track_processes: Vec<TrackDraft>,
     pub(crate) track_bfds: Vec<TrackDraft>,
@@ -141,13 +162,19 @@ impl InstanceDraft {
             skip_check_adv_addr: global.skip_check_adv_addr,
             notify: NotifyDraft::default(),
             unicast: false,
-            unicast_ttl: false,
+            unicast_ttl: None,
             fault_no_peer: false,
+            check_source: global.check_unicast_src,
+            old_checksum: OldChecksum::Recognised,
             peers: Vec::new(),
+            vrf: None,
+            track_source: false,
+            checksum_as_v2: global.v3_checksum_as_v2,
+            owner_ignore_adverts: None,
             vmac: false,
             vmac_xmit_base: false,
             ipvlan: false,
-            hmac: false,
+            hmac: None,
             track_files: Vec::new(),
             track_processes: Vec::new(),
             track_bfds: Vec::new(),
@@ -270,7 +297,7 @@ pub(crate) static AUTHENTICATION: Block<InstanceDraft> = Block {
             for (to, from) in pass.iter_mut().zip(word) {
                 *to = *from;
             }
-            v.auth_pass = Some(pass);
+            v.auth_pass = Some(Password(pass));
             match word.len() > pass.len() {
                 true => Err(a.whole_fault(Code::TooLong, "Truncating auth_pass to 8 characters")),
                 false => Ok(()),

@@ -1,15 +1,19 @@
 //! One `vrrp_instance`: its defaults, and what its settings must not be together.
 
+mod genuine;
+
 use std::time::Duration;
 
 use super::scripts::Scripts;
 use super::{hooks, tracked};
+use crate::config::blocks::ip_line::AddressDraft;
 use crate::config::blocks::vrrp_instance::{AuthType, InstanceDraft};
 use crate::config::source::{Code, Diag, Diags, Span, Weight};
 use crate::model::global::Global;
-use crate::model::net::Family;
+use crate::model::net::{Family, IfName, VirtualAddress};
 use crate::model::track::Weight as TrackWeight;
-use crate::model::vrrp::{Auth, InitialState, Instance, Priority, Version};
+use crate::model::unicast::{Peer, Unicast};
+use crate::model::vrrp::{InitialState, Instance, Priority, Version};
 
 /// Longest interval that version 3 can say, RFC 9568 §5.2.7: 4095 centiseconds.
 const MAX_INTERVAL_V3: Duration = Duration::from_millis(40_950);
@@ -40,8 +44,6 @@ impl Voice<'_> {
 /// What became of a draft.
 pub(super) enum Linked {
     Runs(Box<Instance>),
-    /// It needs what is not built yet and is better not run at all; a note says so.
-    NotBuilt,
     /// There is nothing that could run; that was complained about.
     Unusable,
 }
@@ -85,34 +87,10 @@ pub(super) fn link(
         voice.say(Code::NoInterfaceGiven, "Unknown interface!");
         return Linked::Unusable;
     }
-    let missing = [
-        (unicast, "unicast"),
-        (draft.auth_type == Some(AuthType::Ah), "auth_type AH"),
-        (draft.hmac, "auth_hmac"),
-    ];
-    let missing: Vec<&str> = missing
-        .iter()
-        .filter(|(needed, _)| *needed)
-        .map(|(_, what)| *what)
-        .collect();
-    let (Some(interface), Some(vrid)) = (draft.interface.clone(), draft.vrid) else {
-        for a in draft
-            .addresses
-            .iter()
-            .chain(&draft.excluded)
-            .filter(|a| a.dev.is_none())
-        {
-            let text = format!(
-                "({}): no interface for vip {} - removing",
-                draft.name, a.addr
-            );
-            voice
-                .diags
-                .push(Diag::bare(Some(draft.span), Code::NoValue, text));
-        }
-        return not_built(&mut voice, &missing);
+    let Some(vrid) = draft.vrid else {
+        return Linked::Unusable;
     };
-    let mut v = Instance::new(&draft.name, interface, vrid, global);
+    let mut v = Instance::new(&draft.name, draft.interface.clone(), vrid, global);
     let family = draft
         .family
         .or_else(|| draft.excluded.first().map(|a| a.addr.into()));
@@ -123,12 +101,23 @@ pub(super) fn link(
     }
     group(&mut voice, &mut v, unicast);
     unicast_words(&mut voice, unicast);
-    addresses(&mut voice, &mut v);
+    addresses(&mut voice, &mut v, global);
     v.routes = draft.routes.clone();
     state(&mut voice, &mut v);
     v.advert_int = interval(&mut voice, v.version);
-    v.auth = authentication(&mut voice, v.version);
+    v.auth = genuine::link(&mut voice, &v);
     v.source = source(&mut voice, v.family);
+    v.track_source = draft.track_source && v.source.is_some();
+    v.unicast = unicast.then(|| Unicast {
+        peers: peers(&mut voice, v.family),
+        fault_no_peer: draft.fault_no_peer,
+        check_source: draft.check_source,
+        ttl: draft.unicast_ttl,
+        old_checksum: draft.old_checksum,
+    });
+    v.vrf = draft.vrf.clone().filter(|_| v.interface.is_none());
+    v.checksum_as_v2 = draft.checksum_as_v2;
+    v.owner_ignore_adverts = owner_ignores(&mut voice, &v, global);
     trackers(&mut voice, &mut v);
     v.garp = draft.garp.clone();
     v.garp.lower_prio_delay = draft
@@ -145,22 +134,9 @@ pub(super) fn link(
     if draft.strict {
         strict(&mut voice, &mut v);
     }
-    if !missing.is_empty() {
-        return not_built(&mut voice, &missing);
-    }
     v.track_scripts = track_scripts;
     v.notify = notify;
     Linked::Runs(Box::new(v))
-}
-
-/// An instance that would speak another way than its peers makes two masters: it is left out.
-fn not_built(voice: &mut Voice<'_>, missing: &[&str]) -> Linked {
-    let text = format!(
-        "{} is not built yet - the instance is not run",
-        missing.join(" and ")
-    );
-    voice.say(Code::NoEffectYet, &text);
-    Linked::NotBuilt
 }
 
 /// `mcast_dst_ip`.
@@ -186,7 +162,7 @@ fn group(voice: &mut Voice<'_>, v: &mut Instance, unicast: bool) {
 /// Keywords that make sense with peers only, and what unicast excludes.
 fn unicast_words(voice: &mut Voice<'_>, unicast: bool) {
     let draft = voice.draft;
-    if !unicast && (draft.unicast || draft.unicast_ttl) {
+    if !unicast && (draft.unicast || draft.unicast_ttl.is_some()) {
         let text = "A unicast keyword has been specified without any unicast peers. Defaulting to multicast. This usage \
                     is deprecated - please update your configuration.";
         voice.say(Code::Deprecated, text);
@@ -212,10 +188,11 @@ fn unicast_words(voice: &mut Voice<'_>, unicast: bool) {
     }
 }
 
-/// IPv6 is always version 3.
+/// IPv6 is version 3 unless the instance itself says otherwise; in strict mode it always is.
 fn version(draft: &InstanceDraft, family: Family, global: &Global) -> Version {
     match family {
-        Family::V6 => Version::V3,
+        Family::V6 if draft.strict => Version::V3,
+        Family::V6 => draft.version.unwrap_or(Version::V3),
         Family::V4 => draft.version.unwrap_or(global.vrrp_version),
     }
 }
@@ -237,10 +214,29 @@ fn inherited(draft: &InstanceDraft, global: &Global) -> (Duration, u32) {
     (delay, repeat)
 }
 
-fn addresses(voice: &mut Voice<'_>, v: &mut Instance) {
+fn addresses(voice: &mut Voice<'_>, v: &mut Instance, global: &Global) {
     let draft = voice.draft;
-    v.addresses = draft.addresses.iter().map(|a| a.on(&v.interface)).collect();
-    v.excluded = draft.excluded.iter().map(|a| a.on(&v.interface)).collect();
+    let default = global.default_interface.as_deref().and_then(IfName::new);
+    let interface = v.interface.clone().or(default);
+    let mut placed = |list: &[AddressDraft]| -> Vec<VirtualAddress> {
+        let mut found = Vec::with_capacity(list.len());
+        for a in list {
+            match a.dev.as_ref().or(interface.as_ref()) {
+                Some(dev) => found.push(a.on(dev)),
+                None => voice.diags.push(Diag::bare(
+                    Some(draft.span),
+                    Code::NoValue,
+                    format!(
+                        "({}): no interface for vip {} - removing",
+                        draft.name, a.addr
+                    ),
+                )),
+            }
+        }
+        found
+    };
+    v.addresses = placed(&draft.addresses);
+    v.excluded = placed(&draft.excluded);
     // The list of an advertisement has a count of one octet.
     if v.addresses.len() > usize::from(u8::MAX) {
         let moved = v.addresses.split_off(u8::MAX.into());
@@ -362,39 +358,6 @@ fn interval(voice: &mut Voice<'_>, version: Version) -> Duration {
     possible
 }
 
-fn authentication(voice: &mut Voice<'_>, version: Version) -> Auth {
-    let draft = voice.draft;
-    let Some(kind) = draft.auth_type else {
-        return Auth::None;
-    };
-    if version == Version::V3 {
-        voice.say(
-            Code::Conflict,
-            "VRRP version 3 does not support authentication. Ignoring.",
-        );
-        return Auth::None;
-    }
-    if draft.strict {
-        voice.say(
-            Code::Conflict,
-            "Strict mode does not support authentication. Ignoring.",
-        );
-        return Auth::None;
-    }
-    match (kind, draft.auth_pass) {
-        (AuthType::Pass, Some(pass)) => Auth::Pass(pass),
-        (AuthType::Pass | AuthType::Ah, None) => {
-            voice.say(
-                Code::Conflict,
-                "Authentication specified but no password given. Ignoring",
-            );
-            Auth::None
-        }
-        // The caller leaves such an instance out.
-        (AuthType::Ah, Some(_)) => Auth::None,
-    }
-}
-
 fn source(voice: &mut Voice<'_>, family: Family) -> Option<std::net::IpAddr> {
     let (source, span) = voice.draft.source?;
     if Family::from(source) != family {
@@ -408,10 +371,47 @@ fn source(voice: &mut Voice<'_>, family: Family) -> Option<std::net::IpAddr> {
     Some(source)
 }
 
+/// A peer may stand before the first address, so that the family was not known.
+fn peers(voice: &mut Voice<'_>, family: Family) -> Vec<Peer> {
+    let mut peers = voice.draft.peers.clone();
+    peers.retain(|p| {
+        let fits = Family::from(p.addr) == family;
+        if !fits {
+            let text = format!("unicast peer {} is of the other family - ignoring", p.addr);
+            voice.say(Code::WrongFamily, &text);
+        }
+        fits
+    });
+    peers
+}
+
+/// `owner_ignore_adverts`.
+fn owner_ignores(voice: &mut Voice<'_>, v: &Instance, global: &Global) -> bool {
+    let draft = voice.draft;
+    match (draft.owner_ignore_adverts, v.is_owner()) {
+        (Some(true), false) => {
+            voice.say(
+                Code::Conflict,
+                "owner_ignore_adverts is for owners (priority 255) - clearing",
+            );
+            false
+        }
+        (Some(false), true) if draft.strict => {
+            voice.say(
+                Code::Conflict,
+                "an owner ignores adverts in strict mode - setting",
+            );
+            true
+        }
+        (Some(on), _) => on,
+        (None, owner) => owner && (draft.strict || global.owner_ignore_adverts),
+    }
+}
+
 fn trackers(voice: &mut Voice<'_>, v: &mut Instance) {
     v.track_interfaces = voice.draft.track_interfaces.clone();
     v.track_interfaces.retain(|t| {
-        let own = t.interface == v.interface && !voice.draft.dont_track_primary;
+        let own = v.interface.as_ref() == Some(&t.interface) && !voice.draft.dont_track_primary;
         if own {
             voice.say(
                 Code::Useless,

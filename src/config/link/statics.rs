@@ -88,7 +88,7 @@ pub(super) fn link(
     groups: &[Arc<TrackGroup>],
 ) -> Statics {
     let exists = |group: Option<Arc<str>>| group.filter(|g| groups.iter().any(|k| k.name == *g));
-    let default = IfName::new(&global.default_interface);
+    let default = IfName::new(global.static_interface());
     let addresses = draft.addresses.into_iter().filter_map(|s| {
         let dev = s.entry.dev.clone().or_else(|| default.clone())?;
         Some(Static {

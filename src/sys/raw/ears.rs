@@ -23,14 +23,14 @@ const SOCKETS: usize = 32;
 pub(crate) enum Heard {
     /// Header included.
     V4 {
-        ingress: u32,
+        ear: Ear,
         packet: Vec<u8>,
         /// From its arrival until it was read.
         waited: Duration,
     },
     /// Without its header.
     V6 {
-        ingress: u32,
+        ear: Ear,
         src: Ipv6Addr,
         dst: Ipv6Addr,
         hop_limit: u8,
@@ -49,14 +49,22 @@ impl Heard {
     }
 }
 
+/// What one of the sockets hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Ear {
+    /// Index of an interface; `None`: on any.
+    pub(crate) index: Option<u32>,
+    pub(crate) proto: Proto,
+    /// A multicast group, or an address of ours.
+    pub(crate) local: IpAddr,
+}
+
 /// The sockets.
 #[derive(Debug)]
 pub(crate) struct Ears {
-    proto: Proto,
     epoll: WatchedFd,
-    sockets: HashMap<u64, (u32, OwnedFd)>,
-    /// By interface index and group.
-    tokens: HashMap<(u32, IpAddr), u64>,
+    sockets: HashMap<u64, (Ear, OwnedFd)>,
+    tokens: HashMap<Ear, u64>,
     next: u64,
     /// Sockets that had more than they were allowed to deliver.
     ready: VecDeque<u64>,
@@ -68,7 +76,7 @@ impl Ears {
     ///
     /// # Errors
     /// Out of descriptors.
-    pub(crate) fn open(proto: Proto) -> io::Result<Self> {
+    pub(crate) fn open() -> io::Result<Self> {
         // SAFETY: no pointers are passed; the result is checked below.
         let raw = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if raw < 0 {
@@ -77,7 +85,6 @@ impl Ears {
         // SAFETY: `raw` is a descriptor that was opened just now and belongs to nobody else.
         let fd = unsafe { OwnedFd::from_raw_fd(raw) };
         Ok(Self {
-            proto,
             epoll: WatchedFd::readable_only(fd)?,
             sockets: HashMap::new(),
             tokens: HashMap::new(),
@@ -87,15 +94,15 @@ impl Ears {
         })
     }
 
-    /// Listens to `group` on `device`. Does nothing where we listen already.
+    /// Listens. Does nothing where we listen already. `device`: that of the index.
     ///
     /// # Errors
     /// The interface is gone, the group cannot be joined.
-    pub(crate) fn add(&mut self, device: &Device, group: IpAddr) -> io::Result<()> {
-        if self.tokens.contains_key(&(device.index, group)) {
+    pub(crate) fn add(&mut self, ear: Ear, device: Option<&Device>) -> io::Result<()> {
+        if self.tokens.contains_key(&ear) {
             return Ok(());
         }
-        let fd = listen(self.proto, device, group)?;
+        let fd = listen(ear.proto, device, ear.local)?;
         let token = self.next;
         let mut event = libc::epoll_event {
             events: libc::EPOLLIN.cast_unsigned(),
@@ -114,14 +121,14 @@ impl Ears {
             return Err(io::Error::last_os_error());
         }
         self.next += 1;
-        self.tokens.insert((device.index, group), token);
-        self.sockets.insert(token, (device.index, fd));
+        self.tokens.insert(ear, token);
+        self.sockets.insert(token, (ear, fd));
         Ok(())
     }
 
     /// Stops listening. Closing the socket takes it out of the epoll instance: nobody else has it open.
-    pub(crate) fn remove(&mut self, index: u32, group: IpAddr) {
-        if let Some(token) = self.tokens.remove(&(index, group)) {
+    pub(crate) fn remove(&mut self, ear: Ear) {
+        if let Some(token) = self.tokens.remove(&ear) {
             self.sockets.remove(&token);
         }
     }
@@ -145,10 +152,10 @@ impl Ears {
         let Some(token) = self.ready.pop_front() else {
             return;
         };
-        let Some((ingress, fd)) = self.sockets.get(&token) else {
+        let Some((ear, fd)) = self.sockets.get(&token) else {
             return;
         };
-        let ingress = *ingress;
+        let ear = *ear;
         // Whatever else a raw socket reports (the network is down) is told by other means.
         if self.batch.fill(fd.as_fd(), usize::MAX).is_err() {
             return;
@@ -157,12 +164,12 @@ impl Ears {
             let octets = octets.to_vec();
             heard.push_back(match v6 {
                 None => Heard::V4 {
-                    ingress,
+                    ear,
                     packet: octets,
                     waited,
                 },
                 Some(header) => Heard::V6 {
-                    ingress,
+                    ear,
                     src: header.src,
                     dst: header.dst,
                     hop_limit: header.hop_limit,

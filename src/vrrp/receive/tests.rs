@@ -9,6 +9,12 @@ use crate::model::vrrp::{Auth, Vrid};
 use crate::wire::packets;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Nobody was heard before.
+const FIRST: Circumstances = Circumstances {
+    master: None,
+    wall: Duration::ZERO,
+    deaf: false,
+};
 
 /// The receiver that the captured packets were meant for.
 fn model(addrs: &[&str]) -> Instance {
@@ -55,7 +61,13 @@ fn over_v6(version: Version) -> Instance {
 fn judge(model: &Instance, packet: &Packet) -> (Result<Heard, PacketFault>, Counters) {
     let mut counters = Counters::default();
     let arrival = Arrival::of(packet).expect("no runt");
-    let result = check(model, &arrival, None, &mut Known::default(), &mut counters);
+    let result = check(
+        model,
+        &arrival,
+        FIRST,
+        &mut Memory::default(),
+        &mut counters,
+    );
     (result, counters)
 }
 
@@ -63,79 +75,6 @@ fn fault(model: &Instance, octets: Vec<u8>) -> PacketFault {
     judge(model, &Packet::V4(octets))
         .0
         .expect_err("it must be refused")
-}
-
-/// A captured packet over IPv6 as the kernel hands it over.
-fn v6(name: &str) -> Packet {
-    let ip = packets::ip(name);
-    let addr =
-        |at: usize| Ipv6Addr::from(<[u8; 16]>::try_from(&ip[at..at + 16]).expect("16 octets"));
-    Packet::V6 {
-        src: addr(8),
-        dst: addr(24),
-        hop_limit: ip[7],
-        payload: ip[40..].to_vec(),
-    }
-}
-
-#[test]
-fn every_packet_of_keepalived_is_accepted_as_it_accepts_it() {
-    let two_seconds = Instance {
-        advert_int: SECOND * 2,
-        ..model(&["10.0.0.100", "10.0.0.101", "10.0.0.9"])
-    };
-    let cut = Instance {
-        auth: Auth::Pass(*b"abcdefgh"),
-        ..one()
-    };
-    let long = Instance {
-        vrid: Vrid(std::num::NonZeroU8::MAX),
-        advert_int: Duration::from_millis(40_950),
-        ..version_3()
-    };
-    for (name, model, priority) in [
-        ("v2-none", &one(), 150),
-        ("v2-none-ka227", &one(), 150),
-        ("v2-none-prio0", &one(), 0),
-        ("v2-owner", &one(), 255),
-        ("v2-3vips", &two_seconds, 150),
-        ("v2-pass", &with_password(), 150),
-        ("v2-pass-ka227", &with_password(), 150),
-        ("v2-pass-prio0", &with_password(), 0),
-        ("v2-pass-truncated", &cut, 150),
-        ("v3-ipv4", &version_3(), 150),
-        ("v3-ipv4-ka227", &version_3(), 150),
-        ("v3-ipv4-prio0", &version_3(), 0),
-        ("v3-ipv4-mcastsrc", &long, 255),
-    ] {
-        let (result, counters) = judge(model, &Packet::V4(packets::ip(name)));
-        let heard = result.unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
-        assert_eq!(
-            (heard.priority, heard.oddities),
-            (priority, [None, None]),
-            "{name}"
-        );
-        assert_eq!(counters.advert_received, 1, "{name}");
-        assert_eq!(
-            counters.priority_zero_received,
-            u64::from(priority == 0),
-            "{name}"
-        );
-    }
-    for (name, version, priority) in [
-        ("v3-ipv6", Version::V3, 150),
-        ("v3-ipv6-ka227", Version::V3, 150),
-        ("v3-ipv6-prio0", Version::V3, 0),
-        ("v2-ipv6", Version::V2, 150),
-    ] {
-        let (result, _) = judge(&over_v6(version), &v6(name));
-        let heard = result.unwrap_or_else(|fault| panic!("{name}: {fault:?}"));
-        assert_eq!(
-            (heard.priority, heard.oddities),
-            (priority, [None, None]),
-            "{name}"
-        );
-    }
 }
 
 #[test]
@@ -332,8 +271,9 @@ fn with_skip_check_adv_addr_the_list_of_a_known_master_is_trusted() {
             skip_check_adv_addr,
             ..model(ours)
         };
-        let (mut known, mut counters) = (Known::default(), Counters::default());
-        let heard = check(&model, &arrival, master, &mut known, &mut counters);
+        let (mut memory, mut counters) = (Memory::default(), Counters::default());
+        let circumstances = Circumstances { master, ..FIRST };
+        let heard = check(&model, &arrival, circumstances, &mut memory, &mut counters);
         heard.expect("obeyed").oddities[1].is_some()
     };
     let (sender, other) = (Some(arrival.src), Some([10, 0, 0, 9].into()));
@@ -347,13 +287,13 @@ fn with_skip_check_adv_addr_the_list_of_a_known_master_is_trusted() {
 
 #[test]
 fn a_repetition_is_taken_without_checks_and_anything_else_is_not() {
-    let (model, mut known, mut counters) = (one(), Known::default(), Counters::default());
+    let (model, mut memory, mut counters) = (one(), Memory::default(), Counters::default());
     let mut hear = |octets: &[u8]| {
         let packet = Packet::V4(octets.to_vec());
         let arrival = Arrival::of(&packet).expect("no runt");
         (
-            known.matches(&arrival).is_some(),
-            check(&model, &arrival, None, &mut known, &mut counters).is_ok(),
+            memory.known.matches(&arrival).is_some(),
+            check(&model, &arrival, FIRST, &mut memory, &mut counters).is_ok(),
         )
     };
     let mut octets = packets::ip("v2-none");
@@ -404,7 +344,7 @@ proptest! {
         octets[3] = u8::try_from(octets.len()).expect("short");
         if let Some(arrival) = Arrival::of(&Packet::V4(octets)) {
             for model in [one(), version_3()] {
-                let result = check(&model, &arrival, None, &mut Known::default(), &mut Counters::default());
+                let result = check(&model, &arrival, FIRST, &mut Memory::default(), &mut Counters::default());
                 prop_assert!(result.is_err() || arrival.pdu.len() >= 8);
             }
         }

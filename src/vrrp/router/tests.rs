@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::*;
@@ -7,8 +7,8 @@ use crate::model::net::VirtualAddress;
 use crate::model::track::{Command, InterfaceTrack, Script, ScriptTrack, Weight};
 use crate::model::vrrp::{Instance as Model, Notify, Priority, SyncGroup, Vrid};
 use crate::time::MICROSECOND;
-use crate::vrrp::advert::Template;
-use crate::vrrp::{FaultCause, Packet};
+use crate::vrrp::advert::{Seal, Template};
+use crate::vrrp::{FaultCause, Packet, Protocol};
 
 mod backup;
 mod fault;
@@ -181,10 +181,7 @@ impl Rig {
 
     fn hear_octets(&mut self, octets: Vec<u8>) -> Vec<Action> {
         let packet = Packet::V4(octets);
-        self.event(Event::Heard(Frame {
-            ingress: ETH0,
-            packet,
-        }))
+        self.event(Event::Heard(Frame::on(ETH0, packet)))
     }
 
     fn interface(&mut self, facts: InterfaceFacts) -> Vec<Action> {
@@ -227,7 +224,7 @@ impl Rig {
 /// What a neighbour with the configuration `model` would send.
 fn packet(model: &Model, host: u8, priority: u8) -> Vec<u8> {
     let template = Template::new(model, [10, 0, 0, host].into()).expect("one family");
-    template.emit(7, priority)
+    template.emit(&template.targets[0], 7, priority, Seal::None)
 }
 
 /// Priorities of the advertisements among `actions`, in order.

@@ -68,7 +68,10 @@ pub(super) fn tell(report: &Report) {
             fault,
         } => bad_packet(instance, *from, *fault),
         Report::Runt { interface } => {
-            warn!(index = interface.0, "packets that are no advertisements");
+            warn!(
+                index = interface.map(|i| i.0),
+                "packets that are no advertisements"
+            );
         }
         Report::PriorityChanged { instance, from, to } => {
             info!("({instance}) Changing effective priority from {from} to {to}");
@@ -136,6 +139,10 @@ fn fault(instance: &str, cause: &FaultCause) {
         FaultCause::NoSource(Family::V6) => {
             info!("({instance}) entering FAULT state (no IPv6 link-local address for interface)");
         }
+        FaultCause::SourceMissing(addr) => {
+            info!("({instance}) entering FAULT state (source address {addr} missing)");
+        }
+        FaultCause::NoPeer => info!("({instance}) entering FAULT state (no unicast peers)"),
         FaultCause::Script(script) => {
             info!("({instance}) entering FAULT state (script {script})");
         }
@@ -164,6 +171,35 @@ fn bad_packet(instance: &str, from: IpAddr, fault: PacketFault) {
             warn!(instance, %from, got, want, "dropped: another authentication type");
         }
         PacketFault::Password => warn!(instance, %from, "dropped: another password"),
+        PacketFault::AhDigest => warn!(instance, %from, "dropped: another password"),
+        PacketFault::AhSpi => {
+            warn!(instance, %from, "dropped: the authentication header names another sender");
+        }
+        PacketFault::AhReplay { got, last } => {
+            warn!(instance, %from, got, last, "dropped: the sequence number has been used");
+        }
+        PacketFault::HmacMissing => warn!(instance, %from, "dropped: not signed (auth_hmac)"),
+        PacketFault::HmacMalformed => {
+            warn!(instance, %from, "dropped: the signature is malformed");
+        }
+        PacketFault::HmacStale { off } => {
+            warn!(instance, %from, off, "dropped: signed at another time (seconds ahead of our clock)");
+        }
+        PacketFault::HmacUnknownKey(key) => {
+            warn!(instance, %from, key, "dropped: signed with an unknown key");
+        }
+        PacketFault::HmacInvalid => warn!(instance, %from, "dropped: the signature is wrong"),
+        PacketFault::HmacReplay => warn!(instance, %from, "dropped: heard before"),
+        PacketFault::HmacSkewed(off) => {
+            warn!(instance, %from, off, "the clocks differ by more than half of what is allowed (seconds)");
+        }
+        PacketFault::Deaf => {
+            info!(instance, %from, "another router advertises what we own: ignored");
+        }
+        PacketFault::NotAPeer => warn!(instance, %from, "dropped: not a unicast peer"),
+        PacketFault::PeerTtl(got) => {
+            warn!(instance, %from, got, "dropped: the TTL is not what this peer may have");
+        }
         PacketFault::Interval { got, want } => {
             warn!(instance, %from, got, want, "dropped: another advert_int (seconds)");
         }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::model::net::{IfName, PreferredLft, VirtualAddress};
 use crate::sys::addr::{AddressKey, AddressOptions, flag};
-use crate::sys::raw::Heard;
+use crate::sys::raw::{Ear, Heard, Proto};
 use crate::sys::view::Link;
-use crate::vrrp::{Frame, IfIndex, InterfaceFacts, Packet};
+use crate::vrrp::{Frame, IfIndex, InterfaceFacts, Packet, Protocol, Socket};
 
 /// `IFF_UP`, `IFF_RUNNING`, `IFF_NOARP`: netdevice(7).
 const UP: u32 = 0x1;
@@ -73,23 +73,60 @@ pub(super) fn facts(link: &Link) -> Option<Arc<InterfaceFacts>> {
     }))
 }
 
+/// VRRP's protocol number (RFC 9568 §5.1.1.4) and the place of its checksum.
+const VRRP: Proto = Proto {
+    number: 112,
+    checksum_at: 6,
+};
+/// That of the authentication header, over IPv4 only.
+const AH: Proto = Proto {
+    number: 51,
+    checksum_at: 0,
+};
+
+pub(super) fn proto(protocol: Protocol) -> Proto {
+    match protocol {
+        Protocol::Vrrp => VRRP,
+        Protocol::Ah => AH,
+    }
+}
+
+/// A socket of the core as the kernel's part of the house names it, and back.
+pub(super) fn ear(socket: &Socket) -> Ear {
+    Ear {
+        index: socket.interface.map(|index| index.0),
+        proto: proto(socket.protocol),
+        local: socket.local,
+    }
+}
+
+fn socket(ear: Ear) -> Socket {
+    Socket {
+        interface: ear.index.map(IfIndex),
+        protocol: if ear.proto == AH {
+            Protocol::Ah
+        } else {
+            Protocol::Vrrp
+        },
+        local: ear.local,
+    }
+}
+
 pub(super) fn frame(heard: Heard) -> Frame {
     match heard {
-        Heard::V4 {
-            ingress, packet, ..
-        } => Frame {
-            ingress: IfIndex(ingress),
+        Heard::V4 { ear, packet, .. } => Frame {
+            socket: socket(ear),
             packet: Packet::V4(packet),
         },
         Heard::V6 {
-            ingress,
+            ear,
             src,
             dst,
             hop_limit,
             payload,
             ..
         } => Frame {
-            ingress: IfIndex(ingress),
+            socket: socket(ear),
             packet: Packet::V6 {
                 src,
                 dst,

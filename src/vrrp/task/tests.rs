@@ -13,9 +13,10 @@ use crate::model::global::Global;
 use crate::model::net::{Family, IfName, VirtualAddress};
 use crate::model::vrrp::{InitialState, Instance, Priority, Version, Vrid};
 use crate::sys::monitor::Monitor;
-use crate::sys::raw::{Device, Ears, Heard, Proto};
+use crate::sys::raw::{Device, Ear, Ears, Heard};
 use crate::sys::testnet::{in_namespace_async, index, ip, veth};
 use crate::sys::view::Change;
+use crate::vrrp::Protocol;
 
 /// RFC 9568 §5.1.2.2.
 const GROUP: &str = "ff02::12";
@@ -405,17 +406,17 @@ fn a_panic_takes_the_addresses_along_and_resigns() {
 
 /// Hears advertisements on an interface.
 fn ears_on(name: &str) -> Ears {
-    let mut ears = Ears::open(Proto {
-        number: 112,
-        checksum_at: 6,
-    })
-    .expect("ears");
+    let mut ears = Ears::open().expect("ears");
+    let ear = Ear {
+        index: Some(index(name)),
+        proto: terms::proto(Protocol::Vrrp),
+        local: GROUP.parse().expect("a group"),
+    };
     let device = Device {
         index: index(name),
         name: name.to_owned(),
     };
-    ears.add(&device, GROUP.parse().expect("a group"))
-        .expect("a socket");
+    ears.add(ear, Some(&device)).expect("a socket");
     ears
 }
 

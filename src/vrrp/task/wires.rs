@@ -2,21 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
-use std::net::IpAddr;
 
-use super::report;
-use crate::sys::raw::{Device, Ears, Heard, Proto, Speaker};
+use super::{report, terms};
+use crate::sys::raw::{Device, Ears, Heard, Route, Speaker};
 use crate::sys::view::View;
-use crate::vrrp::{IfIndex, InterfaceFacts, Socket};
+use crate::vrrp::{IfIndex, InterfaceFacts, Protocol, Socket};
 
-/// VRRP's protocol number (RFC 9568 §5.1.1.4) and the place of its checksum.
-const VRRP: Proto = Proto {
-    number: 112,
-    checksum_at: 6,
-};
+/// Interface, protocol, and whether IPv6: whoever agrees in these shares a socket for sending.
+type Voice = (Option<IfIndex>, Protocol, bool);
 
-/// Interface and whether IPv6.
-type Voice = (IfIndex, bool);
+fn voice(socket: &Socket) -> Voice {
+    (socket.interface, socket.protocol, socket.local.is_ipv6())
+}
 
 #[derive(Debug)]
 pub(super) struct Wires {
@@ -36,7 +33,7 @@ impl Wires {
     /// Out of descriptors.
     pub(super) fn open() -> io::Result<Self> {
         Ok(Self {
-            ears: Ears::open(VRRP)?,
+            ears: Ears::open()?,
             speakers: HashMap::new(),
             wanted: BTreeSet::new(),
             open: BTreeSet::new(),
@@ -70,17 +67,19 @@ impl Wires {
             .copied()
             .collect::<Vec<_>>()
         {
-            let Some(device) = device(socket.interface, view) else {
+            let device = device(socket.interface, view);
+            if socket.interface.is_some() && device.is_none() {
                 continue; // Gone; the core will hear of it.
-            };
-            match self.ears.add(&device, socket.group) {
+            }
+            match self.ears.add(terms::ear(&socket), device.as_ref()) {
                 Ok(()) => {
                     self.open.insert(socket);
                     // The first advertisement of a takeover should not wait for this.
-                    let _ = self.speaker(socket.interface, socket.group.is_ipv6(), view);
+                    let _ = self.speaker(voice(&socket), view);
                 }
                 Err(e) => {
-                    tracing::warn!(iface = %device.name, group = %socket.group, err = %e, "cannot listen");
+                    let iface = device.map(|device| device.name);
+                    tracing::warn!(iface, addr = %socket.local, err = %e, "cannot listen");
                 }
             }
         }
@@ -88,7 +87,7 @@ impl Wires {
 
     /// Tells the operator when an interface that we use goes down or up.
     pub(super) fn note(&mut self, facts: &InterfaceFacts) {
-        let ours = |socket: &Socket| socket.interface == facts.index;
+        let ours = |socket: &Socket| socket.interface == Some(facts.index);
         let before = self.running.insert(facts.index, facts.running);
         if before.is_some_and(|was| was != facts.running) && self.wanted.iter().any(ours) {
             report::link(&facts.name, facts.running);
@@ -97,41 +96,34 @@ impl Wires {
 
     /// The interface is gone, and our sockets are deaf.
     pub(super) fn forget(&mut self, interface: IfIndex) {
-        let deaf = |socket: &&Socket| socket.interface == interface;
+        let deaf = |socket: &&Socket| socket.interface == Some(interface);
         for socket in self.open.iter().filter(deaf).copied().collect::<Vec<_>>() {
             self.close(socket);
         }
         self.running.remove(&interface);
-        for v6 in [false, true] {
-            self.speakers.remove(&(interface, v6));
-            self.mute.remove(&(interface, v6));
-        }
+        self.speakers
+            .retain(|(index, ..), _| *index != Some(interface));
+        self.mute.retain(|(index, ..)| *index != Some(interface));
     }
 
     fn close(&mut self, socket: Socket) {
-        self.ears.remove(socket.interface.0, socket.group);
+        self.ears.remove(terms::ear(&socket));
         self.open.remove(&socket);
     }
 
     /// Sends one advertisement, now or not at all.
-    pub(super) fn send(
-        &mut self,
-        interface: IfIndex,
-        src: IpAddr,
-        dst: IpAddr,
-        octets: &[u8],
-        view: &View,
-    ) {
-        let voice = (interface, dst.is_ipv6());
+    pub(super) fn send(&mut self, socket: &Socket, route: &Route, octets: &[u8], view: &View) {
+        let voice = voice(socket);
         let sent = self
-            .speaker(interface, dst.is_ipv6(), view)
-            .and_then(|speaker| speaker.send(src, dst, octets));
+            .speaker(voice, view)
+            .and_then(|speaker| speaker.send(route, octets));
         match sent {
             Ok(()) => {
                 self.mute.remove(&voice);
             }
             Err(e) if self.mute.insert(voice) => {
-                let iface = view.name_of(interface.0).unwrap_or_default();
+                let iface = socket.interface.and_then(|index| view.name_of(index.0));
+                let dst = route.dst;
                 let down = matches!(
                     e.raw_os_error(),
                     Some(libc::ENETDOWN | libc::ENETUNREACH | libc::ENODEV | libc::ENXIO)
@@ -147,13 +139,18 @@ impl Wires {
         }
     }
 
-    fn speaker(&mut self, interface: IfIndex, v6: bool, view: &View) -> io::Result<&Speaker> {
-        let slot = match self.speakers.entry((interface, v6)) {
+    fn speaker(&mut self, voice: Voice, view: &View) -> io::Result<&Speaker> {
+        let slot = match self.speakers.entry(voice) {
             std::collections::hash_map::Entry::Occupied(slot) => return Ok(slot.into_mut()),
             std::collections::hash_map::Entry::Vacant(slot) => slot,
         };
-        let device = device(interface, view).ok_or(io::ErrorKind::NotFound)?;
-        Ok(slot.insert(Speaker::open(VRRP, &device, v6)?))
+        let (interface, protocol, v6) = voice;
+        let device = device(interface, view);
+        if interface.is_some() && device.is_none() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let proto = terms::proto(protocol);
+        Ok(slot.insert(Speaker::open(proto, device.as_ref(), v6)?))
     }
 
     /// Waits until a packet may be there. Cancel safe.
@@ -169,9 +166,8 @@ impl Wires {
     }
 }
 
-fn device(interface: IfIndex, view: &View) -> Option<Device> {
-    Some(Device {
-        index: interface.0,
-        name: view.name_of(interface.0)?.to_owned(),
-    })
+fn device(interface: Option<IfIndex>, view: &View) -> Option<Device> {
+    let index = interface?.0;
+    let name = view.name_of(index)?.to_owned();
+    Some(Device { index, name })
 }

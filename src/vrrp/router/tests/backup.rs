@@ -154,7 +154,9 @@ fn packets_for_others_are_nobodys_business() {
     assert_eq!(rig.counters(V1), crate::vrrp::Counters::default());
     assert_eq!(
         reports(&rig.hear_octets(vec![0x45; 27])),
-        [Report::Runt { interface: ETH0 }]
+        [Report::Runt {
+            interface: Some(ETH0)
+        }]
     );
     assert_eq!(rig.hear_octets(vec![0x45; 27]), []);
 }

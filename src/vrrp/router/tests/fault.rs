@@ -117,9 +117,12 @@ fn an_interface_may_go_and_come_back_as_another() {
     };
     let actions = rig.interface(again);
     assert_eq!(notices(&actions), ["V1 BACKUP 150"]);
-    let group = Ipv4Addr::new(224, 0, 0, 18).into();
-    let interface = IfIndex(9);
-    assert_eq!(rig.router.sockets(), [Socket { interface, group }]);
+    let socket = Socket {
+        interface: Some(IfIndex(9)),
+        protocol: Protocol::Vrrp,
+        local: Ipv4Addr::new(224, 0, 0, 18).into(),
+    };
+    assert_eq!(rig.router.sockets(), [socket]);
 }
 
 #[test]

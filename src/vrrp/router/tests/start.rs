@@ -49,10 +49,7 @@ fn notices_wait_for_the_kernel_and_keep_their_order() {
     let mut actions = rig.router.on_event(rig.now, Event::Wake);
     // A better master comes before the kernel has the addresses.
     let packet = Packet::V4(packet(&model(150), 9, 200));
-    let heard = Event::Heard(Frame {
-        ingress: ETH0,
-        packet,
-    });
+    let heard = Event::Heard(Frame::on(ETH0, packet));
     actions.extend(rig.router.on_event(rig.now, heard));
     assert!(notices(&actions).is_empty());
     assert_eq!(converges(&actions), 2);

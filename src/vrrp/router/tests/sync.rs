@@ -54,7 +54,7 @@ fn members_follow_the_one_that_yields_without_resigning() {
 #[test]
 fn a_fault_of_one_is_a_fault_of_all() {
     let [a, mut b] = group();
-    b.interface = name("eth1");
+    b.interface = Some(name("eth1"));
     let mut rig = Rig {
         router: Router::new(),
         now: Mono::ZERO,
@@ -68,7 +68,7 @@ fn a_fault_of_one_is_a_fault_of_all() {
     let by_interface = |n: u32| {
         let on = actions
             .iter()
-            .filter(move |a| matches!(a, Action::SendAdvert { interface, .. } if interface.0 == n));
+            .filter(move |a| matches!(a, Action::SendAdvert { socket, .. } if socket.interface == Some(IfIndex(n))));
         sent(on)
     };
     assert_eq!((by_interface(2), by_interface(3)), (vec![0], vec![0, 0]));
