@@ -44,9 +44,8 @@ const SRC: &[&str] = &[
 
 /// Soft limits in lines, tests, comments and blank lines apart; the first prefix that fits counts, elsewhere it is [`LIMIT`].
 const LIMITS: &[(&str, usize)] = &[
-    // To be split; their rows go then.
-    ("config/table.rs", 410),
-    ("config/tree.rs", 221),
+    ("config/tree.rs", 150),
+    ("config/table.rs", 300),
     ("main.rs", 150),
     ("cli.rs", 200),
     ("time.rs", 150),
@@ -60,9 +59,6 @@ const LIMITS: &[(&str, usize)] = &[
     ("sys/", 300),
 ];
 const LIMIT: usize = 400;
-
-/// Files that were too long when the limits came, to be split; the list only gets shorter.
-const TO_BE_SPLIT: &[&str] = &["config/table.rs", "config/tree.rs"];
 
 /// One source file.
 struct Source {
@@ -247,7 +243,7 @@ fn files_stay_short() {
             .iter()
             .find(|(prefix, _)| s.path.starts_with(prefix))
             .map_or(LIMIT, |(_, n)| *n);
-        if s.lines > soft + soft / 2 && !TO_BE_SPLIT.contains(&s.path.as_str()) {
+        if s.lines > soft + soft / 2 {
             writeln!(
                 faults,
                 "src/{}: {} lines, {soft} are meant",

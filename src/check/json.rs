@@ -3,31 +3,106 @@
 //! ```json
 //! {
 //!   "version": 1,
-//!   "files": ["a.conf"],
+//!   "files": ["a.conf"],                    // of the command line
 //!   "errors": 1, "warnings": 0, "notes": 0,
 //!   "findings": [{
-//!     "config": "a.conf",             // the file of the command line that was being read
-//!     "file": "a.conf", "line": 3, "column": 5, "length": 5,
-//!     "severity": "error",            // error, warning, note
-//!     "code": "unknown-keyword",
-//!     "message": "Unknown keyword 'bogus'",
-//!     "source": "    bogus 3",
-//!     "included_from": [{"file": "main.conf", "line": 7}],
+//!     "config": "a.conf",                   // the file of the command line that was being read
+//!     "file": "sub.conf", "line": 3, "column": 5, "length": 9,
+//!     "severity": "error",                  // error, warning, note
+//!     "code": "unknown-keyword",            // see `check --explain`
+//!     "message": "Unknown keyword 'intreface'",
+//!     "source": "    intreface eth0",
+//!     "expected": null,                     // the form of the keyword, in words
+//!     "block": {"text": "vrrp_instance V", "file": "a.conf", "line": 1, "column": 1},
+//!     "suggestion": "interface",            // a keyword that may be meant
+//!     "valid_in": [],                       // blocks that know the keyword; "" is the top level
+//!     "included_from": [{"file": "a.conf", "line": 7}],
+//!     "expansion": null,                    // or {"text", "column", "length", "definitions": [{"name", "file", "line"}]}
 //!     "related": [{"config": "a.conf", "file": "a.conf", "line": 1, "column": 1, "text": "..."}]
 //!   }]
 //! }
 //! ```
 //!
-//! `file`, `line`, `column`, `length`, `source` are null where a finding has no place; lines and columns count from 1,
-//! columns and lengths in octets. Names are only ever added.
+//! `file`, `line`, `column`, `length`, `source`, `block`, `suggestion` are null where there is none. Lines and columns
+//! count from 1, columns and lengths in octets; a line that definitions made has the column of the reference, and that of
+//! the word in `expansion`. Names are only ever added.
 
 use std::io::{self, Write};
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use super::facts::Facts;
 use super::finding::{Finding, Node, Severity};
 use super::render::Excerpts;
-use crate::config::source::{Files, Span};
+use crate::config::source::Span;
+
+#[derive(Serialize)]
+struct Report<'a> {
+    version: u32,
+    files: Vec<&'a str>,
+    errors: usize,
+    warnings: usize,
+    notes: usize,
+    findings: Vec<Item<'a>>,
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    config: Option<&'a str>,
+    file: Option<&'a str>,
+    line: Option<u32>,
+    column: Option<u32>,
+    length: Option<u32>,
+    severity: &'static str,
+    code: &'static str,
+    message: &'a str,
+    source: Option<&'a str>,
+    expected: Option<String>,
+    block: Option<Block>,
+    suggestion: Option<&'static str>,
+    valid_in: Vec<&'static str>,
+    included_from: Vec<Include>,
+    expansion: Option<Expansion<'a>>,
+    related: Vec<Related<'a>>,
+}
+
+#[derive(Serialize)]
+struct Block {
+    text: String,
+    file: String,
+    line: u32,
+    column: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Include {
+    file: String,
+    line: u32,
+}
+
+#[derive(Serialize)]
+struct Expansion<'a> {
+    text: Option<String>,
+    column: Option<u32>,
+    length: Option<u32>,
+    definitions: Vec<Definition<'a>>,
+}
+
+#[derive(Serialize)]
+struct Definition<'a> {
+    name: String,
+    file: Option<&'a str>,
+    line: u32,
+}
+
+#[derive(Serialize)]
+struct Related<'a> {
+    config: Option<&'a str>,
+    file: Option<&'a str>,
+    line: u32,
+    column: Option<u32>,
+    text: &'a str,
+}
 
 /// Writes the object and a line feed.
 ///
@@ -40,56 +115,78 @@ pub(super) fn write(
     excerpts: &Excerpts,
 ) -> io::Result<()> {
     let count = |s: Severity| found.iter().filter(|f| f.severity() == s).count();
-    let names: Vec<&str> = nodes.iter().map(|n| n.name.as_str()).collect();
-    let findings: Vec<Value> = found.iter().map(|f| one(nodes, f, excerpts)).collect();
-    let all = json!({
-        "version": 1,
-        "files": names,
-        "errors": count(Severity::Error),
-        "warnings": count(Severity::Warning),
-        "notes": count(Severity::Note),
-        "findings": findings,
-    });
-    writeln!(out, "{all:#}")
+    let report = Report {
+        version: 1,
+        files: nodes.iter().map(|n| n.name.as_str()).collect(),
+        errors: count(Severity::Error),
+        warnings: count(Severity::Warning),
+        notes: count(Severity::Note),
+        findings: found.iter().map(|f| item(nodes, f, excerpts)).collect(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &report)?;
+    writeln!(out)
 }
 
-fn one(nodes: &[Node], finding: &Finding, excerpts: &Excerpts) -> Value {
-    let diag = &finding.diag;
-    let node = nodes.get(finding.node);
+/// 0 is "not known".
+fn known(n: u32) -> Option<u32> {
+    Some(n).filter(|n| *n > 0)
+}
+
+fn item<'a>(nodes: &'a [Node], finding: &'a Finding, excerpts: &'a Excerpts) -> Item<'a> {
     let name = |number: usize| nodes.get(number).map(|n| n.name.as_str());
     let file = |number: usize, span: Span| {
         let file = nodes.get(number)?.loaded.files.of(span.file)?;
-        Some(file.name.to_string())
+        Some(&*file.name)
     };
-    let known = |n: u32| Some(n).filter(|n| *n > 0);
-    let span = diag.span.filter(|s| file(finding.node, *s).is_some());
-    let related = finding.related.iter().map(|r| {
-        json!({
-            "config": name(r.node),
-            "file": file(r.node, r.span),
-            "line": r.span.line,
-            "column": known(r.span.col),
-            "text": r.text,
-        })
+    let diag = &finding.diag;
+    let facts = Facts::of(nodes, finding, excerpts);
+    let suggestion = facts.suggestion.unwrap_or_default();
+    let near = suggestion.replaced_by.filter(|w| !w.is_empty());
+    let expansion = facts.expansion.map(|e| Expansion {
+        text: e.text,
+        column: known(e.col),
+        length: known(e.len),
+        definitions: e
+            .names
+            .into_iter()
+            .map(|(name, span)| Definition {
+                name,
+                file: file(finding.node, span),
+                line: span.line,
+            })
+            .collect(),
     });
-    json!({
-        "config": name(finding.node),
-        "file": span.and_then(|s| file(finding.node, s)),
-        "line": span.map(|s| s.line),
-        "column": span.and_then(|s| known(s.col)),
-        "length": span.and_then(|s| known(s.len)),
-        "severity": finding.severity().word(),
-        "code": diag.code.slug(),
-        "message": diag.text,
-        "source": span.and_then(|s| excerpts.line(finding.node, s)),
-        "included_from": node.zip(span).map_or_else(Vec::new, |(n, s)| chain(&n.loaded.files, s)),
-        "related": related.collect::<Vec<_>>(),
-    })
-}
-
-/// The includes that led to a place, innermost first.
-fn chain(files: &Files, span: Span) -> Vec<Value> {
-    let places = files.included_from(span).into_iter();
-    let value = |(name, s): (&str, Span)| json!({"file": name, "line": s.line});
-    places.map(value).collect()
+    let related = finding.related.iter().map(|r| Related {
+        config: name(r.node),
+        file: file(r.node, r.span),
+        line: r.span.line,
+        column: known(r.span.col),
+        text: &r.text,
+    });
+    let included_from = facts.included_from.into_iter();
+    Item {
+        config: name(finding.node),
+        file: facts.place.and_then(|s| file(finding.node, s)),
+        line: facts.place.map(|s| s.line),
+        column: facts.place.and_then(|s| known(s.col)),
+        length: facts.place.and_then(|s| known(s.len)),
+        severity: finding.severity().word(),
+        code: diag.code.slug(),
+        message: &diag.text,
+        source: facts.place.and_then(|s| excerpts.line(finding.node, s)),
+        expected: facts.expected,
+        block: facts.block.map(|b| Block {
+            text: b.text,
+            file: b.file,
+            line: b.line,
+            column: known(b.col),
+        }),
+        suggestion: near.or(suggestion.near.first().copied()),
+        valid_in: suggestion.valid_in,
+        included_from: included_from
+            .map(|(file, line)| Include { file, line })
+            .collect(),
+        expansion,
+        related: related.collect(),
+    }
 }

@@ -5,11 +5,14 @@
 //! that weighs `Weight::Lint`. Whatever is found leaves as a `Finding` through `run::say`, as text or as JSON.
 //! Source: the layout is that of compilers; the words of the first line are keepalived's.
 
+mod expected;
 mod explain;
+mod facts;
 mod finding;
 mod json;
 mod lint;
 mod render;
 mod run;
+mod suggest;
 
 pub(crate) use self::run::{NOTHING_CHECKED, run};

@@ -5,9 +5,14 @@ use std::io::{self, Write};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use super::facts::{Expanded, Facts};
 use super::finding::{Finding, Node, Severity};
+use super::suggest::Suggestion;
 use crate::config::host::Host;
 use crate::config::source::{FileId, Span};
+
+/// Most octets of a line that are shown; a line that is read holds fewer.
+const MAX_SHOWN: usize = 1100;
 
 /// Whether the text has colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,17 +29,23 @@ pub(crate) struct Excerpts(BTreeMap<(usize, FileId, u32), String>);
 impl Excerpts {
     /// Reads the lines that `found` needs.
     pub(crate) fn of(nodes: &[Node], found: &[Finding], host: &dyn Host) -> Self {
-        let own = found.iter().filter_map(|f| Some((f.node, f.diag.span?)));
-        let related = found
-            .iter()
-            .flat_map(|f| &f.related)
-            .map(|r| (r.node, r.span));
         let mut wanted: BTreeMap<(usize, FileId), BTreeSet<u32>> = BTreeMap::new();
-        for (node, span) in own.chain(related) {
-            wanted
-                .entry((node, span.file))
-                .or_default()
-                .insert(span.line);
+        let mut want = |node: usize, span: Span| {
+            let Some(files) = nodes.get(node).map(|n| &n.loaded.files) else {
+                return;
+            };
+            for s in Facts::places(files, span) {
+                wanted.entry((node, s.file)).or_default().insert(s.line);
+            }
+        };
+        for f in found {
+            let block = f.diag.detail.as_ref().and_then(|d| d.block);
+            f.diag
+                .span
+                .iter()
+                .chain(&block)
+                .for_each(|s| want(f.node, *s));
+            f.related.iter().for_each(|r| want(r.node, r.span));
         }
         let mut lines = BTreeMap::new();
         for ((node, file), numbers) in wanted {
@@ -49,6 +60,7 @@ impl Excerpts {
                     break;
                 };
                 last = number;
+                let line = &line[..line.len().min(MAX_SHOWN)];
                 let text = String::from_utf8_lossy(line)
                     .trim_end_matches('\r')
                     .to_owned();
@@ -115,55 +127,101 @@ fn one(nodes: &[Node], finding: &Finding, excerpts: &Excerpts, style: Style) -> 
     let title = level(finding.severity())
         .primary_title(clean(&message))
         .id(diag.code.slug());
-    let mut group = Group::with_title(title);
-    if let Some(span) = diag.span {
-        group = place(group, nodes, excerpts, (finding.node, span), None);
-    }
-    for r in &finding.related {
-        group = place(group, nodes, excerpts, (r.node, r.span), Some(&r.text));
-    }
-    let help = format!("keepalived-rs check --explain {}", diag.code.slug());
-    group = group.element(Level::HELP.message(help));
+    let group = explain(Group::with_title(title), nodes, finding, excerpts);
     let renderer = match style {
         Style::Plain => Renderer::plain(),
         Style::Coloured => Renderer::styled(),
     };
-    renderer.render(&[group])
+    renderer.term_width(MAX_SHOWN).render(&[group])
 }
 
-/// Adds a line of source with its word underlined, and the includes that lead there.
-fn place<'a>(
+/// Adds everything but the message.
+fn explain<'a>(
     mut group: Group<'a>,
+    nodes: &[Node],
+    finding: &Finding,
+    excerpts: &Excerpts,
+) -> Group<'a> {
+    let facts = Facts::of(nodes, finding, excerpts);
+    let suggestion = facts.suggestion.as_ref().and_then(Suggestion::text);
+    if let Some(span) = facts.place {
+        group = place(group, nodes, excerpts, (finding.node, span), None);
+    }
+    if let Some(expansion) = &facts.expansion {
+        for (name, from) in &expansion.names {
+            let label = format!("`${name}` gets its value here");
+            group = place(group, nodes, excerpts, (finding.node, *from), Some(&label));
+        }
+    }
+    for r in &finding.related {
+        group = place(group, nodes, excerpts, (r.node, r.span), Some(&r.text));
+    }
+    let note = |text: String| Level::NOTE.message(clean(&text));
+    if let Some(text) = facts.expansion.as_ref().and_then(expanded) {
+        group = group.element(note(text));
+    }
+    for (name, line) in &facts.included_from {
+        group = group.element(note(format!("included from {name}:{line}")));
+    }
+    if let Some(b) = &facts.block {
+        let text = format!("in `{}`, opened at {}:{}", b.text, b.file, b.line);
+        group = group.element(note(text));
+    }
+    if let Some(expected) = facts.expected {
+        group = group.element(note(format!("expected {expected}")));
+    }
+    let help = suggestion.into_iter().chain([format!(
+        "keepalived-rs check --explain {}",
+        finding.diag.code.slug()
+    )]);
+    for text in help {
+        group = group.element(Level::HELP.message(clean(&text)));
+    }
+    group
+}
+
+/// What definitions made of the line, the word underlined.
+fn expanded(e: &Expanded) -> Option<String> {
+    let text = e.text.as_deref()?;
+    let before = "the line becomes `";
+    let start = (e.col as usize).saturating_sub(1);
+    let word = text.get(start..start + e.len as usize)?;
+    let mut shown = format!("{before}{text}`");
+    if !word.is_empty() && word.len() < text.len() {
+        let indent = before.chars().count() + text.get(..start)?.chars().count();
+        shown += &format!(
+            "\n{}{}",
+            " ".repeat(indent),
+            "^".repeat(word.chars().count())
+        );
+    }
+    Some(shown)
+}
+
+/// Adds a line of source with its word underlined.
+fn place<'a>(
+    group: Group<'a>,
     nodes: &[Node],
     excerpts: &Excerpts,
     (number, span): (usize, Span),
     label: Option<&str>,
 ) -> Group<'a> {
-    let Some(files) = nodes.get(number).map(|n| &n.loaded.files) else {
+    let file = nodes.get(number).and_then(|n| n.loaded.files.of(span.file));
+    let Some(name) = file.map(|f| clean(&f.name)) else {
         return group;
     };
-    let Some(file) = files.of(span.file) else {
-        return group;
-    };
-    let name = clean(&file.name);
     let Some(line) = excerpts.line(number, span) else {
         return group.element(Origin::path(name).line(span.line as usize));
     };
-    let kind = if label.is_some() {
-        AnnotationKind::Context
-    } else {
-        AnnotationKind::Primary
+    let kind = match label {
+        Some(_) => AnnotationKind::Context,
+        None => AnnotationKind::Primary,
     };
     let annotation = kind.span(underlined(line, span)).label(label.map(clean));
     let snippet = Snippet::source(clean(line))
         .line_start(span.line as usize)
         .path(name);
-    group = group.element(snippet.annotation(annotation));
-    for (name, from) in files.included_from(span) {
-        let text = format!("included from {}:{}", clean(name), from.line);
-        group = group.element(Level::NOTE.message(text));
-    }
-    group
+    group.element(snippet.annotation(annotation))
 }
 
 /// The octets to underline: the word, or all of the line but its outer blanks.
@@ -184,6 +242,7 @@ fn underlined(line: &str, span: Span) -> std::ops::Range<usize> {
 fn clean(text: &str) -> String {
     let harmless = |c: char| match c {
         '\t' => '\t',
+        '\n' => '\n',
         c if c.is_ascii_control() => '?',
         c => c,
     };

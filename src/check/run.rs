@@ -7,6 +7,7 @@ use super::lint::LINTS;
 use super::render::{Excerpts, Style};
 use super::{explain, json, render};
 use crate::cli::check::{CheckOptions, Color, Format, Mode};
+use crate::config::source::Span;
 use crate::config::{self, LoadOptions};
 use crate::daemon::host::Machine;
 use crate::sys::netns;
@@ -87,7 +88,7 @@ pub(super) fn say(
     mut found: Vec<Finding>,
 ) -> u8 {
     found.sort_by_key(|f| {
-        let place = f.diag.span.map(|s| (s.file, s.line, s.col));
+        let place = f.diag.span.map(Span::order);
         (f.node, place.is_none(), place)
     });
     let excerpts = Excerpts::of(nodes, &found, host);

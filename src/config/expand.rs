@@ -10,6 +10,8 @@ mod include;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use self::define::{Definition, Random};
 use self::feed::{Feed, OpenFile, Raw};
@@ -52,7 +54,9 @@ pub(crate) struct Expander<'h> {
     feeds: Vec<Feed>,
     definitions: HashMap<String, Definition>,
     /// The definition whose value goes on in the next line.
-    open: Option<(String, Vec<String>)>,
+    open: Option<(String, Vec<(String, Span)>)>,
+    /// The expansions in `files`, by reference and defining line.
+    expansions: HashMap<(Span, Span), u32>,
     random: Random,
     /// `-e`: what the includes of the main file are checked for.
     checks: Checks,
@@ -77,6 +81,7 @@ impl<'h> Expander<'h> {
             feeds: Vec::new(),
             definitions: HashMap::new(),
             open: None,
+            expansions: HashMap::new(),
             random: Random::new(host.seconds()),
             checks,
             cwd: host.cwd(),
@@ -158,11 +163,18 @@ impl<'h> Expander<'h> {
                 Feed::File(file) => file.next(self.open.is_none(), diags),
                 Feed::Sequence(sequence) => sequence.next().map(|(variables, raw)| {
                     for (name, value) in variables {
-                        self.definitions.insert(name, Definition::single(value));
+                        let value = Definition::single(value, Rc::clone(&sequence.from));
+                        self.definitions.insert(name, value);
                     }
                     raw
                 }),
-                Feed::Stored(stored) => stored.next(),
+                Feed::Stored(stored) => {
+                    let (at, name) = (stored.span, Arc::clone(&stored.name));
+                    stored.next().map(|(text, from)| {
+                        let span = self.stored(at, from, &name);
+                        Raw { text, span }
+                    })
+                }
                 Feed::Rest(rest) => rest.take(),
             };
             match raw {
@@ -221,7 +233,7 @@ impl<'h> Expander<'h> {
             ));
         }
         if let Some((name, mut lines)) = self.open.take() {
-            if define::collect(&mut lines, cut.text) {
+            if define::collect(&mut lines, cut.text, span) {
                 self.open = Some((name, lines));
             } else {
                 self.definitions.insert(name, Definition::multi(lines));
@@ -240,17 +252,19 @@ impl<'h> Expander<'h> {
         }
         if let Ok((value, name)) = lex::definition(text) {
             let mut lines = Vec::new();
-            if define::collect(&mut lines, value) {
+            if define::collect(&mut lines, value, span) {
                 self.open = Some((name.to_owned(), lines));
             } else {
-                let value = lines.pop().unwrap_or_default();
-                self.definitions
-                    .insert(name.to_owned(), Definition::single(value));
+                let (value, _) = lines.pop().unwrap_or_else(|| (String::new(), span));
+                let value = Definition::single(value, Rc::from([span]));
+                self.definitions.insert(name.to_owned(), value);
             }
             return None;
         }
-        if let Some((word, inside, text)) = lex::sequence(text) {
-            match self.sequence(word, inside, text, span) {
+        if let Some((word, inside, each)) = lex::sequence(text) {
+            let each = each.trim_matches([' ', '\t']);
+            let each_span = part(span, offset(each, text), each.len());
+            match self.sequence(word, inside, each, each_span, span) {
                 Ok(sequence) => self.push(Feed::Sequence(sequence), diags),
                 Err(why) => {
                     diags.push(Diag::at(span, Code::BadSequence, why));
@@ -271,8 +285,7 @@ impl<'h> Expander<'h> {
         let Some(expanded) = expanded else {
             return self.cut(text, span, diags);
         };
-        span.col = 0;
-        span.len = 0;
+        span = expanded.span;
         for stored in expanded.more {
             self.push(Feed::Stored(stored), diags);
         }
@@ -330,8 +343,13 @@ impl<'h> Expander<'h> {
     }
 }
 
-/// A part of what a span covers.
+/// A part of what a span covers, as a text of its own: columns in what an expansion made count from the part.
 fn part(span: Span, start: usize, len: usize) -> Span {
+    within(span, if span.via > 0 { 0 } else { start }, len)
+}
+
+/// A part of what a span covers.
+fn within(span: Span, start: usize, len: usize) -> Span {
     if span.col == 0 {
         return span;
     }

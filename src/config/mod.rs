@@ -10,6 +10,7 @@ pub(crate) mod host;
 pub(crate) mod lex;
 mod link;
 pub(crate) mod names;
+mod outcome;
 pub(crate) mod source;
 pub(crate) mod table;
 pub(crate) mod tree;

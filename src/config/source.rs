@@ -1,17 +1,15 @@
 //! Files, places in them, and what is said about them.
 //!
-//! A complaint has a stable [`Code`] and a [`Weight`], from which the exit status follows; its text keeps keepalived's
-//! words where people search for them. Nothing here reads a file or knows a keyword.
-//! Source: keepalived's behaviour, the classes of complaints and exit codes of keepalived(8).
+//! A finding has a stable [`Code`] and a [`Weight`], from which the exit status follows; its text keeps keepalived's
+//! words where people search for them. Nothing here reads a file or knows a keyword. Source: keepalived's behaviour.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use super::code::Code;
-
-/// Most complaints that are kept; more are counted in the outcome, but not shown.
-const MAX_DIAGS: usize = 20_000;
+pub(crate) use super::outcome::{Diags, Outcome, Weight};
+use super::tree::Shape;
 
 /// Number of a file in [`Files`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,10 +21,12 @@ pub(crate) struct Span {
     pub(crate) file: FileId,
     /// From 1.
     pub(crate) line: u32,
-    /// First octet, from 1. 0: the text comes from an expansion, only the line is known.
+    /// First octet, from 1. 0: only the line is known. With `via` it counts in the statement, not in the line.
     pub(crate) col: u32,
     /// Octets; 0: the whole line.
     pub(crate) len: u32,
+    /// Number of the expansion that made the text, see [`Files::expansion`]. 0: it stands in the file as it is.
+    pub(crate) via: u32,
 }
 
 impl Span {
@@ -36,7 +36,14 @@ impl Span {
         line: 0,
         col: 0,
         len: 0,
+        via: 0,
     };
+
+    /// In which order places are shown. What one line expands to stays in the order of reading.
+    pub(crate) fn order(self) -> (FileId, u32, u32) {
+        let col = if self.via == 0 { self.col } else { 0 };
+        (self.file, self.line, col)
+    }
 }
 
 /// A file that was read.
@@ -50,15 +57,30 @@ pub(crate) struct File {
     pub(crate) included_at: Option<Span>,
 }
 
-/// Every file that was read, in the order of opening.
+/// A use of definitions: what made a text that stands in no file.
+#[derive(Clone, Debug)]
+pub(crate) struct Expansion {
+    /// The reference, in a line that may itself come from an expansion.
+    pub(crate) at: Span,
+    /// The names that were replaced, and where each got its value. Predefined names are not among them.
+    pub(crate) names: Vec<(Arc<str>, Span)>,
+}
+
+/// Most expansions that are told apart; later ones are only known by their line.
+const MAX_EXPANSIONS: usize = 50_000;
+
+/// Every file that was read, in the order of opening, and what made text that stands in none of them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Files(Vec<File>);
+pub(crate) struct Files {
+    files: Vec<File>,
+    expansions: Vec<Expansion>,
+}
 
 impl Files {
     /// Notes a file that is being opened.
     pub(crate) fn add(&mut self, name: &str, path: &Path, included_at: Option<Span>) -> FileId {
-        let id = FileId(u32::try_from(self.0.len()).unwrap_or(u32::MAX));
-        self.0.push(File {
+        let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
+        self.files.push(File {
             name: name.into(),
             path: path.to_path_buf(),
             included_at,
@@ -80,38 +102,23 @@ impl Files {
 
     /// The file of that number.
     pub(crate) fn of(&self, id: FileId) -> Option<&File> {
-        self.0.get(id.0 as usize)
+        self.files.get(id.0 as usize)
     }
-}
 
-/// What a complaint leads to, lightest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub(crate) enum Weight {
-    /// A warning of `check` alone: made after loading, so it never changes what `-t` or a start does.
-    Lint,
-    /// Worth knowing; never changes an exit status.
-    Note,
-    /// Shown by `-t`, never changes an exit status: an include that could not be read and need not be.
-    Printed,
-    /// Logged by the daemon, not shown by `-t`, never changes an exit status.
-    Log,
-    /// The network namespace cannot be joined: both end with 0 at once.
-    Namespace,
-    /// The main file cannot be used: `-t` 0, the daemon 6.
-    NoFile,
-    /// `-t` 4, the daemon runs.
-    Fatal,
-    /// The statement, entry or block is lost or mended: `-t` 5, the daemon runs.
-    Complaint,
-    /// The configuration cannot be used: `-t` 5, the daemon 2.
-    Unusable,
-    /// Scripts without `enable_script_security`: `-t` 6, the daemon runs.
-    Security,
-    /// A keyword lacks its argument: 2 from both.
-    Missing,
-    /// An `include` that its checks refuse: 6 from both.
-    Include,
+    /// Notes an expansion; `None`: there are too many to tell them apart.
+    pub(crate) fn expand(&mut self, expansion: Expansion) -> Option<u32> {
+        if self.expansions.len() >= MAX_EXPANSIONS {
+            return None;
+        }
+        self.expansions.push(expansion);
+        u32::try_from(self.expansions.len()).ok()
+    }
+
+    /// What made the text of a place.
+    pub(crate) fn expansion(&self, span: Span) -> Option<&Expansion> {
+        let at = span.via.checked_sub(1)?;
+        self.expansions.get(at as usize)
+    }
 }
 
 /// One finding.
@@ -123,7 +130,56 @@ pub(crate) struct Diag {
     /// Whether the message starts with its place, as keepalived's messages made while reading do.
     pub(crate) placed: bool,
     pub(crate) text: String,
+    /// What helps to understand it.
+    pub(crate) detail: Option<Box<Detail>>,
 }
+
+/// What helps to understand a finding; costs nothing where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Detail {
+    /// The statement as its definitions made it. The columns of a span with `via` count in it.
+    pub(crate) expanded: Option<Box<str>>,
+    /// What the keyword takes.
+    pub(crate) grammar: Option<Grammar>,
+    /// The statement that opened the block around it.
+    pub(crate) block: Option<Span>,
+    /// A keyword that the block does not know.
+    pub(crate) unknown: Option<Unknown>,
+}
+
+/// What a keyword takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grammar {
+    pub(crate) keyword: &'static str,
+    /// Of its row: arguments, then unit, range, default.
+    pub(crate) manual: &'static str,
+}
+
+/// A keyword that a block does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    pub(crate) word: Box<str>,
+    /// The block that it stands in.
+    pub(crate) inside: ShapeRef,
+}
+
+/// A block's keywords, compared by its name.
+#[derive(Clone, Copy)]
+pub(crate) struct ShapeRef(pub(crate) &'static dyn Shape);
+
+impl fmt::Debug for ShapeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+impl PartialEq for ShapeRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name() == other.0.name()
+    }
+}
+
+impl Eq for ShapeRef {}
 
 impl Diag {
     /// A finding at a place, with the weight that its code usually has.
@@ -134,6 +190,7 @@ impl Diag {
             span: Some(span),
             placed: true,
             text: text.into(),
+            detail: None,
         }
     }
 
@@ -145,12 +202,19 @@ impl Diag {
             span,
             placed: false,
             text: text.into(),
+            detail: None,
         }
     }
 
     /// The same with another weight.
     pub(crate) fn weighing(mut self, weight: Weight) -> Self {
         self.weight = weight;
+        self
+    }
+
+    /// The same with more to say.
+    pub(crate) fn explained(mut self, detail: Detail) -> Self {
+        self.detail = Some(Box::new(detail));
         self
     }
 
@@ -173,154 +237,5 @@ impl fmt::Display for Diag {
             Some(span) => write!(f, "(Line {}) {}", span.line, self.text),
             None => f.write_str(&self.text),
         }
-    }
-}
-
-/// Which weights occurred, and from that the exit codes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outcome(u16);
-
-impl Outcome {
-    fn note(&mut self, weight: Weight) {
-        self.0 |= 1 << weight as u16;
-    }
-
-    /// Whether a finding of that weight was made.
-    pub(crate) fn has(self, weight: Weight) -> bool {
-        self.0 & (1 << weight as u16) != 0
-    }
-
-    /// The exit code of `-t`: 0 fine, 2 a missing argument, 4 fatal, 5 anything else, 6 include or security.
-    pub(crate) fn test_exit(self) -> u8 {
-        let by_weight = [
-            (Weight::Include, 6),
-            (Weight::Missing, 2),
-            (Weight::Security, 6),
-            (Weight::Unusable, 5),
-            (Weight::Complaint, 5),
-            (Weight::Fatal, 4),
-        ];
-        if self.has(Weight::Namespace) {
-            return 0;
-        }
-        by_weight
-            .into_iter()
-            .find(|(w, _)| self.has(*w))
-            .map_or(0, |(_, code)| code)
-    }
-
-    /// Why the daemon ends: 0 no network namespace, 6 no file or a refused include, 2 unusable or (with `strict`, `reload_check_config`) any
-    /// complaint. `None`: it runs.
-    pub(crate) fn refusal(self, strict: bool) -> Option<u8> {
-        let any = |ws: &[Weight]| ws.iter().any(|w| self.has(*w));
-        if self.has(Weight::Namespace) {
-            return Some(0);
-        }
-        if any(&[Weight::Include, Weight::NoFile]) {
-            Some(6)
-        } else if any(&[Weight::Missing, Weight::Unusable])
-            || strict && any(&[Weight::Fatal, Weight::Complaint, Weight::Security])
-        {
-            Some(2)
-        } else {
-            None
-        }
-    }
-}
-
-/// Collects findings.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Diags {
-    list: Vec<Diag>,
-    outcome: Outcome,
-    left_out: usize,
-}
-
-impl Diags {
-    /// Adds one; the outcome counts it even when there is no room to keep it.
-    pub(crate) fn push(&mut self, diag: Diag) {
-        self.outcome.note(diag.weight);
-        if self.list.len() < MAX_DIAGS {
-            self.list.push(diag);
-        } else {
-            self.left_out += 1;
-        }
-    }
-
-    /// Whether so many were made that reading on is of no use to anybody.
-    pub(crate) fn flooded(&self) -> bool {
-        self.left_out > MAX_DIAGS
-    }
-
-    /// Whether a finding of that kind was made (and kept).
-    pub(crate) fn names(&self, code: Code) -> bool {
-        self.list.iter().any(|d| d.code == code)
-    }
-
-    /// See [`Outcome`].
-    pub(crate) fn outcome(&self) -> Outcome {
-        self.outcome
-    }
-
-    /// All that were kept, by place; those without a place last.
-    pub(crate) fn into_sorted(mut self) -> Vec<Diag> {
-        self.list
-            .sort_by_key(|d| (d.span.is_none(), d.span.map(|s| (s.file, s.line, s.col))));
-        if self.left_out > 0 {
-            let text = format!("{} more complaints are not shown", self.left_out);
-            self.list.push(Diag::bare(None, Code::TooMany, text));
-        }
-        self.list
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn outcome(weights: &[Weight]) -> Outcome {
-        let mut o = Outcome::default();
-        weights.iter().for_each(|w| o.note(*w));
-        o
-    }
-
-    #[test]
-    fn the_exit_code_of_a_test_follows_the_classes() {
-        assert_eq!(outcome(&[]).test_exit(), 0);
-        assert_eq!(
-            outcome(&[Weight::Note, Weight::Log, Weight::NoFile]).test_exit(),
-            0
-        );
-        assert_eq!(outcome(&[Weight::Fatal]).test_exit(), 4);
-        assert_eq!(outcome(&[Weight::Fatal, Weight::Complaint]).test_exit(), 5);
-        assert_eq!(
-            outcome(&[Weight::Security, Weight::Unusable]).test_exit(),
-            6
-        );
-        assert_eq!(outcome(&[Weight::Security, Weight::Missing]).test_exit(), 2);
-        assert_eq!(outcome(&[Weight::Include]).test_exit(), 6);
-    }
-
-    #[test]
-    fn the_daemon_runs_with_whatever_could_be_understood() {
-        assert_eq!(
-            outcome(&[Weight::Complaint, Weight::Security]).refusal(false),
-            None
-        );
-        assert_eq!(outcome(&[Weight::Complaint]).refusal(true), Some(2));
-        assert_eq!(outcome(&[Weight::Unusable]).refusal(false), Some(2));
-        assert_eq!(outcome(&[Weight::Missing]).refusal(false), Some(2));
-        assert_eq!(outcome(&[Weight::NoFile]).refusal(false), Some(6));
-    }
-
-    #[test]
-    fn a_flood_of_complaints_is_counted_not_kept() {
-        let mut diags = Diags::default();
-        for _ in 0..MAX_DIAGS {
-            diags.push(Diag::bare(None, Code::TooMany, "x"));
-        }
-        diags.push(Diag::bare(None, Code::TooMany, "x").weighing(Weight::Missing));
-        assert_eq!(diags.outcome().test_exit(), 2);
-        assert_eq!(diags.into_sorted().len(), MAX_DIAGS + 1);
     }
 }

@@ -1,24 +1,26 @@
 //! Lines → statements with blocks.
 //!
-//! Which keyword opens which block is asked of a [`Shape`]; no keyword is known here. What is wrong with the braces is
-//! said here and mended so that as little as possible is lost: an unknown block is skipped as a whole, the words of a
-//! brace that nothing asked for stay in the enclosing block, blocks that never end are closed at the end of the file.
-//! The statements of a whole configuration lie in one array and their text in one string: a large file costs little more
+//! Which keyword opens which block is asked of a [`Shape`]; no keyword is known here. The statements of a whole configuration lie in one array and their text in one string: a large file costs little more
 //! than itself. Source: keepalived's behaviour.
+
+mod build;
 
 use std::ops::Range;
 
-use super::expand::{Expander, Kind};
+pub(crate) use self::build::build;
 use super::lex;
-use super::source::{Code, Diag, Diags, FileId, Span, Weight};
+use super::source::{FileId, Span};
 
 /// What a block knows about the keywords in it.
 pub(crate) trait Shape: Sync {
     /// The row of a keyword and what it opens.
     fn find(&self, keyword: &str) -> Option<(u16, Opens)>;
-    /// Every keyword, for suggestions.
-    #[allow(dead_code, reason = "suggestions come next")]
-    fn keywords(&self) -> Vec<&'static str>;
+    /// The path of keywords that lead to the block; empty at the top level.
+    fn name(&self) -> &'static str;
+    /// Every keyword that is still read, and what it opens; for suggestions.
+    fn keywords(&self) -> Vec<(&'static str, Opens)>;
+    /// What replaces a keyword that no release reads any more; empty: nothing does.
+    fn gone(&self, keyword: &str) -> Option<&'static str>;
 }
 
 /// What stands between the braces of a keyword.
@@ -44,9 +46,11 @@ pub(crate) const UNKNOWN_ROW: u16 = u16::MAX - 1;
 /// A statement: where its text, its row and its block are.
 #[derive(Clone, Debug)]
 struct Stmt {
-    text: Range<u32>,
+    /// Where its text begins; it ends where that of the next statement begins.
+    text: u32,
     file: FileId,
     line: u32,
+    via: u32,
     col: u16,
     row: u16,
     /// Behind the last statement of its block.
@@ -90,13 +94,14 @@ impl Tree {
             let stmt = self.stmts.get(at as usize).filter(|_| at < end)?;
             let inside = at + 1..stmt.end;
             at = stmt.end;
-            let text = &self.text[stmt.text.start as usize..stmt.text.end as usize];
+            let text = self.text_of(inside.start - 1);
             let len = if stmt.col == 0 { 0 } else { index(text.len()) };
             let span = Span {
                 file: stmt.file,
                 line: stmt.line,
                 col: stmt.col.into(),
                 len,
+                via: stmt.via,
             };
             Some(Statement {
                 text,
@@ -105,6 +110,12 @@ impl Tree {
                 body: Body(inside),
             })
         })
+    }
+
+    fn text_of(&self, at: u32) -> &str {
+        let start = |n: u32| self.stmts.get(n as usize).map(|s| s.text as usize);
+        let end = start(at + 1).unwrap_or(self.text.len());
+        start(at).map_or("", |start| &self.text[start..end])
     }
 
     /// The statements of a block that begin with that keyword.
@@ -129,9 +140,10 @@ impl Tree {
         self.text.push_str(text);
         let at = index(self.stmts.len());
         self.stmts.push(Stmt {
-            text: start..index(self.text.len()),
+            text: start,
             file: span.file,
             line: span.line,
+            via: span.via,
             col: u16::try_from(span.col).unwrap_or(0),
             row,
             end: at + 1,
@@ -142,205 +154,4 @@ impl Tree {
 
 fn index(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
-}
-
-/// An open block.
-struct Frame {
-    inside: Inside,
-    /// The statement that opened it; none at the top level, in a skipped block and for a brace that nothing asked for.
-    stmt: Option<u32>,
-    /// Whether a brace was seen. Without one its end is not missing either.
-    braced: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Inside {
-    Keywords(&'static dyn Shape),
-    Values,
-    /// An unknown block.
-    Unknown,
-}
-
-/// What the last statement expects.
-enum Pending {
-    /// No brace.
-    None,
-    /// Its block.
-    Block {
-        inside: Inside,
-        stmt: u32,
-        keyword: String,
-        span: Span,
-    },
-    /// It is unknown; if a brace follows, it is a block.
-    Unknown,
-}
-
-/// Reads everything that the expander has to say. `root`: the shape of the top level.
-pub(crate) fn build(lines: &mut Expander<'_>, root: &'static dyn Shape, diags: &mut Diags) -> Tree {
-    let mut b = Builder {
-        tree: Tree::default(),
-        frames: Vec::new(),
-        root,
-        pending: Pending::None,
-    };
-    let mut last = None;
-    while let Some(piece) = lines.next(diags) {
-        last = Some(piece.span);
-        match piece.kind {
-            Kind::Open => b.open(piece.span, diags),
-            Kind::Close => b.close(piece.span, diags),
-            Kind::Text(text) => b.text(&text, piece.span, lines, diags),
-        }
-    }
-    b.finish(last, diags)
-}
-
-struct Builder {
-    tree: Tree,
-    frames: Vec<Frame>,
-    root: &'static dyn Shape,
-    pending: Pending,
-}
-
-impl Builder {
-    fn inside(&self) -> Inside {
-        self.frames
-            .last()
-            .map_or(Inside::Keywords(self.root), |f| f.inside)
-    }
-
-    /// A statement expected a brace and got something else: keepalived goes on inside the block anyway.
-    fn open_without_brace(&mut self, diags: &mut Diags) {
-        if let Pending::Block {
-            inside,
-            stmt,
-            keyword,
-            span,
-        } = std::mem::replace(&mut self.pending, Pending::None)
-        {
-            let weight = match inside {
-                Inside::Values => Weight::Log,
-                Inside::Keywords(_) | Inside::Unknown => Weight::Complaint,
-            };
-            let text = format!("Missing '{{' at beginning of configuration block {keyword}");
-            diags.push(Diag::at(span, Code::MissingOpen, text).weighing(weight));
-            self.frames.push(Frame {
-                inside,
-                stmt: Some(stmt),
-                braced: false,
-            });
-        }
-    }
-
-    fn text(&mut self, text: &str, span: Span, lines: &mut Expander<'_>, diags: &mut Diags) {
-        self.open_without_brace(diags);
-        self.pending = Pending::None;
-        let Inside::Keywords(shape) = self.inside() else {
-            if let Inside::Values = self.inside() {
-                self.tree.push(text, span, NO_ROW);
-            }
-            return;
-        };
-        let Some(keyword) = lex::first_word(text) else {
-            diags.push(Diag::at(
-                span,
-                Code::UnmatchedQuote,
-                "Unmatched quote - statement ignored",
-            ));
-            return;
-        };
-        let Some((row, opens)) = shape.find(keyword) else {
-            self.tree.push(text, span, UNKNOWN_ROW);
-            self.pending = Pending::Unknown;
-            return;
-        };
-        let inside = match opens {
-            Opens::Nothing => None,
-            Opens::Block(shape) => Some(Inside::Keywords(shape)),
-            Opens::Values => Some(Inside::Values),
-            Opens::Includes => {
-                let (words, _) = lex::words(text);
-                for word in lines.set_checks(words.iter().skip(1).map(|w| w.text)) {
-                    diags.push(Diag::at(
-                        span,
-                        Code::BadValue,
-                        format!("{keyword}: unknown check '{word}' - ignored"),
-                    ));
-                }
-                None
-            }
-        };
-        let stmt = self.tree.push(text, span, row);
-        if let Some(inside) = inside {
-            self.pending = Pending::Block {
-                inside,
-                stmt,
-                keyword: keyword.to_owned(),
-                span,
-            };
-        }
-    }
-
-    fn open(&mut self, span: Span, diags: &mut Diags) {
-        let frame = match std::mem::replace(&mut self.pending, Pending::None) {
-            Pending::Block { inside, stmt, .. } => Frame {
-                inside,
-                stmt: Some(stmt),
-                braced: true,
-            },
-            Pending::Unknown => Frame {
-                inside: Inside::Unknown,
-                stmt: None,
-                braced: true,
-            },
-            Pending::None => {
-                if !matches!(self.inside(), Inside::Unknown) {
-                    diags.push(Diag::at(
-                        span,
-                        Code::UnexpectedOpen,
-                        "Unexpected '{' - ignoring",
-                    ));
-                }
-                Frame {
-                    inside: self.inside(),
-                    stmt: None,
-                    braced: true,
-                }
-            }
-        };
-        self.frames.push(frame);
-    }
-
-    fn close(&mut self, span: Span, diags: &mut Diags) {
-        self.open_without_brace(diags);
-        self.pending = Pending::None;
-        match self.frames.pop() {
-            Some(frame) => self.end(&frame),
-            None => {
-                diags.push(Diag::at(span, Code::ExtraClose, "Extra '}' found"));
-                diags.push(Diag::at(span, Code::UnknownKeyword, "Unknown keyword '}'"));
-            }
-        }
-    }
-
-    fn end(&mut self, frame: &Frame) {
-        let end = index(self.tree.stmts.len());
-        if let Some(stmt) = frame.stmt.and_then(|s| self.tree.stmts.get_mut(s as usize)) {
-            stmt.end = end;
-        }
-    }
-
-    fn finish(mut self, last: Option<Span>, diags: &mut Diags) -> Tree {
-        self.open_without_brace(diags);
-        let missing = self.frames.iter().filter(|f| f.braced).count();
-        if missing > 0 {
-            let text = format!("There are {missing} missing '}}'s or extra '{{'s");
-            diags.push(Diag::bare(last, Code::MissingClose, text));
-        }
-        while let Some(frame) = self.frames.pop() {
-            self.end(&frame);
-        }
-        self.tree
-    }
 }

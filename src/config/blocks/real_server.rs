@@ -75,7 +75,7 @@ pub(super) fn real_server(v: &mut ServerDraft, a: &mut Args<'_, '_>) -> Result<(
 fn checker<K: Own>(
     v: &mut RealDraft,
     a: &mut Args<'_, '_>,
-    block: &Block<Draft<K>>,
+    block: &'static Block<Draft<K>>,
 ) -> Result<(), Fault> {
     a.no_more();
     let mut draft = Draft {

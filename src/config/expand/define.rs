@@ -1,9 +1,10 @@
 //! Definitions and sequences: what they hold, and how a line changes by them.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::super::lex::{self, Reference};
-use super::super::source::{Code, Diag, Diags, Span};
+use super::super::source::{Code, Diag, Diags, Expansion, Span};
 use super::Expander;
 use super::feed::{MAX_LINE, Sequence, Stored, Values};
 
@@ -14,34 +15,41 @@ const MAX_REPLACEMENTS: usize = 1024;
 #[derive(Clone, Debug)]
 pub(super) struct Definition {
     lines: Rc<[String]>,
+    /// Where each line was defined.
+    from: Rc<[Span]>,
     /// Of several lines: the reference must be the last thing on its line.
     several: bool,
 }
 
 impl Definition {
-    pub(super) fn single(value: String) -> Self {
+    /// `from`: one place.
+    pub(super) fn single(value: String, from: Rc<[Span]>) -> Self {
         Self {
             lines: Rc::from([value]),
+            from,
             several: false,
         }
     }
 
-    pub(super) fn multi(lines: Vec<String>) -> Self {
+    /// Lines and where each was defined.
+    pub(super) fn multi(lines: Vec<(String, Span)>) -> Self {
+        let (lines, from): (Vec<_>, Vec<_>) = lines.into_iter().unzip();
         Self {
             lines: lines.into(),
+            from: from.into(),
             several: true,
         }
     }
 }
 
 /// Adds a line to a value; true when it goes on in the next line.
-pub(super) fn collect(lines: &mut Vec<String>, text: &str) -> bool {
+pub(super) fn collect(lines: &mut Vec<(String, Span)>, text: &str, span: Span) -> bool {
     let text = text.trim_matches([' ', '\t']);
     let (text, goes_on) = text
         .strip_suffix('\\')
         .map_or((text, false), |t| (t.trim_end_matches([' ', '\t']), true));
     if !text.is_empty() {
-        lines.push(text.to_owned());
+        lines.push((text.to_owned(), span));
     }
     goes_on
 }
@@ -69,8 +77,27 @@ impl Random {
 /// A line after its references were replaced.
 pub(super) struct Expanded {
     pub(super) text: String,
+    /// The place of the text, made by this expansion.
+    pub(super) span: Span,
     /// Further lines, the ones to be read last first.
     pub(super) more: Vec<Stored>,
+}
+
+/// What a reference stands for.
+struct Value {
+    lines: Rc<[String]>,
+    /// Where each line was defined; empty for a predefined name.
+    from: Rc<[Span]>,
+}
+
+/// The place of a text that an expansion made; it is used where the reference stands.
+fn made_at(at: Span, via: Option<u32>) -> Span {
+    Span {
+        col: u32::from(via.is_some()),
+        len: 0,
+        via: via.unwrap_or(0),
+        ..at
+    }
 }
 
 impl Expander<'_> {
@@ -84,6 +111,8 @@ impl Expander<'_> {
         let mut line = text.to_owned();
         let mut more = Vec::new();
         let (mut at, mut replaced) = (0, 0);
+        let (mut first, mut made) = (span, span);
+        let mut names = Vec::new();
         while let Some(found) = line[at..].find('$') {
             at += found;
             let Some(reference) = lex::reference(&line[at..]) else {
@@ -96,26 +125,72 @@ impl Expander<'_> {
                 at += 1;
                 continue;
             };
-            let first = value.first().map_or("", String::as_str);
-            if line.len() - len + first.len() > MAX_LINE || replaced == MAX_REPLACEMENTS {
+            if replaced == 0 {
+                first = super::within(span, at, len);
+                made = self.known(first, Span::NOWHERE);
+            }
+            // What made a line is looked up once, however often the line is used.
+            if made.via == 0
+                && let Some(from) = value.from.first()
+            {
+                names.push((reference.name.into(), *from));
+            }
+            let name: Option<Arc<str>> = (value.lines.len() > 1).then(|| reference.name.into());
+            let text = value.lines.first().map_or("", String::as_str);
+            if line.len() - len + text.len() > MAX_LINE || replaced == MAX_REPLACEMENTS {
                 self.endless(span, diags);
                 break;
             }
-            line.replace_range(at..at + len, first);
+            line.replace_range(at..at + len, text);
             replaced += 1;
-            if value.len() > 1 {
+            if let Some(name) = name {
                 more.push(Stored {
-                    lines: value,
+                    name,
+                    lines: value.lines,
+                    from: value.from,
                     next: 1,
-                    span: Span {
-                        col: 0,
-                        len: 0,
-                        ..span
-                    },
+                    span: first,
                 });
             }
         }
-        (replaced > 0).then_some(Expanded { text: line, more })
+        if replaced == 0 {
+            return None;
+        }
+        if made.via == 0 {
+            made = self.made(first, Span::NOWHERE, names);
+        }
+        Some(Expanded {
+            text: line,
+            span: made,
+            more,
+        })
+    }
+
+    /// The place of the text that the reference `at` made; `via` 0: it was not seen before.
+    /// `from`: which line of a definition; nowhere: the first.
+    fn known(&self, at: Span, from: Span) -> Span {
+        let via = self.expansions.get(&(at, from)).copied();
+        made_at(at, via)
+    }
+
+    /// Notes what the reference `at` makes of names and the places that define them.
+    fn made(&mut self, at: Span, from: Span, names: Vec<(Arc<str>, Span)>) -> Span {
+        // A number in the parentheses of a sequence has no place of its own.
+        let via = (at.line > 0).then(|| self.files.expand(Expansion { at, names }));
+        let via = via.flatten();
+        if let Some(via) = via {
+            self.expansions.insert((at, from), via);
+        }
+        made_at(at, via)
+    }
+
+    /// The place of a line of a definition of several lines, used by the reference `at`.
+    pub(super) fn stored(&mut self, at: Span, from: Span, name: &Arc<str>) -> Span {
+        let known = self.known(at, from);
+        match known.via {
+            0 => self.made(at, from, vec![(Arc::clone(name), from)]),
+            _ => known,
+        }
     }
 
     /// What a reference stands for; `None` leaves it as it is.
@@ -125,10 +200,13 @@ impl Expander<'_> {
         is_last: bool,
         span: Span,
         diags: &mut Diags,
-    ) -> Option<Rc<[String]>> {
+    ) -> Option<Value> {
         if let Some(definition) = self.definitions.get(r.name) {
             let usable = r.arguments.is_empty() && (is_last || !definition.several);
-            return usable.then(|| Rc::clone(&definition.lines));
+            return usable.then(|| Value {
+                lines: Rc::clone(&definition.lines),
+                from: Rc::clone(&definition.from),
+            });
         }
         let value = match (r.name, r.arguments.as_slice()) {
             ("_PWD", []) => self.dir().to_string_lossy().into_owned(),
@@ -147,7 +225,10 @@ impl Expander<'_> {
             ("_RANDOM", arguments) => self.random(arguments, span, diags)?,
             _ => return None,
         };
-        Some(Rc::from([value]))
+        Some(Value {
+            lines: Rc::from([value]),
+            from: Rc::from([]),
+        })
     }
 
     fn random(&mut self, arguments: &[&str], span: Span, diags: &mut Diags) -> Option<String> {
@@ -174,23 +255,19 @@ impl Expander<'_> {
         Some(self.random.within(min, max).to_string())
     }
 
-    /// Understands what stands in the parentheses of `~SEQ`, `~SEQx` and `~LST`.
+    /// Understands what stands in the parentheses of `~SEQ`, `~SEQx` and `~LST`. `span`: of `text`; `from`: of the whole.
     pub(super) fn sequence(
         &mut self,
         word: &str,
         inside: Option<&str>,
         text: &str,
         span: Span,
+        from: Span,
     ) -> Result<Sequence, String> {
         let inside = inside.ok_or("missing ')'")?;
-        let span = Span {
-            col: 0,
-            len: 0,
-            ..span
-        };
-        let text = text.trim_matches([' ', '\t']).to_owned();
+        let text = text.to_owned();
         if word == "~LST" {
-            return list(inside, text, span);
+            return list(inside, text, span, from);
         }
         let parts: Vec<&str> = inside
             .split(',')
@@ -232,6 +309,7 @@ impl Expander<'_> {
             values,
             text,
             span,
+            from: Rc::from([from]),
         })
     }
 
@@ -268,7 +346,7 @@ fn is_name(text: &str) -> bool {
     lex::name(text).is_ok_and(|(rest, _)| rest.is_empty())
 }
 
-fn list(inside: &str, text: String, span: Span) -> Result<Sequence, String> {
+fn list(inside: &str, text: String, span: Span, from: Span) -> Result<Sequence, String> {
     let members =
         lex::list(inside).ok_or("a word of the list holds a blank or a brace is missing")?;
     let (names, sets) = members.split_first().ok_or("no variable")?;
@@ -293,5 +371,6 @@ fn list(inside: &str, text: String, span: Span) -> Result<Sequence, String> {
         values,
         text,
         span,
+        from: Rc::from([from]),
     })
 }

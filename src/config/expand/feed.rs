@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::super::source::{Code, Diag, Diags, FileId, Span};
 use super::include::Checks;
@@ -93,6 +94,7 @@ impl OpenFile {
             line: self.line,
             col,
             len,
+            via: 0,
         }
     }
 
@@ -142,19 +144,22 @@ impl OpenFile {
 /// The remaining lines of a definition.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
+    pub(super) name: Arc<str>,
     pub(super) lines: Rc<[String]>,
+    /// Where each line was defined.
+    pub(super) from: Rc<[Span]>,
     pub(super) next: usize,
+    /// The reference to it.
     pub(super) span: Span,
 }
 
 impl Stored {
-    pub(super) fn next(&mut self) -> Option<Raw> {
+    /// The next line, and where it was defined.
+    pub(super) fn next(&mut self) -> Option<(String, Span)> {
         let text = self.lines.get(self.next)?.clone();
+        let from = self.from.get(self.next).copied();
         self.next += 1;
-        Some(Raw {
-            text,
-            span: self.span,
-        })
+        Some((text, from.unwrap_or(Span::NOWHERE)))
     }
 }
 
@@ -208,7 +213,10 @@ pub(super) struct Sequence {
     pub(super) names: Vec<String>,
     pub(super) values: Values,
     pub(super) text: String,
+    /// The place of the text.
     pub(super) span: Span,
+    /// The place of the whole statement, where the variables get their values.
+    pub(super) from: Rc<[Span]>,
 }
 
 impl Sequence {

@@ -17,7 +17,7 @@ impl Args<'_, '_> {
                 other(v, self)?;
                 continue;
             };
-            self.keyword = row.keyword;
+            self.grammar = row.grammar(row.keyword);
             if let Run::Renamed(to) = row.run {
                 let text = format!("\"{word}\" is deprecated. Please use \"{to}\"");
                 self.warn(Code::Deprecated, text);

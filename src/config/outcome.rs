@@ -1,0 +1,187 @@
+//! What findings lead to: weights, the exit codes that follow from them, and their collection.
+//!
+//! Source: the classes of complaints and the exit codes of keepalived(8), as measured.
+
+use super::source::{Code, Diag, Span};
+
+/// Most complaints that are kept; more are counted in the outcome, but not shown.
+const MAX_DIAGS: usize = 20_000;
+
+/// What a complaint leads to, lightest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(crate) enum Weight {
+    /// A warning of `check` alone: made after loading, so it never changes what `-t` or a start does.
+    Lint,
+    /// Worth knowing; never changes an exit status.
+    Note,
+    /// Shown by `-t`, never changes an exit status: an include that could not be read and need not be.
+    Printed,
+    /// Logged by the daemon, not shown by `-t`, never changes an exit status.
+    Log,
+    /// The network namespace cannot be joined: both end with 0 at once.
+    Namespace,
+    /// The main file cannot be used: `-t` 0, the daemon 6.
+    NoFile,
+    /// `-t` 4, the daemon runs.
+    Fatal,
+    /// The statement, entry or block is lost or mended: `-t` 5, the daemon runs.
+    Complaint,
+    /// The configuration cannot be used: `-t` 5, the daemon 2.
+    Unusable,
+    /// Scripts without `enable_script_security`: `-t` 6, the daemon runs.
+    Security,
+    /// A keyword lacks its argument: 2 from both.
+    Missing,
+    /// An `include` that its checks refuse: 6 from both.
+    Include,
+}
+
+/// Which weights occurred, and from that the exit codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome(u16);
+
+impl Outcome {
+    fn note(&mut self, weight: Weight) {
+        self.0 |= 1 << weight as u16;
+    }
+
+    /// Whether a finding of that weight was made.
+    pub(crate) fn has(self, weight: Weight) -> bool {
+        self.0 & (1 << weight as u16) != 0
+    }
+
+    /// The exit code of `-t`: 0 fine, 2 a missing argument, 4 fatal, 5 anything else, 6 include or security.
+    pub(crate) fn test_exit(self) -> u8 {
+        let by_weight = [
+            (Weight::Include, 6),
+            (Weight::Missing, 2),
+            (Weight::Security, 6),
+            (Weight::Unusable, 5),
+            (Weight::Complaint, 5),
+            (Weight::Fatal, 4),
+        ];
+        if self.has(Weight::Namespace) {
+            return 0;
+        }
+        by_weight
+            .into_iter()
+            .find(|(w, _)| self.has(*w))
+            .map_or(0, |(_, code)| code)
+    }
+
+    /// Why the daemon ends: 0 no network namespace, 6 no file or a refused include, 2 unusable or (with `strict`, `reload_check_config`) any
+    /// complaint. `None`: it runs.
+    pub(crate) fn refusal(self, strict: bool) -> Option<u8> {
+        let any = |ws: &[Weight]| ws.iter().any(|w| self.has(*w));
+        if self.has(Weight::Namespace) {
+            return Some(0);
+        }
+        if any(&[Weight::Include, Weight::NoFile]) {
+            Some(6)
+        } else if any(&[Weight::Missing, Weight::Unusable])
+            || strict && any(&[Weight::Fatal, Weight::Complaint, Weight::Security])
+        {
+            Some(2)
+        } else {
+            None
+        }
+    }
+}
+
+/// Collects findings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Diags {
+    list: Vec<Diag>,
+    outcome: Outcome,
+    left_out: usize,
+}
+
+impl Diags {
+    /// Adds one; the outcome counts it even when there is no room to keep it.
+    pub(crate) fn push(&mut self, diag: Diag) {
+        self.outcome.note(diag.weight);
+        if self.list.len() < MAX_DIAGS {
+            self.list.push(diag);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// Whether so many were made that reading on is of no use to anybody.
+    pub(crate) fn flooded(&self) -> bool {
+        self.left_out > MAX_DIAGS
+    }
+
+    /// Whether a finding of that kind was made (and kept).
+    pub(crate) fn names(&self, code: Code) -> bool {
+        self.list.iter().any(|d| d.code == code)
+    }
+
+    /// See [`Outcome`].
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// All that were kept, by place; those without a place last.
+    pub(crate) fn into_sorted(mut self) -> Vec<Diag> {
+        self.list
+            .sort_by_key(|d| (d.span.is_none(), d.span.map(Span::order)));
+        if self.left_out > 0 {
+            let text = format!("{} more complaints are not shown", self.left_out);
+            self.list.push(Diag::bare(None, Code::TooMany, text));
+        }
+        self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(weights: &[Weight]) -> Outcome {
+        let mut o = Outcome::default();
+        weights.iter().for_each(|w| o.note(*w));
+        o
+    }
+
+    #[test]
+    fn the_exit_code_of_a_test_follows_the_classes() {
+        assert_eq!(outcome(&[]).test_exit(), 0);
+        assert_eq!(
+            outcome(&[Weight::Note, Weight::Log, Weight::NoFile]).test_exit(),
+            0
+        );
+        assert_eq!(outcome(&[Weight::Fatal]).test_exit(), 4);
+        assert_eq!(outcome(&[Weight::Fatal, Weight::Complaint]).test_exit(), 5);
+        assert_eq!(
+            outcome(&[Weight::Security, Weight::Unusable]).test_exit(),
+            6
+        );
+        assert_eq!(outcome(&[Weight::Security, Weight::Missing]).test_exit(), 2);
+        assert_eq!(outcome(&[Weight::Include]).test_exit(), 6);
+    }
+
+    #[test]
+    fn the_daemon_runs_with_whatever_could_be_understood() {
+        assert_eq!(
+            outcome(&[Weight::Complaint, Weight::Security]).refusal(false),
+            None
+        );
+        assert_eq!(outcome(&[Weight::Complaint]).refusal(true), Some(2));
+        assert_eq!(outcome(&[Weight::Unusable]).refusal(false), Some(2));
+        assert_eq!(outcome(&[Weight::Missing]).refusal(false), Some(2));
+        assert_eq!(outcome(&[Weight::NoFile]).refusal(false), Some(6));
+    }
+
+    #[test]
+    fn a_flood_of_complaints_is_counted_not_kept() {
+        let mut diags = Diags::default();
+        for _ in 0..MAX_DIAGS {
+            diags.push(Diag::bare(None, Code::TooMany, "x"));
+        }
+        diags.push(Diag::bare(None, Code::TooMany, "x").weighing(Weight::Missing));
+        assert_eq!(diags.outcome().test_exit(), 2);
+        assert_eq!(diags.into_sorted().len(), MAX_DIAGS + 1);
+    }
+}

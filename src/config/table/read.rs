@@ -1,0 +1,153 @@
+//! Statements → rows: which row reads which statement, and what follows a mistake. It knows no keyword.
+
+use std::collections::HashSet;
+
+use super::super::host::Host;
+use super::super::lex;
+use super::super::source::{Code, Detail, Diag, Diags, ShapeRef, Span, Unknown};
+use super::super::tree::{Body, Shape, Statement, Tree, UNKNOWN_ROW};
+use super::args::Args;
+use super::{Block, Row, Run};
+
+/// Features that are not there yet: block, keywords.
+pub(crate) type Inert = &'static [(&'static str, &'static [&'static str])];
+
+/// What reading needs besides the statements.
+pub(crate) struct Reader<'a> {
+    pub(crate) tree: &'a Tree,
+    pub(crate) host: &'a dyn Host,
+    pub(crate) diags: &'a mut Diags,
+    /// The statement whose block is being read.
+    pub(super) block: Option<Span>,
+    inert: Inert,
+    pub(super) noted: HashSet<(&'static str, &'static str)>,
+}
+
+/// Which statements of a block to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Those of early rows.
+    Early,
+    /// The others.
+    Late,
+    /// All.
+    Whole,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(
+        tree: &'a Tree,
+        host: &'a dyn Host,
+        diags: &'a mut Diags,
+        inert: Inert,
+    ) -> Self {
+        Self {
+            tree,
+            host,
+            diags,
+            block: None,
+            inert,
+            noted: HashSet::new(),
+        }
+    }
+
+    /// Reads the statements of a block into `v`.
+    pub(crate) fn read<T>(&mut self, block: &'static Block<T>, body: &Body, pass: Pass, v: &mut T) {
+        for statement in self.tree.statements(body) {
+            if statement.row == UNKNOWN_ROW && pass != Pass::Late {
+                self.unknown(block, &statement);
+            }
+            let Some(row) = block.row(statement.row) else {
+                continue;
+            };
+            if match pass {
+                Pass::Early => !row.early,
+                Pass::Late => row.early,
+                Pass::Whole => false,
+            } {
+                continue;
+            }
+            self.statement(block, row, &statement, v);
+            self.note_inert(block.name, row.keyword, statement.span);
+        }
+    }
+
+    /// Complains about a keyword that its block does not know.
+    fn unknown(&mut self, inside: &'static dyn Shape, statement: &Statement<'_>) {
+        let keyword = lex::first_word(statement.text).unwrap_or_default();
+        let len = match statement.span.col {
+            0 => 0,
+            _ => u32::try_from(keyword.len()).unwrap_or(0),
+        };
+        let span = Span {
+            len,
+            ..statement.span
+        };
+        let text = format!("Unknown keyword '{keyword}'");
+        let detail = Detail {
+            expanded: (span.via > 0).then(|| statement.text.into()),
+            grammar: None,
+            block: self.block,
+            unknown: Some(Unknown {
+                word: keyword.into(),
+                inside: ShapeRef(inside),
+            }),
+        };
+        let diag = Diag::at(span, Code::UnknownKeyword, text);
+        self.diags.push(diag.explained(detail));
+    }
+
+    /// Says once that a keyword has no effect, if so.
+    pub(super) fn note_inert(&mut self, block: &'static str, keyword: &'static str, span: Span) {
+        let listed = self.inert.iter().find(|(name, _)| *name == block);
+        if listed.is_some_and(|(_, words)| words.contains(&keyword))
+            && self.noted.insert((block, keyword))
+        {
+            let text = format!("{keyword} is understood but has no effect yet");
+            self.diags.push(Diag::at(span, Code::NoEffectYet, text));
+        }
+    }
+
+    fn statement<T>(
+        &mut self,
+        block: &'static Block<T>,
+        row: &Row<T>,
+        statement: &Statement<'a>,
+        v: &mut T,
+    ) {
+        let mut row = row;
+        let named = row.keyword;
+        if let Run::Renamed(to) = row.run {
+            match block.named(to) {
+                Some(new) => row = new,
+                None => return,
+            }
+            let text = format!("{named} is deprecated - please use '{to}'");
+            let mut args = Args::of(self, statement, row.grammar(named), true);
+            args.push(Diag::at(statement.span, Code::Deprecated, text));
+        }
+        let mut args = Args::of(self, statement, row.grammar(named), row.raw);
+        let result = match row.run {
+            Run::Set(set) => set(v, &mut args),
+            Run::Lines(line) => {
+                args.no_more();
+                args.entries(row.filled, |a| line(v, a));
+                Ok(())
+            }
+            Run::Words(word) => {
+                args.no_more();
+                args.entries(row.filled, |a| {
+                    while a.peek().is_some() {
+                        word(v, a)?;
+                    }
+                    Ok(())
+                });
+                Ok(())
+            }
+            Run::Renamed(_) | Run::Gone(_) => Ok(()),
+        };
+        if let Err(fault) = result {
+            args.report(fault);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Pieces → the tree: which block each statement stands in.
+//!
+//! What is wrong with the braces is said here and mended so that as little as possible is lost: an unknown block is
+//! skipped as a whole, the words of a brace that nothing asked for stay in the enclosing block, blocks that never end are
+//! closed at the end of the file. No keyword is known here. Source: keepalived's behaviour.
+
+use super::super::expand::{Expander, Kind};
+use super::super::lex;
+use super::super::source::{Code, Detail, Diag, Diags, Span, Weight};
+use super::{NO_ROW, Opens, Shape, Tree, UNKNOWN_ROW, index};
+
+/// An open block.
+struct Frame {
+    inside: Inside,
+    /// The statement that opened it; none at the top level, in a skipped block and for a brace that nothing asked for.
+    stmt: Option<u32>,
+    /// Where the statement, or the brace, is.
+    span: Span,
+    /// Whether a brace was seen. Without one its end is not missing either.
+    braced: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Inside {
+    Keywords(&'static dyn Shape),
+    Values,
+    /// An unknown block.
+    Unknown,
+}
+
+/// What the last statement expects.
+enum Pending {
+    /// No brace.
+    None,
+    /// Its block.
+    Block {
+        inside: Inside,
+        stmt: u32,
+        keyword: String,
+        span: Span,
+    },
+    /// The keyword there is unknown; if a brace follows, it is a block.
+    Unknown(Span),
+}
+
+/// Reads everything that the expander has to say. `root`: the shape of the top level.
+pub(crate) fn build(lines: &mut Expander<'_>, root: &'static dyn Shape, diags: &mut Diags) -> Tree {
+    let mut b = Builder {
+        tree: Tree::default(),
+        frames: Vec::new(),
+        root,
+        pending: Pending::None,
+    };
+    let mut last = None;
+    while let Some(piece) = lines.next(diags) {
+        last = Some(piece.span);
+        match piece.kind {
+            Kind::Open => b.open(piece.span, diags),
+            Kind::Close => b.close(piece.span, diags),
+            Kind::Text(text) => b.text(&text, piece.span, lines, diags),
+        }
+    }
+    b.finish(last, diags)
+}
+
+struct Builder {
+    tree: Tree,
+    frames: Vec<Frame>,
+    root: &'static dyn Shape,
+    pending: Pending,
+}
+
+impl Builder {
+    fn inside(&self) -> Inside {
+        self.frames
+            .last()
+            .map_or(Inside::Keywords(self.root), |f| f.inside)
+    }
+
+    /// The finding with the block around it, and the statement if an expansion made it.
+    fn placed(&self, diag: Diag, text: &str) -> Diag {
+        let expanded = diag.span.is_some_and(|s| s.via > 0).then(|| text.into());
+        diag.explained(Detail {
+            expanded,
+            block: self.frames.last().map(|f| f.span),
+            ..Detail::default()
+        })
+    }
+
+    /// A statement expected a brace and got something else: keepalived goes on inside the block anyway.
+    fn open_without_brace(&mut self, diags: &mut Diags) {
+        if let Pending::Block {
+            inside,
+            stmt,
+            keyword,
+            span,
+        } = std::mem::replace(&mut self.pending, Pending::None)
+        {
+            let weight = match inside {
+                Inside::Values => Weight::Log,
+                Inside::Keywords(_) | Inside::Unknown => Weight::Complaint,
+            };
+            let text = format!("Missing '{{' at beginning of configuration block {keyword}");
+            let diag = Diag::at(span, Code::MissingOpen, text).weighing(weight);
+            diags.push(self.placed(diag, self.tree.text_of(stmt)));
+            self.frames.push(Frame {
+                inside,
+                stmt: Some(stmt),
+                span,
+                braced: false,
+            });
+        }
+    }
+
+    fn text(&mut self, text: &str, span: Span, lines: &mut Expander<'_>, diags: &mut Diags) {
+        self.open_without_brace(diags);
+        self.pending = Pending::None;
+        let Inside::Keywords(shape) = self.inside() else {
+            if let Inside::Values = self.inside() {
+                self.tree.push(text, span, NO_ROW);
+            }
+            return;
+        };
+        let Some(keyword) = lex::first_word(text) else {
+            let say = "Unmatched quote - statement ignored";
+            diags.push(self.placed(Diag::at(span, Code::UnmatchedQuote, say), text));
+            return;
+        };
+        let Some((row, opens)) = shape.find(keyword) else {
+            self.tree.push(text, span, UNKNOWN_ROW);
+            self.pending = Pending::Unknown(span);
+            return;
+        };
+        let inside = match opens {
+            Opens::Nothing => None,
+            Opens::Block(shape) => Some(Inside::Keywords(shape)),
+            Opens::Values => Some(Inside::Values),
+            Opens::Includes => {
+                let (words, _) = lex::words(text);
+                for word in lines.set_checks(words.iter().skip(1).map(|w| w.text)) {
+                    let say = format!("{keyword}: unknown check '{word}' - ignored");
+                    diags.push(self.placed(Diag::at(span, Code::BadValue, say), text));
+                }
+                None
+            }
+        };
+        let stmt = self.tree.push(text, span, row);
+        if let Some(inside) = inside {
+            self.pending = Pending::Block {
+                inside,
+                stmt,
+                keyword: keyword.to_owned(),
+                span,
+            };
+        }
+    }
+
+    fn open(&mut self, span: Span, diags: &mut Diags) {
+        let frame = match std::mem::replace(&mut self.pending, Pending::None) {
+            Pending::Block {
+                inside, stmt, span, ..
+            } => Frame {
+                inside,
+                stmt: Some(stmt),
+                span,
+                braced: true,
+            },
+            Pending::Unknown(span) => Frame {
+                inside: Inside::Unknown,
+                stmt: None,
+                span,
+                braced: true,
+            },
+            Pending::None => {
+                if !matches!(self.inside(), Inside::Unknown) {
+                    let say = "Unexpected '{' - ignoring";
+                    diags.push(self.placed(Diag::at(span, Code::UnexpectedOpen, say), "{"));
+                }
+                Frame {
+                    inside: self.inside(),
+                    stmt: None,
+                    span,
+                    braced: true,
+                }
+            }
+        };
+        self.frames.push(frame);
+    }
+
+    fn close(&mut self, span: Span, diags: &mut Diags) {
+        self.open_without_brace(diags);
+        self.pending = Pending::None;
+        match self.frames.pop() {
+            Some(frame) => self.end(&frame),
+            None => {
+                diags.push(Diag::at(span, Code::ExtraClose, "Extra '}' found"));
+                diags.push(Diag::at(span, Code::UnknownKeyword, "Unknown keyword '}'"));
+            }
+        }
+    }
+
+    fn end(&mut self, frame: &Frame) {
+        let end = index(self.tree.stmts.len());
+        if let Some(stmt) = frame.stmt.and_then(|s| self.tree.stmts.get_mut(s as usize)) {
+            stmt.end = end;
+        }
+    }
+
+    fn finish(mut self, last: Option<Span>, diags: &mut Diags) -> Tree {
+        self.open_without_brace(diags);
+        let missing = self.frames.iter().filter(|f| f.braced).count();
+        if missing > 0 {
+            let text = format!("There are {missing} missing '}}'s or extra '{{'s");
+            diags.push(Diag::bare(last, Code::MissingClose, text));
+        }
+        while let Some(frame) = self.frames.pop() {
+            self.end(&frame);
+        }
+        self.tree
+    }
+}
