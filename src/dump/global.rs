@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::words::{Micros, Words, enabled, yes};
 use crate::model::Config;
-use crate::model::global::{FlushOnStop, Global, Mail, SyncDaemon};
+use crate::model::global::{FlushOnStop, Global, SyncDaemon};
+use crate::model::mail::Mail;
 use crate::model::notify::{Fifo, Lifecycle};
 use crate::model::process::{
     AutoPriority, Buffers, IpvsNamespace, PacketBuffer, Process, ReloadMarker, Scheduling,
@@ -94,9 +95,9 @@ impl Text {
     }
 
     fn mail(&mut self, m: &Mail) {
-        if let Some(server) = m.server {
-            self.pair("Smtp server", server.ip());
-            self.pair("Smtp server port", server.port());
+        if let Some(server) = &m.server {
+            self.pair("Smtp server", server.addr.ip());
+            self.pair("Smtp server port", server.addr.port());
         }
         self.optional("Smtp HELO name", m.helo_name.as_ref());
         // Without a server nothing of it matters.

@@ -1,13 +1,14 @@
 //! `global_defs` and the words that stand at the top level of the file.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::firewall::Firewall;
 use super::listeners::{Dbus, Snmp};
+use super::mail::Mail;
 use super::net::IfName;
 use super::notify::GlobalNotify;
 use super::process::Process;
@@ -177,48 +178,6 @@ impl fmt::Debug for Ssl {
             .field("certificate", &self.certificate)
             .field("key", &self.key)
             .finish()
-    }
-}
-
-/// Where and about what mail is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mail {
-    /// `notification_email`.
-    pub(crate) to: Vec<Arc<str>>,
-    /// `notification_email_from`, default user and host name.
-    pub(crate) from: Option<Arc<str>>,
-    /// `smtp_server`, looked up when the configuration is read; none: no mail.
-    pub(crate) server: Option<SocketAddr>,
-    /// `smtp_helo_name`, default the host's name.
-    pub(crate) helo_name: Option<Arc<str>>,
-    /// `smtp_connect_timeout`, ≥ 1 s, default 30 s.
-    pub(crate) connect_timeout: Duration,
-    /// `smtp_alert`.
-    pub(crate) alert: Option<bool>,
-    /// `smtp_alert_vrrp`, default `alert`.
-    pub(crate) alert_vrrp: Option<bool>,
-    /// `smtp_alert_checker`, default `alert`.
-    pub(crate) alert_checker: Option<bool>,
-    /// False with `no_email_faults`: no mail about FAULT.
-    pub(crate) faults: bool,
-    /// False with `no_checker_emails`: a mail only when a real server comes up or goes down, not for each checker.
-    pub(crate) every_checker: bool,
-}
-
-impl Default for Mail {
-    fn default() -> Self {
-        Self {
-            to: Vec::new(),
-            from: None,
-            server: None,
-            helo_name: None,
-            connect_timeout: Duration::from_secs(30),
-            alert: None,
-            alert_vrrp: None,
-            alert_checker: None,
-            faults: true,
-            every_checker: true,
-        }
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod global;
 pub(crate) mod links;
 pub(crate) mod listeners;
 pub(crate) mod lvs;
+pub(crate) mod mail;
 pub(crate) mod net;
 pub(crate) mod notify;
 pub(crate) mod process;

@@ -1,13 +1,15 @@
-//! Notifications: tells the world what happened, by scripts and FIFOs.
+//! Notifications: tells the world what happened, by scripts, FIFOs and mail.
 //!
-//! Lives in the daemon's own loop. It never waits for a script or a reader: one that hangs delays only what is told to
+//! Lives in the daemon's own loop. It never waits for a script, a reader or a server: one that hangs delays only what is told to
 //! itself. Source: keepalived.conf(5), `notify` and its kin.
 
 mod backlog;
 mod fifo;
 pub(crate) mod lifecycle;
+mod mail;
 mod queue;
 mod script;
+mod smtp;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +26,7 @@ use crate::model::Config;
 pub(crate) struct Notifier {
     scripts: script::Scripts,
     fifos: fifo::Fifos,
+    mails: mail::Mails,
     /// What groups were last said to be.
     groups: BTreeMap<Arc<str>, VrrpState>,
 }
@@ -38,6 +41,7 @@ impl Notifier {
     /// inside a runtime.
     pub(crate) fn apply(&mut self, config: &Config) {
         self.fifos.apply(&config.global.notify);
+        self.mails.apply(&config.global);
         let named = |name: &str| config.groups.iter().any(|g| *g.name == *name);
         self.groups.retain(|name, _| named(name));
     }
@@ -67,6 +71,7 @@ impl Notifier {
             self.groups.insert(Arc::clone(&group.name), *state);
         }
         self.fifos.accept(&notice);
+        self.mails.accept(&notice);
         self.scripts.accept(&notice);
     }
 
@@ -76,12 +81,17 @@ impl Notifier {
         tokio::select! {
             () = self.scripts.progress() => {}
             () = self.fifos.progress() => {}
+            () = self.mails.progress() => {}
         }
     }
 
     /// At stop, after the last [`Notifier::accept`]: tells the last state of every object and returns when all scripts
     /// have ended, a little after `deadline` at the latest. What still runs then is ended.
     pub(crate) async fn drain(&mut self, deadline: Instant) {
-        tokio::join!(self.scripts.drain(deadline), self.fifos.drain(deadline));
+        tokio::join!(
+            self.scripts.drain(deadline),
+            self.fifos.drain(deadline),
+            self.mails.drain(deadline)
+        );
     }
 }

@@ -311,33 +311,54 @@ impl Local {
         Self(tm)
     }
 
-    /// `Nov 21 14:02:53`, the stamp of RFC 3164 §4.1.2.
-    pub(crate) fn without_year(&self) -> String {
+    fn month(&self) -> &'static str {
         const MONTHS: [&str; 12] = [
             "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
         ];
+        let month = usize::try_from(self.0.tm_mon).ok();
+        month.and_then(|m| MONTHS.get(m)).copied().unwrap_or("???")
+    }
+
+    fn weekday(&self) -> &'static str {
+        const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+        let day = usize::try_from(self.0.tm_wday).ok();
+        day.and_then(|d| DAYS.get(d)).copied().unwrap_or("???")
+    }
+
+    /// `Sat, 21 Nov 2026 14:02:53 +0100`, the date of RFC 5322 §3.3.
+    pub(crate) fn in_mail(&self) -> String {
+        let (t, year) = (&self.0, self.0.tm_year + 1900);
+        let (sign, offset) = match t.tm_gmtoff {
+            west @ ..0 => ('-', -west / 60),
+            east => ('+', east / 60),
+        };
+        format!(
+            "{}, {:02} {} {year} {:02}:{:02}:{:02} {sign}{:02}{:02}",
+            self.weekday(),
+            t.tm_mday,
+            self.month(),
+            t.tm_hour,
+            t.tm_min,
+            t.tm_sec,
+            offset / 60,
+            offset % 60
+        )
+    }
+
+    /// `Nov 21 14:02:53`, the stamp of RFC 3164 §4.1.2.
+    pub(crate) fn without_year(&self) -> String {
         let t = &self.0;
-        let month = usize::try_from(t.tm_mon).ok().and_then(|m| MONTHS.get(m));
-        let (month, day) = (month.unwrap_or(&"???"), t.tm_mday);
+        let (month, day) = (self.month(), t.tm_mday);
         format!(
             "{month} {day:2} {:02}:{:02}:{:02}",
             t.tm_hour, t.tm_min, t.tm_sec
         )
     }
-}
 
-impl Local {
     /// `Sat Nov 21 14:02:53`, and the year.
     pub(crate) fn with_year(&self) -> (String, i32) {
-        const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-        let day = usize::try_from(self.0.tm_wday)
-            .ok()
-            .and_then(|d| DAYS.get(d));
-        let rest = self.without_year();
-        (
-            format!("{} {rest}", day.unwrap_or(&"???")),
-            self.0.tm_year + 1900,
-        )
+        let day = format!("{} {}", self.weekday(), self.without_year());
+        (day, self.0.tm_year + 1900)
     }
 }
 

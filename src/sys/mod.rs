@@ -25,3 +25,4 @@ pub(crate) mod startup;
 #[cfg(test)]
 pub(crate) mod testnet;
 pub(crate) mod view;
+pub(crate) mod whoami;

@@ -1,16 +1,16 @@
 //! `global_defs`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::host::Host;
 use super::super::source::Code;
-use super::super::table::{Args, Block, Fault, filled, gone, key, words};
-use super::super::value;
+use super::super::table::{Args, Block, Fault, gone, key};
 use super::command::{self, CommandDraft, Nobody};
 use super::firewall::FIREWALL_ROWS;
+use super::global_mail::MAIL_ROWS;
 use super::global_net::{NET_ROWS, SyncDaemonDraft};
 use super::global_process::{BUFFER_ROWS, PROCESS_ROWS};
 use super::listeners::LISTENER_ROWS;
@@ -113,28 +113,9 @@ pub(crate) fn repeat(a: &mut Args<'_, '_>) -> Result<u32, Fault> {
 }
 
 /// A value with words of its own: all of them count as one.
-fn text(a: &mut Args<'_, '_>) -> Result<Arc<str>, Fault> {
+pub(super) fn text(a: &mut Args<'_, '_>) -> Result<Arc<str>, Fault> {
     a.present()?;
     a.word().map(Into::into)
-}
-
-fn smtp_server(a: &mut Args<'_, '_>) -> Result<SocketAddr, Fault> {
-    let host = a.word()?;
-    let shown = a.peek().unwrap_or("25");
-    let invalid = |a: &Args<'_, '_>| {
-        a.whole_fault(
-            Code::BadValue,
-            format!("Invalid smtp server {host} {shown}"),
-        )
-    };
-    let port = match a.peek() {
-        Some(_) => a.strict(1..=u16::MAX).map_err(|_| invalid(a))?,
-        None => 25,
-    };
-    let addr = value::address(host)
-        .or_else(|| a.host().resolve(host))
-        .ok_or_else(|| invalid(a))?;
-    Ok(SocketAddr::new(addr, port))
 }
 
 pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
@@ -142,50 +123,6 @@ pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
     rows: &[
         key("router_id", "<STRING>", |v, a| {
             text(a).map(|t| v.model.router_id = Some(t))
-        }),
-        filled(words("notification_email", "{ <ADDRESS> ... }", |v, a| {
-            v.model.mail.to.push(a.word()?.into());
-            Ok(())
-        })),
-        key("notification_email_from", "<ADDRESS>", |v, a| {
-            v.model.mail.from = Some(text(a)?);
-            match a.opt() {
-                Some(extra) => Err(a.whole_fault(
-                    Code::ExtraArgument,
-                    format!("emailfrom - ignoring extra entries '{extra}' ..."),
-                )),
-                None => Ok(()),
-            }
-        }),
-        key("smtp_server", "<IP|HOST> [<PORT>]", |v, a| {
-            v.model.mail.server = None;
-            smtp_server(a).map(|s| v.model.mail.server = Some(s))
-        }),
-        key("smtp_helo_name", "<STRING>", |v, a| {
-            v.model.mail.helo_name = a.opt().map(Into::into);
-            Ok(())
-        }),
-        key(
-            "smtp_connect_timeout",
-            "seconds, 1..=4294, default 30",
-            |v, a| {
-                let mut timeout = delay(a, MAX_DELAY)?;
-                if timeout.is_zero() {
-                    a.warn(Code::OutOfRange, "0 is not possible - using 1");
-                    timeout = Duration::from_secs(1);
-                }
-                v.model.mail.connect_timeout = timeout;
-                Ok(())
-            },
-        ),
-        key("smtp_alert", "[<bool>]", |v, a| {
-            a.bool().map(|on| v.model.mail.alert = Some(on))
-        }),
-        key("smtp_alert_vrrp", "[<bool>]", |v, a| {
-            a.bool().map(|on| v.model.mail.alert_vrrp = Some(on))
-        }),
-        key("smtp_alert_checker", "[<bool>]", |v, a| {
-            a.bool().map(|on| v.model.mail.alert_checker = Some(on))
         }),
         key("default_interface", "<IFNAME>, default eth0", |v, a| {
             a.present()?;
@@ -334,6 +271,7 @@ pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
         gone("plugin_dir", ""),
     ],
     more: &[
+        MAIL_ROWS,
         PROCESS_ROWS,
         BUFFER_ROWS,
         AUTO_ROWS,

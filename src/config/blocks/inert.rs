@@ -35,7 +35,6 @@ pub(crate) const INERT: Inert = &[
     (
         "vrrp_sync_group",
         &[
-            "smtp_alert",
             "notify_priority_changes",
             "track_file",
             "track_process",
@@ -73,17 +72,9 @@ const GLOBAL: &[&str] = &[
     "lvs_process_name",
     "bfd_process_name",
     "set_supplementary_groups",
-    "notification_email_from",
-    "smtp_server",
-    "smtp_helo_name",
-    "smtp_connect_timeout",
-    "notification_email",
-    "smtp_alert",
-    "smtp_alert_vrrp",
     "smtp_alert_checker",
     "max_auto_priority",
     "min_auto_priority_delay",
-    "no_email_faults",
     "default_interface",
     "disable_local_igmp",
     "lvs_timeouts",
@@ -189,5 +180,4 @@ const INSTANCE: &[&str] = &[
     "garp_extra_if",
     "vmac_garp_intvl",
     "kernel_rx_buf_size",
-    "smtp_alert",
 ];

@@ -7,6 +7,7 @@ pub(crate) mod checks;
 pub(crate) mod command;
 mod firewall;
 pub(crate) mod global;
+mod global_mail;
 pub(crate) mod global_net;
 mod global_process;
 pub(crate) mod inert;
