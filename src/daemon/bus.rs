@@ -85,13 +85,13 @@ pub(crate) enum TrackerUpdate {
     /// The verdict on a `vrrp_script` changed, or its first one is here.
     Script { name: Arc<str>, good: bool },
     /// The number in a `track_file`, and each change of it. 0 for a file that is missing, empty or no number.
-    #[expect(dead_code, reason = "not sent yet")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "not sent yet"))]
     File { name: Arc<str>, value: i32 },
     /// Whether a `vrrp_track_process` has its quorum: the first verdict and changes.
-    #[expect(dead_code, reason = "not sent yet")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "not sent yet"))]
     Process { name: Arc<str>, good: bool },
     /// Whether the session of a `bfd_instance` is up. Down until the first word.
-    #[expect(dead_code, reason = "not sent yet")]
+    #[cfg_attr(not(test), expect(dead_code, reason = "not sent yet"))]
     Bfd { name: Arc<str>, up: bool },
 }
 
@@ -114,10 +114,6 @@ pub(crate) enum VrrpState {
     /// The daemon ends.
     Stop,
     /// The instance left the configuration.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "notify_deleted has no effect yet")
-    )]
     Deleted,
 }
 
@@ -149,7 +145,6 @@ pub(crate) enum Notice {
         state: VrrpState,
     },
     /// A master heard an advertisement of lower priority: `notify_master_rx_lower_pri`, and a line for FIFOs.
-    #[cfg_attr(not(test), expect(dead_code, reason = "not sent yet"))]
     LowerPriorityHeard {
         instance: Arc<Instance>,
         /// Our own, the effective one.
@@ -157,7 +152,6 @@ pub(crate) enum Notice {
     },
     /// A tracker changed the effective priority of a MASTER or BACKUP: a line for FIFOs, with
     /// `notify_priority_changes`. Not sent for a priority that a reload has changed.
-    #[expect(dead_code, reason = "not sent yet")]
     PriorityChanged {
         instance: Arc<Instance>,
         state: VrrpState,

@@ -247,7 +247,11 @@ impl Text {
         self.pair("Wantstate", now.state.word());
         self.pair("Number of config faults", 0);
         let of_trackers = |c: &&FaultCause| match c {
-            FaultCause::Script(_) | FaultCause::ScriptPending(_) => true,
+            FaultCause::Script(_)
+            | FaultCause::ScriptPending(_)
+            | FaultCause::File(_)
+            | FaultCause::Process(_)
+            | FaultCause::Bfd(_) => true,
             FaultCause::InterfaceDown(name) | FaultCause::InterfaceUp(name) => {
                 Some(name) != i.interface.as_ref()
             }
@@ -264,6 +268,9 @@ impl Text {
             FaultCause::InterfaceDown(_)
             | FaultCause::InterfaceUp(_)
             | FaultCause::Script(_)
+            | FaultCause::File(_)
+            | FaultCause::Process(_)
+            | FaultCause::Bfd(_)
             | FaultCause::ScriptPending(_) => None,
         });
         let own: Vec<_> = own.collect();
@@ -278,6 +285,9 @@ impl Text {
         self.pair("Number of track scripts init", pending);
         let since = now.since.map_or(Duration::ZERO, |at| times.wall(at));
         self.pair("Last transition", times.full(since));
+        if now.counters.overslept > 0 {
+            self.pair("Late wake-ups", now.counters.overslept);
+        }
         match now.read_until {
             Some(at) => self.pair("Read timeout", times.full(times.wall(at))),
             None => self.pair("Read timeout", "DISABLED"),

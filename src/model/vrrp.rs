@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::diff::{Keyed, Reload};
-use super::global::Global;
+use super::global::{ExtraIf, Global};
 use super::net::{Family, IfName, VirtualAddress};
 use super::route::{Route, Rule};
 use super::track::{InterfaceTrack, NotifyScript, OtherTracks, ScriptTrack};
@@ -85,6 +85,8 @@ pub(crate) struct Garp {
     pub(crate) lower_prio_delay: Duration,
     /// `garp_lower_prio_repeat`: packets per address, 0 = none, default `master_repeat`.
     pub(crate) lower_prio_repeat: u32,
+    /// `garp_extra_if`, default `vrrp_garp_extra_if`, else never.
+    pub(crate) extra: Option<ExtraIf>,
 }
 
 impl Default for Garp {
@@ -96,6 +98,7 @@ impl Default for Garp {
             master_refresh_repeat: 1,
             lower_prio_delay: Duration::from_secs(5),
             lower_prio_repeat: 5,
+            extra: None,
         }
     }
 }
@@ -205,6 +208,9 @@ pub(crate) struct Instance {
     pub(crate) garp: Garp,
     /// `down_timer_adverts`: missed advertisements until the master is down, 1..=100, default 3.
     pub(crate) down_timer_adverts: u32,
+    /// `timer_expired_backup`: the highest priority of the other routers, 1..=254, default 254: from it follows after which
+    /// silence of ours another one may be master.
+    pub(crate) timer_expired_backup: u8,
     /// `lower_prio_no_advert`: do not answer a lower-priority master at once.
     pub(crate) lower_prio_no_advert: bool,
     /// `higher_prio_send_advert`: send one advertisement before giving way.
@@ -252,6 +258,7 @@ impl Instance {
             dont_track_primary: false,
             garp: global.garp.clone(),
             down_timer_adverts: 3,
+            timer_expired_backup: 254,
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
             owner_ignore_adverts: false,
@@ -292,6 +299,7 @@ impl Instance {
             dont_track_primary,
             garp,
             down_timer_adverts,
+            timer_expired_backup,
             lower_prio_no_advert,
             higher_prio_send_advert,
             owner_ignore_adverts,
@@ -322,6 +330,7 @@ impl Instance {
             || *dont_track_primary != self.dont_track_primary
             || *garp != self.garp
             || *down_timer_adverts != self.down_timer_adverts
+            || *timer_expired_backup != self.timer_expired_backup
             || *lower_prio_no_advert != self.lower_prio_no_advert
             || *higher_prio_send_advert != self.higher_prio_send_advert
             || *owner_ignore_adverts != self.owner_ignore_adverts

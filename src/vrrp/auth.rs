@@ -6,6 +6,8 @@ mod hmac;
 
 pub(super) use self::hmac::{Form, Replay};
 
+use std::net::Ipv4Addr;
+
 use crate::model::auth::{Auth, Secret};
 use crate::wire::ah;
 use crate::wire::vrrp::AUTH;
@@ -71,22 +73,35 @@ fn same(a: &[u8; AUTH], b: &[u8; AUTH]) -> bool {
     a.iter().zip(b).fold(0, |odd, (a, b)| odd | (a ^ b)) == 0
 }
 
+/// How far behind the common number a sender may be whose own last number is behind that.
+const LAG: u32 = 16;
+
+/// Senders whose last number is remembered.
+const SENDERS: usize = 4;
+
 /// The sequence number of the authentication header. keepalived: one for what is sent and what is received, so that
 /// a backup that takes over goes on where the master was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counter(u32);
+///
+/// Two masters that speak in the same instant have the same number, and would never hear each other in keepalived: here
+/// each sender may be a little behind, as long as its own numbers grow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counter {
+    last: u32,
+    /// The one heard last is the last.
+    of: Vec<(Ipv4Addr, u32)>,
+}
 
 impl Counter {
     /// That of the next packet to send.
     pub(super) fn advance(&mut self) -> u32 {
-        self.0 = (self.0 + 1).min(LAST);
-        self.0
+        self.last = (self.last + 1).min(LAST);
+        self.last
     }
 
     /// A new master whose numbers are used up begins again.
     pub(super) fn renew(&mut self) {
-        if self.0 == LAST {
-            self.0 = 0;
+        if self.last == LAST {
+            *self = Self::default();
         }
     }
 
@@ -106,13 +121,20 @@ impl Counter {
         if header.spi.octets() != [s0, s1, s2, s3] {
             return Err(PacketFault::AhSpi);
         }
-        if header.sequence <= self.0 {
-            return Err(PacketFault::AhReplay {
-                got: header.sequence,
-                last: self.0,
-            });
+        let got = header.sequence;
+        let known = self.of.iter().position(|(sender, _)| *sender == header.spi);
+        let last = known.map_or(0, |at| self.of[at].1);
+        if got <= last || got.saturating_add(LAG) <= self.last {
+            let last = last.max(self.last);
+            return Err(PacketFault::AhReplay { got, last });
         }
-        self.0 = header.sequence.min(LAST);
+        match known {
+            Some(at) => drop(self.of.remove(at)),
+            None if self.of.len() >= SENDERS => drop(self.of.remove(0)),
+            None => {}
+        }
+        self.of.push((header.spi, got));
+        self.last = self.last.max(got.min(LAST));
         Ok(())
     }
 }
@@ -156,7 +178,10 @@ mod tests {
 
     #[test]
     fn used_up_sequence_numbers_stay_until_the_next_master() {
-        let mut counter = Counter(LAST - 1);
+        let mut counter = Counter {
+            last: LAST - 1,
+            ..Counter::default()
+        };
         assert_eq!((counter.advance(), counter.advance()), (LAST, LAST));
         counter.renew();
         assert_eq!(counter.advance(), 1);

@@ -10,8 +10,8 @@ use crate::time::Mono;
 use crate::wire::arp::Gratuitous;
 use crate::wire::ndisc::Unsolicited;
 
-use super::Action;
 use super::world::World;
+use super::{Action, InstanceId};
 
 /// The rounds that are still to come. A round announces every address once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,22 @@ pub(super) struct Plan {
     /// Second burst after a lower-priority master was heard.
     lower_prio_at: Mono,
     refresh_at: Mono,
+    /// `garp_extra_if`: addresses on other interfaces.
+    extra_at: Mono,
+}
+
+/// What to send now: rounds of all addresses, and one of those on other interfaces than the instance's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rounds {
+    pub(super) all: u32,
+    pub(super) extra: bool,
+}
+
+impl Rounds {
+    /// So many of all addresses.
+    pub(super) fn of(all: u32) -> Self {
+        Self { all, extra: false }
+    }
 }
 
 impl Plan {
@@ -29,6 +45,7 @@ impl Plan {
         second_at: Mono::NEVER,
         lower_prio_at: Mono::NEVER,
         refresh_at: Mono::NEVER,
+        extra_at: Mono::NEVER,
     };
 
     /// The first burst is sent now: rounds.
@@ -39,6 +56,7 @@ impl Plan {
             // keepalived: the first refresh waits for the second burst too.
             d => now + garp.master_delay + d,
         };
+        self.extra_at = garp.extra.map_or(Mono::NEVER, |e| now + e.interval);
         garp.master_repeat
     }
 
@@ -51,11 +69,12 @@ impl Plan {
     }
 
     pub(super) fn deadline(&self) -> Mono {
-        self.second_at.min(self.lower_prio_at).min(self.refresh_at)
+        let ours = self.second_at.min(self.lower_prio_at).min(self.refresh_at);
+        ours.min(self.extra_at)
     }
 
     /// Takes what is due out of the plan: rounds to send now.
-    pub(super) fn due(&mut self, now: Mono, garp: &Garp) -> u32 {
+    pub(super) fn due(&mut self, now: Mono, garp: &Garp) -> Rounds {
         let mut rounds = 0;
         if self.second_at <= now {
             self.second_at = Mono::NEVER;
@@ -72,7 +91,11 @@ impl Plan {
             };
             rounds += garp.master_refresh_repeat;
         }
-        rounds
+        let extra = self.extra_at <= now;
+        if extra {
+            self.extra_at = garp.extra.map_or(Mono::NEVER, |e| now + e.interval);
+        }
+        Rounds { all: rounds, extra }
     }
 }
 
@@ -85,7 +108,26 @@ fn after(now: Mono, delay: std::time::Duration) -> Mono {
 }
 
 /// Asks for `rounds` rounds: each all virtual addresses, then all excluded ones.
-pub(super) fn announce(model: &Instance, rounds: u32, world: &World, out: &mut Vec<Action>) {
+pub(super) fn announce(
+    id: InstanceId,
+    model: &Instance,
+    rounds: Rounds,
+    world: &World,
+    out: &mut Vec<Action>,
+) {
+    if rounds.extra {
+        let all = model.garp.extra.is_some_and(|e| e.all);
+        let elsewhere = |addr: &&VirtualAddress| {
+            model.interface.as_ref() != Some(&addr.dev) && (all || addr.use_vmac)
+        };
+        let addrs = model.addresses.iter().chain(&model.excluded);
+        out.extend(
+            addrs
+                .filter(elsewhere)
+                .filter_map(|addr| frame(id, addr, world)),
+        );
+    }
+    let rounds = rounds.all;
     if rounds == 0 {
         return;
     }
@@ -93,15 +135,24 @@ pub(super) fn announce(model: &Instance, rounds: u32, world: &World, out: &mut V
         .addresses
         .iter()
         .chain(&model.excluded)
-        .filter_map(|addr| frame(addr, world))
+        .filter_map(|addr| frame(id, addr, world))
         .collect();
     for _ in 0..rounds {
         out.extend_from_slice(&one);
     }
 }
 
+/// The source of unicast advertisements, which have to find their way back. keepalived: once when FAULT ends.
+pub(super) fn announce_source(id: InstanceId, model: &Instance, world: &World) -> Option<Action> {
+    let (Some(_), Some(dev)) = (&model.unicast, &model.interface) else {
+        return None;
+    };
+    let source = world.source_of(model)?;
+    frame(id, &VirtualAddress::new(source, 32, dev.clone()), world)
+}
+
 /// `None` where the interface does not exist, or does not resolve addresses.
-fn frame(addr: &VirtualAddress, world: &World) -> Option<Action> {
+fn frame(instance: InstanceId, addr: &VirtualAddress, world: &World) -> Option<Action> {
     let facts = world.facts(&addr.dev).filter(|facts| !facts.noarp)?;
     let mac = facts.mac;
     let octets = match addr.addr {
@@ -115,6 +166,7 @@ fn frame(addr: &VirtualAddress, world: &World) -> Option<Action> {
         .to_vec(),
     };
     Some(Action::SendFrame {
+        instance,
         interface: facts.index,
         octets,
     })
@@ -139,9 +191,9 @@ mod tests {
         let mut plan = Plan::NONE;
         assert_eq!(plan.start(at(0), &garp), 5);
         assert_eq!(plan.deadline(), at(5));
-        assert_eq!(plan.due(at(5), &garp), 5);
+        assert_eq!(plan.due(at(5), &garp), Rounds::of(5));
         assert_eq!(plan.deadline(), at(15));
-        assert_eq!(plan.due(at(15), &garp), 1);
+        assert_eq!(plan.due(at(15), &garp), Rounds::of(1));
         assert_eq!(plan.deadline(), at(25));
     }
 
@@ -151,7 +203,7 @@ mod tests {
         let mut plan = Plan::NONE;
         assert_eq!(plan.lower_prio(at(1), &garp), 5);
         assert_eq!(plan.deadline(), at(6));
-        assert_eq!(plan.due(at(6), &garp), 5);
+        assert_eq!(plan.due(at(6), &garp), Rounds::of(5));
         assert_eq!(plan, Plan::NONE);
         let quiet = Garp {
             lower_prio_repeat: 0,

@@ -15,7 +15,7 @@ use crate::wire::trailer::Signed;
 use super::advert::{Seal, Template};
 use super::auth::Form;
 use super::backup::Backup;
-use super::garp;
+use super::garp::{self, Rounds};
 use super::master::Master;
 use super::priority::{Standing, Watch};
 use super::receive::{self, Arrival, Circumstances, Memory};
@@ -58,6 +58,8 @@ pub(super) struct Instance {
     pub(super) converging: u32,
     /// What the daemon was told last.
     pub(super) announced: Option<VrrpState>,
+    /// The effective priority as it was when trackers were looked at last.
+    pub(super) noted_priority: Option<u8>,
 }
 
 /// What an instance is, with everything that ends when it is something else.
@@ -111,6 +113,7 @@ impl Instance {
             counters: Counters::default(),
             converging: 0,
             announced: None,
+            noted_priority: None,
         }
     }
 
@@ -249,14 +252,15 @@ impl Instance {
                     Turn::Stay
                 };
                 if turn == Turn::Stay {
-                    garp::announce(&self.model, rounds, world, out);
+                    garp::announce(self.id, &self.model, rounds, world, out);
                 }
                 turn
             }
         }
     }
 
-    pub(super) fn report_overslept(&self, by: Duration, out: &mut Vec<Action>) {
+    pub(super) fn report_overslept(&mut self, by: Duration, out: &mut Vec<Action>) {
+        self.counters.overslept += 1;
         out.push(Action::Report(Report::Overslept {
             instance: self.model.name.clone(),
             by,
@@ -458,8 +462,9 @@ impl Instance {
                 self.advertise(now, out);
                 if !self.model.garp.master_refresh.is_zero() {
                     garp::announce(
+                        self.id,
                         &self.model,
-                        self.model.garp.master_refresh_repeat,
+                        Rounds::of(self.model.garp.master_refresh_repeat),
                         world,
                         out,
                     );

@@ -22,6 +22,8 @@ mod chaos;
 mod stories;
 
 const ETH0: IfIndex = IfIndex(2);
+/// What a right wall clock shows at the origin of our own.
+const DAY: Duration = Duration::from_secs(1_795_260_000);
 /// Packets that wait in the socket of a frozen router; more are lost.
 const SOCKET: usize = 100;
 
@@ -59,6 +61,10 @@ struct Node {
     config: Arc<Config>,
     facts: InterfaceFacts,
     script_good: bool,
+    /// The number in its tracked file.
+    file: i32,
+    /// How far its wall clock is ahead of the right time.
+    clock: Duration,
     /// A crashed one neither hears nor speaks, and holds nothing.
     alive: bool,
     frozen: bool,
@@ -159,6 +165,8 @@ impl Lab {
                 ],
             },
             script_good: true,
+            file: 0,
+            clock: Duration::ZERO,
             alive: false,
             frozen: false,
             socket: VecDeque::new(),
@@ -184,9 +192,12 @@ impl Lab {
         node.held.clear();
         let facts = Arc::new(node.facts.clone());
         let config = node.config.clone();
-        let good = node.script_good;
+        let (good, number) = (node.script_good, node.file);
+        let wall = DAY + node.clock;
+        self.event(n, Event::WallClock(wall))?;
         self.event(n, Event::Interface(facts))?;
         self.event(n, Event::Apply(config))?;
+        self.event(n, file(number))?;
         self.event(n, script(good))
     }
 
@@ -227,6 +238,15 @@ impl Lab {
         }
     }
 
+    fn file(&mut self, n: usize, number: i32) -> Outcome {
+        self.nodes[n].file = number;
+        if self.nodes[n].alive && !self.nodes[n].frozen {
+            self.event(n, file(number))
+        } else {
+            Ok(())
+        }
+    }
+
     /// SIGSTOP.
     fn freeze(&mut self, n: usize) {
         if self.nodes[n].alive {
@@ -247,12 +267,14 @@ impl Lab {
             self.nodes[n].script_good,
         );
         let config = self.nodes[n].config.clone();
+        let number = self.nodes[n].file;
         self.event(n, Event::Wake)?;
         while let Some(packet) = self.nodes[n].socket.pop_front() {
             self.hear(n, packet)?;
         }
         self.event(n, Event::Interface(facts))?;
         self.event(n, Event::Apply(config))?;
+        self.event(n, file(number))?;
         self.event(n, script(good))
     }
 
@@ -353,16 +375,23 @@ impl Lab {
     fn execute(&mut self, n: usize, action: Action) -> Outcome {
         match action {
             Action::SendAdvert {
-                src, dst, octets, ..
-            } => self.send(n, src, dst, octets),
-            Action::SendFrame { .. } => {
-                self.nodes[n].garps += 1;
-                let any = self.nodes[n]
-                    .router
-                    .instances
-                    .iter()
-                    .any(|i| matches!(i.state, State::Master(_)));
-                if !any {
+                src,
+                dst,
+                hop_limit,
+                octets,
+                ..
+            } => self.send(n, src, dst, hop_limit, octets),
+            Action::SendFrame { octets, .. } => {
+                let node = &mut self.nodes[n];
+                node.garps += 1;
+                // Unicast may say where it is itself, which is no virtual address.
+                let own = |(addr, _): &(IpAddr, u8)| match addr {
+                    IpAddr::V4(addr) => octets.get(38..42) == Some(&addr.octets()[..]),
+                    IpAddr::V6(addr) => octets.get(62..78) == Some(&addr.octets()[..]),
+                };
+                let mut all = node.router.instances.iter();
+                let any = all.any(|i| matches!(i.state, State::Master(_)));
+                if !any && !node.facts.addrs.iter().any(own) {
                     return Err(format!("node {n} announces addresses as no master"));
                 }
             }
@@ -387,7 +416,14 @@ impl Lab {
         self.parcels.insert((at, self.sequence), parcel);
     }
 
-    fn send(&mut self, from: usize, src: IpAddr, dst: IpAddr, octets: Vec<u8>) {
+    fn send(
+        &mut self,
+        from: usize,
+        src: IpAddr,
+        dst: IpAddr,
+        hop_limit: Option<u8>,
+        octets: Vec<u8>,
+    ) {
         let (packet, pdu_at) = match (src, dst) {
             (IpAddr::V6(src), IpAddr::V6(dst)) => {
                 let payload = octets;
@@ -395,13 +431,16 @@ impl Lab {
                     Packet::V6 {
                         src,
                         dst,
-                        hop_limit: 255,
+                        hop_limit: hop_limit.unwrap_or(if dst.is_multicast() { 255 } else { 64 }),
                         payload,
                     },
                     0,
                 )
             }
-            (IpAddr::V4(_), _) | (IpAddr::V6(_), IpAddr::V4(_)) => (Packet::V4(octets), 20),
+            (IpAddr::V4(_), _) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+                let ah = octets[9] == crate::wire::ip::AH;
+                (Packet::V4(octets), if ah { 44 } else { 20 })
+            }
         };
         let (Packet::V4(octets)
         | Packet::V6 {
@@ -413,7 +452,9 @@ impl Lab {
             return;
         }
         for to in 0..self.nodes.len() {
-            let heard = to != from && self.nodes[to].side == self.nodes[from].side;
+            let there = &self.nodes[to];
+            let meant = dst.is_multicast() || there.facts.addrs.iter().any(|(a, _)| *a == dst);
+            let heard = to != from && meant && there.side == self.nodes[from].side;
             if heard && self.dice.below(100) >= self.loss {
                 let at = self.now + self.dice.up_to(self.latency);
                 let packet = packet.clone();
@@ -535,6 +576,14 @@ impl Lab {
 
 fn eth0() -> IfName {
     IfName::new("eth0").expect("a name")
+}
+
+/// The number in the one tracked file of the lab.
+fn file(value: i32) -> Event {
+    Event::Tracker(TrackerUpdate::File {
+        name: "number".into(),
+        value,
+    })
 }
 
 /// The verdict on the one script of the lab.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::daemon::bus::VrrpState;
 use crate::time::Mono;
 
-use super::garp::{self, Plan};
+use super::garp::{self, Plan, Rounds};
 use super::instance::{Instance, State, Turn, skew};
 use super::priority::BELOW_OWNER;
 use super::receive::Heard;
@@ -54,7 +54,11 @@ impl Instance {
     pub(super) fn advert_is_due(&mut self, now: Mono, m: Master, out: &mut Vec<Action>) -> Turn {
         let interval = self.advert_int();
         let others_patience = interval * self.model.down_timer_adverts
-            + skew(self.model.version, BELOW_OWNER, interval);
+            + skew(
+                self.model.version,
+                self.model.timer_expired_backup,
+                interval,
+            );
         if now.since(m.sent_at) > others_patience {
             self.report_overslept(now.since(m.advert_at), out);
             return Turn::Overslept;
@@ -156,7 +160,7 @@ impl Instance {
     pub(super) fn reannounce(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
         if let State::Master(m) = &mut self.state {
             let rounds = m.garp.lower_prio(now, &self.model.garp);
-            garp::announce(&self.model, rounds, world, out);
+            garp::announce(self.id, &self.model, Rounds::of(rounds), world, out);
         }
     }
 
@@ -256,7 +260,7 @@ impl Instance {
     fn announce(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
         if let State::Master(m) = &mut self.state {
             let rounds = m.garp.start(now, &self.model.garp);
-            garp::announce(&self.model, rounds, world, out);
+            garp::announce(self.id, &self.model, Rounds::of(rounds), world, out);
         }
     }
 

@@ -25,6 +25,7 @@ mod receive;
 mod reload;
 pub(crate) mod router;
 mod sync;
+mod throttle;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -150,7 +151,11 @@ pub(crate) enum Action {
         octets: Vec<u8>,
     },
     /// Send an Ethernet frame (gratuitous ARP, neighbour advertisement) after all kernel work asked for before.
-    SendFrame { interface: IfIndex, octets: Vec<u8> },
+    SendFrame {
+        instance: InstanceId,
+        interface: IfIndex,
+        octets: Vec<u8>,
+    },
     /// Make the kernel hold what [`router::Router::desired`] says for this instance (read it when carrying this out);
     /// answered by [`Event::Converged`].
     Converge(InstanceId),
@@ -238,6 +243,12 @@ pub(crate) enum Report {
     },
     /// A packet so short, or so odd, that it belongs to no instance. Once for each interface.
     Runt { interface: Option<IfIndex> },
+    /// `log_unknown_vrids`: a packet for a virtual router that is not ours. Once for each of them.
+    UnknownVrid {
+        interface: Option<IfIndex>,
+        vrid: u8,
+        from: IpAddr,
+    },
     /// `(NAME) Changing effective priority from P to Q`.
     PriorityChanged {
         instance: Arc<str>,
@@ -270,6 +281,10 @@ pub(crate) enum FaultCause {
     NoPeer,
     /// A tracked script (weight 0) is bad; with `reverse`, good.
     Script(Arc<str>),
+    /// A tracked file, process or BFD session (weight 0) is bad; with `reverse`, good.
+    File(Arc<str>),
+    Process(Arc<str>),
+    Bfd(Arc<str>),
     /// A tracked script (weight 0) has no result yet since start. Silent: neither reported nor notified.
     ScriptPending(Arc<str>),
 }
@@ -378,4 +393,6 @@ pub(crate) struct Counters {
     pub(crate) hmac_replay: u64,
     pub(crate) priority_zero_received: u64,
     pub(crate) priority_zero_sent: u64,
+    /// How often it woke up so late that it listened before it went on.
+    pub(crate) overslept: u64,
 }

@@ -3,7 +3,7 @@
 //! Both are functions of the model and of what is known about interfaces and scripts; nothing is counted up or down, so
 //! nothing can stick. Source: keepalived's weights; RFC 9568 §6.1 for the range.
 
-use crate::model::track::{InterfaceTrack, ScriptTrack, Weight};
+use crate::model::track::{InterfaceTrack, OtherTracks, ScriptTrack, Tracked, Weight};
 use crate::model::vrrp::{Instance, Priority, SyncGroup};
 
 use super::FaultCause;
@@ -14,6 +14,7 @@ use super::world::World;
 pub(super) struct Watch {
     pub(super) interfaces: Vec<InterfaceTrack>,
     pub(super) scripts: Vec<ScriptTrack>,
+    pub(super) others: OtherTracks,
 }
 
 impl Watch {
@@ -35,7 +36,20 @@ impl Watch {
                 |a, b| a.script == b.script,
                 |t| t.weight,
             ),
+            others: others(&instance.other_tracks, group.map(|g| &g.other_tracks)),
         }
+    }
+}
+
+fn others(own: &OtherTracks, group: Option<&OtherTracks>) -> OtherTracks {
+    let merged = |of: fn(&OtherTracks) -> &[Tracked]| {
+        let group = group.map_or(&[][..], of);
+        merge(of(own), group, |a, b| a.name == b.name, |t| t.weight)
+    };
+    OtherTracks {
+        files: merged(|t| &t.files),
+        processes: merged(|t| &t.processes),
+        bfds: merged(|t| &t.bfds),
     }
 }
 
@@ -136,6 +150,34 @@ pub(super) fn standing(model: &Instance, watch: &Watch, conceded: bool, world: &
             Effect::Fault => causes.push(FaultCause::Script(track.script.clone())),
         }
     }
+    for track in &watch.others.files {
+        match number(track, world.file(&track.name)) {
+            Effect::Add(n) => sum += i32::from(n),
+            Effect::Fault => causes.push(FaultCause::File(track.name.clone())),
+        }
+    }
+    for track in &watch.others.processes {
+        let health = match world.process(&track.name) {
+            Some(true) => Health::Good,
+            Some(false) => Health::Bad,
+            None => Health::Unknown,
+        };
+        match effect(track.weight, track.reverse, health) {
+            Effect::Add(n) => sum += i32::from(n),
+            Effect::Fault => causes.push(FaultCause::Process(track.name.clone())),
+        }
+    }
+    for track in &watch.others.bfds {
+        let health = if world.bfd(&track.name) {
+            Health::Good
+        } else {
+            Health::Bad
+        };
+        match effect(track.weight, track.reverse, health) {
+            Effect::Add(n) => sum += i32::from(n),
+            Effect::Fault => causes.push(FaultCause::Bfd(track.name.clone())),
+        }
+    }
     causes.sort_unstable();
     causes.dedup();
     Standing {
@@ -160,6 +202,22 @@ fn effect(weight: Weight, reverse: bool, health: Health) -> Effect {
         (Weight::Adjust(n), Health::Good) if n > 0 => Effect::Add(if reverse { -n } else { n }),
         (Weight::Adjust(n), Health::Bad) if n < 0 => Effect::Add(if reverse { -n } else { n }),
         (Weight::Adjust(_), Health::Good | Health::Bad) => Effect::Add(0),
+    }
+}
+
+/// What the number in a file does. keepalived: a product of -254 or less is a failure.
+fn number(track: &Tracked, value: i32) -> Effect {
+    let sign = if track.reverse { -1 } else { 1 };
+    match track.weight {
+        Weight::Fault if (value != 0) != track.reverse => Effect::Fault,
+        Weight::Fault => Effect::Add(0),
+        Weight::Adjust(weight) => {
+            let product = i64::from(value) * i64::from(weight) * sign;
+            match i16::try_from(product.min(253)) {
+                Ok(n) if n > -254 => Effect::Add(n),
+                Ok(_) | Err(_) => Effect::Fault,
+            }
+        }
     }
 }
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use crate::daemon::bus::{Notice, VrrpState};
 use crate::model::Config;
 use crate::model::diff::{Change, Keyed, Reload, diff};
-use crate::model::vrrp::{Instance as Model, SyncGroup};
+use crate::model::vrrp::{Deletion, Instance as Model, SyncGroup};
 use crate::time::Mono;
 
 use super::instance::{Instance, State};
 use super::priority::Watch;
-use super::router::Router;
+use super::router::{Router, Tracked};
 use super::sync::Unit;
 use super::{Action, InstanceId};
 
@@ -27,6 +27,15 @@ impl Router {
         let start = old.is_none();
         let old = old.unwrap_or_default();
         self.world.apply(&config, start);
+        self.throttle.apply(&config);
+        if start {
+            let global = &config.global;
+            let after_boot = Mono::from_micros(0) + global.delay_after_boot;
+            self.ready_at = match global.startup_delay {
+                d if d.is_zero() => after_boot,
+                d => after_boot.max(now + d),
+            };
+        }
         for unit in &mut self.units {
             out.extend(unit.outbox.drain(..).map(Action::Notice));
         }
@@ -60,6 +69,10 @@ impl Router {
         self.listen(out);
         for id in self.by_key.values().copied().collect::<Vec<_>>() {
             self.stand(now, id, out);
+            // A priority that a reload has changed is no tracker's news.
+            if let Some(i) = self.instances.get_mut(id) {
+                i.noted_priority = Some(i.priority());
+            }
         }
         for (id, readdressed) in survivors {
             self.resume(now, id, readdressed, out);
@@ -75,7 +88,7 @@ impl Router {
         self.by_key.insert(model.key(), id);
     }
 
-    /// keepalived: one advertisement of priority 0; a notification unless it was in FAULT.
+    /// keepalived: one advertisement of priority 0; a notification unless it was in FAULT, or as `notify_deleted` says.
     fn remove(
         &mut self,
         now: Mono,
@@ -94,12 +107,15 @@ impl Router {
         if let State::Master(_) = instance.state {
             instance.resign(now, 1, out);
         }
-        let told = instance.named() != VrrpState::Fault;
+        let state = match instance.model.notify.deletion {
+            Deletion::Told(_) => Some(VrrpState::Deleted),
+            Deletion::AsFault => (instance.named() != VrrpState::Fault).then_some(VrrpState::Fault),
+        };
         instance.become_idle(out);
-        if told {
+        if let Some(state) = state {
             out.push(Action::Notice(Notice::Instance {
                 instance: instance.model.clone(),
-                state: VrrpState::Fault,
+                state,
                 priority: instance.priority(),
             }));
         }
@@ -169,11 +185,18 @@ impl Router {
             for name in tracked.chain(own) {
                 self.watchers.entry(name.clone()).or_default().push(i.id);
             }
-            for track in &i.watch.scripts {
-                self.dependents
-                    .entry(track.script.clone())
-                    .or_default()
-                    .push(i.id);
+            let others = &i.watch.others;
+            let scripts = i.watch.scripts.iter().map(|t| &t.script);
+            let tracked = scripts.cloned().map(Tracked::Script);
+            let names = |list: &[crate::model::track::Tracked]| {
+                list.iter().map(|t| t.name.clone()).collect::<Vec<_>>()
+            };
+            let tracked = tracked
+                .chain(names(&others.files).into_iter().map(Tracked::File))
+                .chain(names(&others.processes).into_iter().map(Tracked::Process))
+                .chain(names(&others.bfds).into_iter().map(Tracked::Bfd));
+            for thing in tracked {
+                self.dependents.entry(thing).or_default().push(i.id);
             }
         }
     }

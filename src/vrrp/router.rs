@@ -20,6 +20,7 @@ use super::instance::{Instance, State};
 use super::priority;
 use super::receive::Arrival;
 use super::sync::Unit;
+use super::throttle::Throttle;
 use super::timers::Timers;
 use super::world::World;
 use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Report, Socket};
@@ -37,7 +38,7 @@ pub(crate) struct Router {
     pub(super) groups: BTreeMap<Arc<str>, VrrpState>,
     /// Who must look again when an interface or a script changes.
     pub(super) watchers: BTreeMap<IfName, Vec<InstanceId>>,
-    pub(super) dependents: BTreeMap<Arc<str>, Vec<InstanceId>>,
+    pub(super) dependents: BTreeMap<Tracked, Vec<InstanceId>>,
     pub(super) timers: Timers,
     /// Whose packet is it? Socket, virtual router.
     listeners: BTreeMap<(Socket, u8), InstanceId>,
@@ -49,6 +50,32 @@ pub(crate) struct Router {
     farewell: Option<Vec<Notice>>,
     /// Some instance signs with the time.
     signs: bool,
+    /// Limits on what announces addresses.
+    pub(super) throttle: Throttle,
+    /// `vrrp_startup_delay`, `vrrp_delay_after_boot`: until then nobody is heard and no timer begins.
+    pub(super) ready_at: Mono,
+    /// Unknown virtual routers that were reported.
+    strangers: BTreeSet<(Option<IfIndex>, u8)>,
+}
+
+/// What instances track besides interfaces.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tracked {
+    Script(Arc<str>),
+    File(Arc<str>),
+    Process(Arc<str>),
+    Bfd(Arc<str>),
+}
+
+impl Tracked {
+    fn of(update: &TrackerUpdate) -> Self {
+        match update {
+            TrackerUpdate::Script { name, .. } => Self::Script(name.clone()),
+            TrackerUpdate::File { name, .. } => Self::File(name.clone()),
+            TrackerUpdate::Process { name, .. } => Self::Process(name.clone()),
+            TrackerUpdate::Bfd { name, .. } => Self::Bfd(name.clone()),
+        }
+    }
 }
 
 /// Instances by their number. A number is never used twice, so that a late answer cannot meet the wrong one.
@@ -122,20 +149,16 @@ impl Router {
                     self.interfaces_changed(now, &[name], &mut out);
                 }
             }
-            Event::Tracker(TrackerUpdate::Script { name, good }) => {
-                if self.world.judge(&name, good) {
-                    let dependents = self.dependents.get(&name).cloned().unwrap_or_default();
+            Event::Tracker(update) => {
+                if self.world.judge(&update) {
+                    let tracked = Tracked::of(&update);
+                    let dependents = self.dependents.get(&tracked).cloned().unwrap_or_default();
                     self.look_again(now, &dependents, &mut out);
                 }
             }
-            // Nobody tracks these yet.
-            Event::Tracker(
-                TrackerUpdate::File { .. }
-                | TrackerUpdate::Process { .. }
-                | TrackerUpdate::Bfd { .. },
-            ) => {}
             Event::Apply(config) => {
                 self.runts.clear();
+                self.strangers.clear();
                 self.apply(now, config, &mut out);
             }
             Event::AddressLost { instance, addr } => {
@@ -146,14 +169,18 @@ impl Router {
         let instances = &self.instances;
         self.timers
             .settle(|id| instances.get(id).map_or(Mono::NEVER, Instance::deadline));
+        let world = &self.world;
+        self.throttle
+            .pass(now, &mut out, |index| world.name_of(index));
         out
     }
 
     /// When the next [`Event::Wake`] is due; [`Mono::NEVER`] if nothing is waited for. O(1).
     pub(crate) fn deadline(&self) -> Mono {
         match (&self.farewell, self.timers.first()) {
-            (None, Some((at, _))) => at,
-            (None, None) | (Some(_), _) => Mono::NEVER,
+            (None, Some((at, _))) => at.min(self.throttle.deadline()),
+            (None, None) => self.throttle.deadline(),
+            (Some(_), _) => Mono::NEVER,
         }
     }
 
@@ -208,6 +235,18 @@ impl Router {
             self.timers
                 .settle(|id| instances.get(id).map_or(Mono::NEVER, Instance::deadline));
         }
+        if self.throttle.deadline() <= now {
+            let (instances, world) = (&self.instances, &self.world);
+            let is_master = |id| {
+                instances
+                    .get(id)
+                    .is_some_and(|i| matches!(i.state, State::Master(_)))
+            };
+            let mut due = Vec::new();
+            self.throttle
+                .due(now, is_master, |index| world.name_of(index), &mut due);
+            out.append(&mut due);
+        }
     }
 
     fn hear(&mut self, now: Mono, frame: &Frame, out: &mut Vec<Action>) {
@@ -218,13 +257,35 @@ impl Router {
             }
             return;
         };
+        if now < self.ready_at {
+            return;
+        }
         let key = (frame.socket, arrival.header.vrid);
         let Some(&id) = self.listeners.get(&key) else {
+            self.note_stranger(frame.socket.interface, &arrival, out);
             return;
         };
         if let Some(instance) = self.instances.get_mut(id) {
             let turn = instance.hear(now, &arrival, &self.world, out);
             self.turn(now, id, turn, out);
+        }
+    }
+
+    /// `log_unknown_vrids`.
+    fn note_stranger(
+        &mut self,
+        interface: Option<IfIndex>,
+        arrival: &Arrival<'_>,
+        out: &mut Vec<Action>,
+    ) {
+        let told = |c: &Arc<Config>| c.global.log_unknown_vrids;
+        let vrid = arrival.header.vrid;
+        if self.config.as_ref().is_some_and(told) && self.strangers.insert((interface, vrid)) {
+            out.push(Action::Report(Report::UnknownVrid {
+                interface,
+                vrid,
+                from: arrival.src,
+            }));
         }
     }
 
@@ -254,11 +315,32 @@ impl Router {
         self.look_again(now, &ids, out);
     }
 
+    /// `notify_priority_changes`.
+    fn note_priority(&mut self, id: InstanceId, out: &mut Vec<Action>) {
+        let Some(i) = self.instances.get_mut(id) else {
+            return;
+        };
+        let now = i.priority();
+        let changed = i.noted_priority.replace(now).is_some_and(|was| was != now);
+        let runs = matches!(i.state, State::Master(_) | State::Backup(_));
+        if !changed || !runs || !i.model.notify.priority_changes {
+            return;
+        }
+        let notice = Notice::PriorityChanged {
+            instance: i.model.clone(),
+            state: i.named(),
+            priority: now,
+        };
+        let unit = i.unit;
+        self.tell_later(unit, notice, out);
+    }
+
     /// Recomputes what trackers make of these instances, and what follows.
     fn look_again(&mut self, now: Mono, ids: &[InstanceId], out: &mut Vec<Action>) {
         let mut units = Vec::with_capacity(ids.len());
         for id in ids {
             self.stand(now, *id, out);
+            self.note_priority(*id, out);
             units.extend(self.instances.get(*id).map(|i| i.unit));
         }
         units.sort_unstable();

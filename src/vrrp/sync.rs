@@ -11,6 +11,7 @@ use crate::model::vrrp::{InitialState, SyncGroup};
 use crate::time::Mono;
 
 use super::backup::Wait;
+use super::garp;
 use super::instance::{Instance, Silence, State, Turn};
 use super::router::Router;
 use super::{Action, FaultCause, InstanceId, Report};
@@ -68,6 +69,13 @@ impl Router {
             Turn::Overslept => self.enter_backup(now, unit, leader, Wait::Full, None, out),
             Turn::Reannounce => {
                 self.touch(id);
+                if let Some(i) = self.instances.get(id) {
+                    let notice = Notice::LowerPriorityHeard {
+                        instance: i.model.clone(),
+                        priority: i.priority(),
+                    };
+                    self.tell_later(unit, notice, out);
+                }
                 for other in self.others(unit, id) {
                     let world = &self.world;
                     if let Some(instance) = self.instances.get_mut(other) {
@@ -134,21 +142,22 @@ impl Router {
         let members = self.members(unit);
         let wants =
             |i: &Instance| i.model.is_owner() && i.model.initial_state == InitialState::Master;
-        if members
+        let all = members
             .iter()
-            .all(|m| self.instances.get(*m).is_some_and(wants))
-        {
+            .all(|m| self.instances.get(*m).is_some_and(wants));
+        if all && now >= self.ready_at {
             return self.enter_master(now, unit, members[0], out);
         }
         self.syncing(unit, VrrpState::Backup, out);
+        let begins_at = now.max(self.ready_at);
         for id in &members {
             if let Some(instance) = self.instances.get_mut(*id) {
-                let wait = if wants(instance) {
-                    Wait::Owner
-                } else {
-                    Wait::Full
+                let wait = match wants(instance) {
+                    true if all => Wait::Skew,
+                    true => Wait::Owner,
+                    false => Wait::Full,
                 };
-                instance.become_backup(now, wait, None, out);
+                instance.become_backup(begins_at, wait, None, out);
             }
             self.touch(*id);
         }
@@ -185,6 +194,7 @@ impl Router {
         let members = self.led_by(unit, leader.id);
         let order = self.order(&members);
         self.syncing(unit, VrrpState::Backup, out);
+        let begins_at = now.max(self.ready_at);
         for id in &members {
             if let Some(instance) = self
                 .instances
@@ -195,7 +205,11 @@ impl Router {
                     instance.resign(now, leader.resignations, out);
                 }
                 let interval = interval.filter(|_| *id == leader.id);
-                instance.become_backup(now, wait, interval, out);
+                let was_faulty = instance.state == State::Fault;
+                instance.become_backup(begins_at, wait, interval, out);
+                if was_faulty {
+                    out.extend(garp::announce_source(*id, &instance.model, &self.world));
+                }
             }
             self.touch(*id);
         }
@@ -320,6 +334,14 @@ impl Router {
                 notices.insert(at, Notice::Group { group, state });
             }
             unit.outbox.append(&mut notices);
+        }
+        self.flush(unit, out);
+    }
+
+    /// Queues a notice behind those that wait for the kernel.
+    pub(super) fn tell_later(&mut self, unit: usize, notice: Notice, out: &mut Vec<Action>) {
+        if let Some(unit) = self.units.get_mut(unit) {
+            unit.outbox.push(notice);
         }
         self.flush(unit, out);
     }

@@ -283,7 +283,9 @@ impl Task {
                 self.wires
                     .send(&socket, &route, &octets, self.kernel.view());
             }
-            Action::SendFrame { interface, octets } => self.kernel.frame(interface, octets),
+            Action::SendFrame {
+                interface, octets, ..
+            } => self.kernel.frame(interface, octets),
             Action::Converge(instance) => {
                 let desired = self.router.desired(instance);
                 self.kernel.converge(instance, desired);

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::daemon::bus::TrackerUpdate;
 use crate::model::Config;
 use crate::model::net::{Family, IfName};
 use crate::model::vrrp::Instance;
@@ -20,6 +21,9 @@ pub(super) struct World {
     links: BTreeMap<IfIndex, Link>,
     by_name: BTreeMap<IfName, IfIndex>,
     scripts: BTreeMap<Arc<str>, ScriptState>,
+    files: BTreeMap<Arc<str>, i32>,
+    processes: BTreeMap<Arc<str>, bool>,
+    bfds: BTreeMap<Arc<str>, bool>,
     /// All virtual addresses: never a source of advertisements, whoever set them.
     virtual_addresses: BTreeSet<IpAddr>,
     /// Configured sources whose presence matters: `track_src_ip`.
@@ -99,6 +103,12 @@ impl World {
             .into_iter()
             .map(|(index, link)| (index, self.link_of(link.facts)))
             .collect();
+        self.files
+            .retain(|name, _| config.track_files.iter().any(|f| f.name == *name));
+        self.processes
+            .retain(|name, _| config.track_processes.iter().any(|p| p.name == *name));
+        self.bfds
+            .retain(|name, _| config.bfds.iter().any(|b| b.name == *name));
         let mut known = std::mem::take(&mut self.scripts);
         self.scripts = config
             .scripts
@@ -152,13 +162,44 @@ impl World {
     }
 
     /// Takes a verdict. False if it is the known one.
-    pub(super) fn judge(&mut self, script: &Arc<str>, good: bool) -> bool {
-        let state = if good {
-            ScriptState::Good
-        } else {
-            ScriptState::Bad
-        };
-        self.scripts.insert(script.clone(), state) != Some(state)
+    pub(super) fn judge(&mut self, update: &TrackerUpdate) -> bool {
+        match update {
+            TrackerUpdate::Script { name, good } => {
+                let state = if *good {
+                    ScriptState::Good
+                } else {
+                    ScriptState::Bad
+                };
+                self.scripts.insert(name.clone(), state) != Some(state)
+            }
+            TrackerUpdate::File { name, value } => {
+                self.files.insert(name.clone(), *value) != Some(*value)
+            }
+            TrackerUpdate::Process { name, good } => {
+                self.processes.insert(name.clone(), *good) != Some(*good)
+            }
+            TrackerUpdate::Bfd { name, up } => self.bfds.insert(name.clone(), *up) != Some(*up),
+        }
+    }
+
+    /// 0 until something else was told.
+    pub(super) fn file(&self, name: &str) -> i32 {
+        self.files.get(name).copied().unwrap_or(0)
+    }
+
+    /// `None`: not told yet.
+    pub(super) fn process(&self, name: &str) -> Option<bool> {
+        self.processes.get(name).copied()
+    }
+
+    /// keepalived: down until something else was told.
+    pub(super) fn bfd(&self, name: &str) -> bool {
+        self.bfds.get(name).copied().unwrap_or(false)
+    }
+
+    /// The name of an interface.
+    pub(super) fn name_of(&self, index: IfIndex) -> Option<&IfName> {
+        self.links.get(&index).map(|link| &link.facts.name)
     }
 
     pub(super) fn script(&self, name: &str) -> ScriptState {

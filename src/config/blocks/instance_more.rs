@@ -269,6 +269,7 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     }),
     key("accept", "flag", flag),
     key("no_accept", "flag", flag),
+    // keepalived: kept, and of no effect.
     key("debug", "0..=4", |_, a| a.int(0..=4_u8).map(drop)),
     raw(key(
         "notify_master_rx_lower_pri",
@@ -303,8 +304,8 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     ),
     key("timer_expired_backup", "[1..=254]", timer_expired),
     renamed("thread_timer_expired", "timer_expired_backup"),
-    key("garp_extra_if", "[all] seconds, 0..=86400", |_, a| {
-        extra_if(&mut None, a, 0)
+    key("garp_extra_if", "[all] seconds, 0..=86400", |v, a| {
+        extra_if(&mut v.garp.extra, a, 0)
     }),
     renamed("vmac_garp_intvl", "garp_extra_if"),
     key("owner_ignore_adverts", "[<bool>]", |v, a| {
@@ -321,9 +322,9 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     }),
 ];
 
-fn timer_expired(_: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    match a.peek() {
-        None => Ok(()),
-        Some(_) => a.strict(1..=254_u8).map(drop),
+fn timer_expired(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+    if a.peek().is_some() {
+        v.timer_expired_backup = a.strict(1..=254_u8)?;
     }
+    Ok(())
 }

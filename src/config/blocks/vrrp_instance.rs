@@ -112,6 +112,8 @@ pub(crate) struct InstanceDraft {
     pub(crate) track_source: bool,
     pub(crate) checksum_as_v2: bool,
     pub(crate) owner_ignore_adverts: Option<bool>,
+    /// The highest priority of the others.
+    pub(crate) timer_expired_backup: u8,
     pub(crate) vmac: bool,
     pub(crate) vmac_xmit_base: bool,
     pub(crate) ipvlan: bool,
@@ -153,7 +155,10 @@ impl InstanceDraft {
             track_interfaces: Vec::new(),
             track_scripts: Vec::new(),
             dont_track_primary: false,
-            garp: global.garp.clone(),
+            garp: Garp {
+                extra: global.garp_extra_if,
+                ..global.garp.clone()
+            },
             lower_prio_delay: None,
             lower_prio_repeat: None,
             down_timer_adverts: global.down_timer_adverts,
@@ -171,6 +176,7 @@ impl InstanceDraft {
             track_source: false,
             checksum_as_v2: global.v3_checksum_as_v2,
             owner_ignore_adverts: None,
+            timer_expired_backup: 254,
             vmac: false,
             vmac_xmit_base: false,
             ipvlan: false,

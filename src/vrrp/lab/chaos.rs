@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::daemon::bus::VrrpState;
+use crate::model::auth::{AntiReplay, Auth, Hmac, HmacMode, Secret};
 use crate::model::global::Global;
 use crate::model::net::{Family, VirtualAddress};
-use crate::model::track::{Command, Script, ScriptTrack, Weight};
+use crate::model::track::{Command, OtherTracks, Script, ScriptTrack, TrackFile, Tracked, Weight};
+use crate::model::unicast::{OldChecksum, Peer, Unicast};
 use crate::model::vrrp::{InitialState, Instance as Model, Priority, SyncGroup, Version, Vrid};
 use crate::vrrp::instance::skew;
 
@@ -23,6 +25,54 @@ struct Shape {
     vrids: u8,
     grouped: bool,
     interval: Duration,
+    unicast: bool,
+    proof: Proof,
+    down_timer_adverts: u32,
+    lower_prio_no_advert: bool,
+    higher_prio_send_advert: bool,
+    skip_check_adv_addr: bool,
+    checksum_as_v2: bool,
+    startup_delay: Duration,
+    garp_interval: Duration,
+}
+
+/// How routers prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    None,
+    Pass,
+    Ah,
+    /// `auth_hmac` on two steps of a migration that understand each other; each router is on one of them.
+    Hmac([HmacMode; 2]),
+}
+
+impl Proof {
+    fn random(dice: &mut Dice, version: Version, family: Family) -> Self {
+        use HmacMode::{Enforce, Permissive, ReceiveOnly};
+        let legacy = (version, family) == (Version::V2, Family::V4);
+        match dice.below(8) {
+            0 if legacy => Self::Pass,
+            1 | 2 if legacy => Self::Ah,
+            3 => Self::Hmac([Enforce, Enforce]),
+            4 => Self::Hmac([Permissive, Enforce]),
+            5 => Self::Hmac([ReceiveOnly, Permissive]),
+            _ => Self::None,
+        }
+    }
+
+    fn of_one(self, dice: &mut Dice) -> Auth {
+        match self {
+            Self::None => Auth::None,
+            Self::Pass => Auth::Pass(*b"s3cret\0\0"),
+            Self::Ah => Auth::Ah(Secret::new(b"s3cret\0\0".to_vec())),
+            Self::Hmac(modes) => Auth::Hmac(Arc::new(Hmac {
+                keys: [(1, Secret::new(vec![7; 32]))].into(),
+                active: 1,
+                replay: AntiReplay::Time(SECOND * 20),
+                mode: modes[usize::from(dice.one_in(2))],
+            })),
+        }
+    }
 }
 
 impl Shape {
@@ -34,22 +84,36 @@ impl Shape {
             _ => (Version::V3, SECOND * 5 / 2),
         };
         let vrids = u8::try_from(1 + dice.below(3)).expect("small");
+        let family = if dice.one_in(3) {
+            Family::V6
+        } else {
+            Family::V4
+        };
+        let some = |dice: &mut Dice, span: Duration| match dice.one_in(4) {
+            true => dice.up_to(span),
+            false => Duration::ZERO,
+        };
         Self {
             version,
-            family: if dice.one_in(3) {
-                Family::V6
-            } else {
-                Family::V4
-            },
+            family,
             vrids,
             grouped: vrids > 1 && dice.one_in(2),
             interval,
+            unicast: dice.one_in(3),
+            proof: Proof::random(dice, version, family),
+            down_timer_adverts: if dice.one_in(4) { 5 } else { 3 },
+            lower_prio_no_advert: dice.one_in(5),
+            higher_prio_send_advert: dice.one_in(5),
+            skip_check_adv_addr: dice.one_in(4),
+            checksum_as_v2: dice.one_in(5),
+            startup_delay: some(dice, interval * 3),
+            garp_interval: some(dice, interval / 2),
         }
     }
 
     /// The longest that any backup waits.
     fn down(&self) -> Duration {
-        self.interval * 3 + skew(self.version, 1, self.interval)
+        self.interval * self.down_timer_adverts + skew(self.version, 1, self.interval)
     }
 }
 
@@ -71,6 +135,14 @@ fn node_config(shape: &Shape, dice: &mut Dice) -> Config {
         script: "chk".into(),
         weight,
         reverse: false,
+    };
+    let number = OtherTracks {
+        files: vec![Tracked {
+            name: "number".into(),
+            weight,
+            reverse: false,
+        }],
+        ..OtherTracks::default()
     };
     let initial_state = if dice.one_in(2) {
         InitialState::Master
@@ -100,7 +172,21 @@ fn node_config(shape: &Shape, dice: &mut Dice) -> Config {
         model.garp.master_repeat = 1;
         if !shape.grouped {
             model.track_scripts.push(track.clone());
+            model.other_tracks = number.clone();
         }
+        model.auth = shape.proof.of_one(dice);
+        model.unicast = shape.unicast.then(|| Unicast {
+            peers: peers(shape.family),
+            fault_no_peer: dice.one_in(2),
+            check_source: dice.one_in(2),
+            ttl: dice.one_in(2).then_some(9),
+            old_checksum: OldChecksum::Recognised,
+        });
+        model.down_timer_adverts = shape.down_timer_adverts;
+        model.lower_prio_no_advert = shape.lower_prio_no_advert;
+        model.higher_prio_send_advert = shape.higher_prio_send_advert;
+        model.skip_check_adv_addr = shape.skip_check_adv_addr;
+        model.checksum_as_v2 = shape.checksum_as_v2;
         models.push(model);
     }
     let groups = shape.grouped.then(|| SyncGroup {
@@ -108,10 +194,17 @@ fn node_config(shape: &Shape, dice: &mut Dice) -> Config {
         members: models.iter().map(|m| m.name.clone()).collect(),
         track_interfaces: Vec::new(),
         track_scripts: vec![track],
-        other_tracks: crate::model::track::OtherTracks::default(),
+        other_tracks: number,
         notify: crate::model::vrrp::Notify::default(),
     });
     Config {
+        global: Arc::new(Global {
+            startup_delay: shape.startup_delay,
+            garp_interval: shape.garp_interval,
+            gna_interval: shape.garp_interval,
+            ..Global::default()
+        }),
+        track_files: vec![Arc::new(number_file())],
         instances: models.into_iter().map(Arc::new).collect(),
         groups: groups.into_iter().map(Arc::new).collect(),
         scripts: vec![Arc::new(chk())],
@@ -126,6 +219,27 @@ fn random_priority(dice: &mut Dice) -> Priority {
         _ => 1 + dice.below(254),
     };
     Priority::new(u8::try_from(n).expect("small")).expect("not zero")
+}
+
+/// Every machine that the lab may have; nobody minds to be a peer of himself.
+fn peers(family: Family) -> Vec<Peer> {
+    let addr = |n: u8| -> IpAddr {
+        match family {
+            Family::V4 => [10, 0, 0, n].into(),
+            Family::V6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, n.into()).into(),
+        }
+    };
+    (1..=4).map(|n| Peer::new(addr(n))).collect()
+}
+
+fn number_file() -> TrackFile {
+    TrackFile {
+        name: "number".into(),
+        path: "/run/number".into(),
+        weight: Weight::Adjust(1),
+        reverse: false,
+        init: None,
+    }
 }
 
 fn chk() -> Script {
@@ -154,7 +268,8 @@ fn story(seed: u64, trace: bool) -> (Outcome, Vec<String>) {
     lab.kernel = dice.up_to(shape.interval / 4);
     for _ in 0..2 + dice.below(3) {
         let config = node_config(&shape, &mut dice);
-        lab.add(config);
+        let n = lab.add(config);
+        lab.nodes[n].clock = dice.up_to(SECOND * 2);
     }
     if trace {
         lab.note(|| format!("{shape:?}"));
@@ -187,10 +302,14 @@ fn play(lab: &mut Lab, shape: &Shape, dice: &mut Dice) -> Outcome {
         }
         lab.link(n, true)?;
         lab.script(n, true)?;
+        lab.file(n, 0)?;
     }
     let slack = lab.latency * 3 + Duration::from_micros(1);
-    lab.promise(shape.interval + slack);
-    lab.run_for(shape.down() + slack)?;
+    // Whose sequence number is behind has to hear the other one before he can be heard; so has who has to be told in which
+    // form to speak.
+    let twice = shape.lower_prio_no_advert && !matches!(shape.proof, Proof::None | Proof::Pass);
+    lab.promise(shape.interval * if twice { 2 } else { 1 } + slack);
+    lab.run_for(shape.startup_delay + shape.down() + slack)?;
     lab.master_from = lab.now;
     lab.check_crowds()?;
     lab.calm = true;
@@ -201,7 +320,11 @@ fn play(lab: &mut Lab, shape: &Shape, dice: &mut Dice) -> Outcome {
 /// One random fault, or the end of one.
 fn mischief(lab: &mut Lab, shape: &Shape, dice: &mut Dice) -> Outcome {
     let n = usize::try_from(dice.below(lab.nodes.len() as u64)).expect("small");
-    match dice.below(10) {
+    match dice.below(11) {
+        10 => {
+            let number = i32::try_from(dice.below(5)).expect("small") - 2;
+            lab.file(n, number)
+        }
         0 => {
             for node in &mut lab.nodes {
                 node.side = u8::try_from(dice.below(2)).expect("small");

@@ -195,3 +195,32 @@ fn an_hour_of_peace_changes_nothing() {
     assert!(last.since(now) <= SECOND * 3600);
     assert!(lab.nodes[1].sent.is_empty());
 }
+
+#[test]
+fn routers_on_different_steps_of_a_migration_to_signatures_have_one_master() {
+    use crate::model::auth::{AntiReplay, Auth, Hmac, HmacMode, Secret};
+    use HmacMode::{Enforce, Permissive, ReceiveOnly};
+    let signing = |priority, mode| {
+        let mut model = model(priority);
+        model.auth = Auth::Hmac(Arc::new(Hmac {
+            keys: [(1, Secret::new(vec![7; 32]))].into(),
+            active: 1,
+            replay: AntiReplay::Time(SECOND * 5),
+            mode,
+        }));
+        model
+    };
+    // In keepalived a master in receive-only and a backup in enforce are masters both.
+    for better in [Enforce, Permissive, ReceiveOnly] {
+        for other in [Enforce, Permissive, ReceiveOnly] {
+            let mut lab = lab(&[signing(150, better), signing(100, other)]);
+            run(&mut lab, SECOND * 6);
+            assert_eq!(lab.masters_of(0), [0], "{better:?} and {other:?}");
+            lab.promise(Duration::ZERO);
+            run(&mut lab, SECOND * 60);
+            lab.crash(0);
+            run(&mut lab, SECOND * 5);
+            assert_eq!(lab.masters_of(0), [1], "{better:?} and {other:?}");
+        }
+    }
+}

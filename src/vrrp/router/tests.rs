@@ -13,6 +13,7 @@ use crate::vrrp::{FaultCause, Packet, Protocol};
 mod backup;
 mod fault;
 mod master;
+mod options;
 mod reload;
 mod start;
 mod sync;

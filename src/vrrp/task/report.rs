@@ -73,6 +73,13 @@ pub(super) fn tell(report: &Report) {
                 "packets that are no advertisements"
             );
         }
+        Report::UnknownVrid {
+            interface,
+            vrid,
+            from,
+        } => {
+            info!(index = interface.map(|i| i.0), vrid, %from, "an advertisement of a virtual router that is not configured here");
+        }
         Report::PriorityChanged { instance, from, to } => {
             info!("({instance}) Changing effective priority from {from} to {to}");
         }
@@ -143,6 +150,13 @@ fn fault(instance: &str, cause: &FaultCause) {
             info!("({instance}) entering FAULT state (source address {addr} missing)");
         }
         FaultCause::NoPeer => info!("({instance}) entering FAULT state (no unicast peers)"),
+        FaultCause::File(file) => {
+            info!("({instance}) entering FAULT state (tracked file {file})");
+        }
+        FaultCause::Process(process) => {
+            info!("({instance}) entering FAULT state (tracked process {process})");
+        }
+        FaultCause::Bfd(bfd) => info!("({instance}) entering FAULT state (bfd {bfd})"),
         FaultCause::Script(script) => {
             info!("({instance}) entering FAULT state (script {script})");
         }
