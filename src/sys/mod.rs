@@ -21,6 +21,7 @@ pub(crate) mod netns;
 pub(crate) mod privs;
 pub(crate) mod process;
 pub(crate) mod raw;
+pub(crate) mod schedule;
 pub(crate) mod startup;
 #[cfg(test)]
 pub(crate) mod testnet;

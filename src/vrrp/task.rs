@@ -8,6 +8,7 @@ mod kernel;
 mod outbox;
 mod report;
 mod terms;
+mod tuning;
 mod wires;
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ use tokio::task::yield_now;
 
 use self::kernel::{Heard, Kernel, Milestone};
 use self::outbox::Outbox;
+use self::tuning::Tuning;
 use self::wires::Wires;
 use super::router::Router;
 use super::{Action, Event};
@@ -72,7 +74,7 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
         let idle = task.events.is_empty();
         tokio::select! {
             biased; // Deadlines first: a flood of packets must not delay an advertisement.
-            () = alarm.sleep_until(deadline) => task.wake(),
+            () = alarm.sleep_until(deadline) => task.wake(deadline),
             () = std::future::ready(()), if !idle => task.go_on(),
             command = commands.recv(), if task.phase == Phase::Running => match command {
                 Some(command) => task.command(command),
@@ -87,6 +89,7 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
             () = task.notices.progress(), if task.notices.is_full() => {}
             () = task.updates.progress(), if task.updates.is_full() => {}
         }
+        task.tuning.turn();
         task.keep_reached();
         task.notices.flush();
         task.updates.flush();
@@ -118,6 +121,7 @@ struct Task {
     wall: Duration,
     kernel: Kernel,
     wires: Wires,
+    tuning: Tuning,
     notices: Outbox<Notice>,
     updates: Outbox<VrrpUpdate>,
     /// What the core must hear before anything from outside.
@@ -139,6 +143,7 @@ impl Task {
             wall: Duration::ZERO,
             kernel: Kernel::open()?,
             wires: Wires::open()?,
+            tuning: Tuning::default(),
             notices: Outbox::new(notices),
             updates: Outbox::new(updates),
             events: VecDeque::new(),
@@ -166,7 +171,8 @@ impl Task {
         !self.events.is_empty() || self.kernel.busy()
     }
 
-    fn wake(&mut self) {
+    fn wake(&mut self, deadline: Mono) {
+        self.tuning.late(clock::now().since(deadline));
         self.step(Event::Wake);
         // Whoever is late has to listen all the same, or he would not hear that somebody else is master.
         if self.router.deadline() <= clock::now() {
@@ -312,6 +318,7 @@ impl Task {
     fn command(&mut self, command: VrrpCommand) {
         match command {
             VrrpCommand::Apply { config, done } => {
+                self.tuning.apply(&config.global.process);
                 self.catch_up();
                 let first = !std::mem::replace(&mut self.started, true);
                 if first {

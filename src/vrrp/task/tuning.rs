@@ -1,0 +1,73 @@
+//! The thread's place among others: `vrrp_rt_priority` and its like, and `max_auto_priority` when it is served late.
+
+use std::time::Duration;
+
+use crate::model::process::{AutoPriority, Process, Scheduling};
+use crate::sys::schedule::{self, Plan};
+
+/// See the module. The default: an ordinary thread.
+#[derive(Debug, Default)]
+pub(super) struct Tuning {
+    /// What is in force.
+    plan: Plan,
+    /// How far lateness may raise the priority; 0: not at all.
+    highest: u8,
+    delay: Duration,
+}
+
+impl Tuning {
+    /// Takes a configuration. A priority that lateness has raised goes back.
+    pub(super) fn apply(&mut self, process: &Process) {
+        self.highest = match process.auto_priority {
+            AutoPriority::Off | AutoPriority::Silent => 0,
+            AutoPriority::UpTo(highest) => highest,
+        };
+        self.delay = process.auto_priority_delay;
+        self.change(plan(&process.vrrp));
+    }
+
+    /// A deadline was served `by` late.
+    pub(super) fn late(&mut self, by: Duration) {
+        let now = self.plan.real_time.unwrap_or(0);
+        if now >= self.highest || by < self.delay {
+            return;
+        }
+        tracing::warn!(
+            ?by,
+            priority = now + 1,
+            "served late, raising the real-time priority"
+        );
+        self.change(Plan {
+            real_time: Some(now + 1),
+            ..self.plan.clone()
+        });
+    }
+
+    /// To be called once a turn.
+    pub(super) fn turn(&self) {
+        if self.plan.real_time.is_some() && schedule::restore(&self.plan) {
+            tracing::warn!("one turn took longer than vrrp_rlimit_rttime allows");
+        }
+    }
+
+    fn change(&mut self, plan: Plan) {
+        for (what, err) in schedule::apply(&self.plan, &plan) {
+            tracing::warn!(%err, "cannot set the {what} of the VRRP thread");
+        }
+        self.plan = plan;
+    }
+}
+
+fn plan(s: &Scheduling) -> Plan {
+    Plan {
+        nice: s.nice,
+        real_time: s.rt_priority,
+        cpus: s
+            .cpus
+            .iter()
+            .filter_map(|cpu| usize::try_from(*cpu).ok())
+            .collect(),
+        limit: s.rlimit_rttime,
+        locked: s.no_swap,
+    }
+}
