@@ -63,10 +63,13 @@ fn decode(frame: &[u8]) -> Option<Event> {
     match frame.get(12..14)? {
         [0x08, 0x00] => {
             let ip = &frame[14..];
-            let vrrp = ip.get(usize::from(ip.first()? & 15) * 4..)?;
-            if *ip.get(9)? != 112 {
-                return None;
-            }
+            let payload = ip.get(usize::from(ip.first()? & 15) * 4..)?;
+            let vrrp = match *ip.get(9)? {
+                112 => payload,
+                // Behind an authentication header.
+                51 if *payload.first()? == 112 => payload.get(24..)?,
+                _ => return None,
+            };
             let src: [u8; 4] = ip.get(12..16)?.try_into().ok()?;
             advert(vrrp, Ipv4Addr::from(src).into())
         }

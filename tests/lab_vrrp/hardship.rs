@@ -202,3 +202,33 @@ fn a_kernel_without_ipvs_is_one_error_and_vrrp_goes_on() {
     let errors: Vec<&str> = log.lines().filter(|l| l.contains("ip_vs")).collect();
     assert_eq!(errors.len(), 1, "{log}");
 }
+
+#[test]
+fn a_master_that_was_frozen_listens_before_it_speaks_again() {
+    if !root() {
+        return;
+    }
+    let quick = "version 3\n advert_int 0.1";
+    let lan = lan();
+    let master = Ours.start(lan.node(0), &conf(150, "", quick));
+    let _backup = Stock.start(lan.node(1), &conf(100, "", quick));
+    lan.node(0).wait_has(VIP, true);
+    let frozen = now();
+    master.signal(Signal::SIGSTOP);
+    lan.advert("the backup takes over", 1, frozen, |a| a.priority == 100);
+    lan.node(1).wait_has(VIP, true);
+    let thawed = now();
+    master.signal(Signal::SIGCONT);
+    // Three intervals and the skew time of priority 150: as for any router that starts.
+    let first = lan.advert("it speaks again", 0, thawed, |_| true);
+    let quiet = std::time::Duration::from_nanos(first.at - thawed);
+    let bound = std::time::Duration::from_micros(341_406);
+    assert!(
+        quiet + crate::routers::DRIFT >= bound,
+        "after {quiet:?}\n{}",
+        lan.story()
+    );
+    master.wait_log("A thread timer expired");
+    lan.node(0).wait_has(VIP, true);
+    lan.node(1).wait_has(VIP, false);
+}

@@ -3,6 +3,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod dialects;
 mod election;
 mod groups;
 mod hardship;

@@ -24,6 +24,8 @@ fn life(which: Which, conf: &str, addresses: usize) -> Vec<Seen> {
     // Without its own answer the neighbour of a unicast configuration could not be resolved.
     lan.node(0)
         .ip("neigh add 10.66.0.2 lladdr 02:00:00:00:00:02 dev eth0");
+    lan.node(0)
+        .ip("neigh add fe80::67 lladdr 02:00:00:00:00:02 dev eth0");
     lan.node(0).ip("addr add fe80::66/64 dev eth0 nodad");
     let mut daemon = which.start(lan.node(0), conf);
     lan.wait(
@@ -83,9 +85,13 @@ fn hex(octets: &[u8]) -> String {
 }
 
 fn same_octets(lines: &str, addresses: usize) {
-    if !root() {
-        return;
+    if root() {
+        decodes(&compared(lines, addresses));
     }
+}
+
+/// What we send, which is what stock sends.
+fn compared(lines: &str, addresses: usize) -> Vec<Seen> {
     let conf = instance(lines);
     let (ours, stock) = std::thread::scope(|scope| {
         let stock = scope.spawn(|| life(Stock, &conf, addresses));
@@ -97,7 +103,7 @@ fn same_octets(lines: &str, addresses: usize) {
         essence(&stock, addresses),
         "ours, then stock's"
     );
-    decodes(&ours);
+    ours
 }
 
 /// tshark finds nothing to complain about.
@@ -221,5 +227,54 @@ fn version_3_over_ipv6() {
     same_octets(
         "virtual_router_id 66\n priority 150\n advert_int 0.5\n virtual_ipaddress {\n fe80::100\n 2001:db8::100/64\n }",
         2,
+    );
+}
+
+#[test]
+fn version_2_with_an_authentication_header() {
+    same_octets(
+        "virtual_router_id 66\n priority 150\n authentication {\n auth_type AH\n auth_pass s3cret\n }
+ virtual_ipaddress {\n 10.66.0.100/24\n }",
+        1,
+    );
+}
+
+#[test]
+fn unicast_over_ipv4_with_a_ttl() {
+    same_octets(
+        "virtual_router_id 66\n priority 150\n version 3\n advert_int 0.25\n unicast_src_ip 10.66.0.1\n unicast_ttl 9
+ unicast_peer {\n 10.66.0.2\n }\n virtual_ipaddress {\n 10.66.0.100/24\n }",
+        1,
+    );
+}
+
+#[test]
+fn unicast_with_the_old_checksum() {
+    if !root() {
+        return;
+    }
+    // No decoder knows it.
+    compared(
+        "virtual_router_id 66\n priority 150\n version 3\n advert_int 0.25\n old_unicast_checksum\n unicast_src_ip 10.66.0.1
+ unicast_peer {\n 10.66.0.2\n }\n virtual_ipaddress {\n 10.66.0.100/24\n }",
+        1,
+    );
+}
+
+#[test]
+fn unicast_over_ipv6() {
+    same_octets(
+        "virtual_router_id 66\n priority 150\n advert_int 0.5\n unicast_src_ip fe80::66\n unicast_peer {\n fe80::67\n }
+ virtual_ipaddress {\n fe80::100\n 2001:db8::100/64\n }",
+        2,
+    );
+}
+
+#[test]
+fn another_group_and_a_source_of_its_own() {
+    same_octets(
+        "virtual_router_id 66\n priority 150\n version 3\n advert_int 0.25\n mcast_src_ip 10.66.0.1\n mcast_dst_ip 224.0.0.99
+ virtual_ipaddress {\n 10.66.0.100/24\n }",
+        1,
     );
 }
