@@ -45,7 +45,7 @@ codes! {
     /// The pattern of `-f` matches more than one file. All are read, in order.
     SeveralFiles = "several-files", Complaint;
     /// A file, or what sequences, definitions and includes make of it, is beyond any sensible size. Reading ends there.
-    TooLarge = "too-large", Complaint;
+    TooLarge = "too-large", Unusable;
     /// A line holds more than 1022 characters. Only what follows the first 1023 is read. Split the line.
     LineTooLong = "line-too-long", Complaint;
     /// A line holds a NUL byte and is ignored. The file is probably not text.

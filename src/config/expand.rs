@@ -23,6 +23,14 @@ use super::source::{Code, Diag, Diags, Files, Span};
 /// Lines that sequences, definitions and repeated includes may add to what the files hold. A sequence that makes 200,000
 /// real servers of eight lines fits.
 const MAX_LINES: usize = 2_000_000;
+/// Statements and braces of a configuration: several times the largest one we want to be fast with.
+const MAX_PIECES: usize = 6_000_000;
+/// Octets of all statements together, expanded.
+const MAX_TEXT: usize = 192 << 20;
+/// Definitions that are replaced in a configuration.
+const MAX_REPLACED: usize = 20_000_000;
+/// Names in directories that the patterns of includes are compared with.
+const MAX_NAMES: usize = 300_000;
 /// Lines that grow beyond the limit by their definitions: only definitions that never end make many.
 const MAX_ENDLESS: usize = 100;
 /// Files within files, sequences within sequences.
@@ -66,6 +74,10 @@ pub(crate) struct Expander<'h> {
     reading: HashSet<PathBuf>,
     lines_left: usize,
     endless_left: usize,
+    pieces_left: usize,
+    text_left: usize,
+    replaced_left: usize,
+    names_left: usize,
     bytes_left: u64,
     /// A limit was reached: nothing is read any more.
     stopped: bool,
@@ -88,6 +100,10 @@ impl<'h> Expander<'h> {
             reading: HashSet::new(),
             lines_left: MAX_LINES,
             endless_left: MAX_ENDLESS,
+            pieces_left: MAX_PIECES,
+            text_left: MAX_TEXT,
+            replaced_left: MAX_REPLACED,
+            names_left: MAX_NAMES,
             bytes_left: super::host::MAX_FILE,
             stopped: false,
         }
@@ -97,7 +113,7 @@ impl<'h> Expander<'h> {
     fn file(&self) -> Option<&OpenFile> {
         self.feeds.iter().rev().find_map(|f| match f {
             Feed::File(file) => Some(file),
-            Feed::Sequence(_) | Feed::Stored(_) | Feed::Rest(_) => None,
+            Feed::Files(_) | Feed::Sequence(_) | Feed::Stored(_) | Feed::Rest(_) => None,
         })
     }
 
@@ -138,10 +154,14 @@ impl<'h> Expander<'h> {
     /// The innermost source that still has a line.
     fn next_raw(&mut self, diags: &mut Diags) -> Option<Raw> {
         loop {
-            if self.stopped || diags.flooded() {
+            if self.stopped {
                 return None;
             }
             let generates = match self.feeds.last()? {
+                Feed::Files(_) => {
+                    self.next_file(diags);
+                    continue;
+                }
                 Feed::File(_) | Feed::Rest(_) => false,
                 Feed::Sequence(_) | Feed::Stored(_) => true,
             };
@@ -153,13 +173,13 @@ impl<'h> Expander<'h> {
                         let text = format!(
                             "sequences and definitions make more than {MAX_LINES} lines - reading ends"
                         );
-                        diags.push(Diag::at(span, Code::TooLarge, text));
-                        self.stopped = true;
+                        self.stop(span, text, diags);
                         return None;
                     }
                 }
             }
             let raw = match self.feeds.last_mut()? {
+                Feed::Files(_) => continue,
                 Feed::File(file) => file.next(self.open.is_none(), diags),
                 Feed::Sequence(sequence) => sequence.next().map(|(variables, raw)| {
                     for (name, value) in variables {
@@ -204,8 +224,25 @@ impl<'h> Expander<'h> {
             let text = format!(
                 "more than {MAX_DEPTH} files or sequences within each other - reading ends"
             );
-            diags.push(Diag::at(feed.span(), Code::TooLarge, text));
-            self.stopped = true;
+            self.stop(feed.span(), text, diags);
+        }
+    }
+
+    /// A limit is reached: what would follow is not read, and nothing may run that is only a part.
+    fn stop(&mut self, span: Span, text: impl Into<String>, diags: &mut Diags) {
+        diags.push(Diag::at(span, Code::TooLarge, text));
+        self.stopped = true;
+    }
+
+    /// Counts a piece and its octets.
+    fn spend(&mut self, octets: usize, span: Span, diags: &mut Diags) {
+        let pieces = self.pieces_left.checked_sub(1);
+        let text = self.text_left.checked_sub(octets);
+        match (pieces, text, self.replaced_left, self.names_left) {
+            (Some(pieces), Some(text), 1.., 1..) => {
+                (self.pieces_left, self.text_left) = (pieces, text);
+            }
+            _ => self.stop(span, "the configuration is too large - reading ends", diags),
         }
     }
 
@@ -215,9 +252,7 @@ impl<'h> Expander<'h> {
         diags.push(Diag::at(span, Code::ExpansionTooLong, text));
         self.endless_left = self.endless_left.saturating_sub(1);
         if self.endless_left == 0 {
-            let text = "definitions that never end - reading ends";
-            diags.push(Diag::at(span, Code::TooLarge, text));
-            self.stopped = true;
+            self.stop(span, "definitions that never end - reading ends", diags);
         }
     }
 
@@ -309,6 +344,10 @@ impl<'h> Expander<'h> {
     /// Includes, and the cut at the first brace.
     fn cut(&mut self, text: &str, span: Span, diags: &mut Diags) -> Option<Piece> {
         if text.is_empty() {
+            return None;
+        }
+        self.spend(text.len(), span, diags);
+        if self.stopped {
             return None;
         }
         if let Some((letter, pattern)) = lex::include(text) {

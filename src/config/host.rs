@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-/// Longest file that is read, in octets; several times the largest configuration we want to be fast with.
-pub(crate) const MAX_FILE: u64 = 256 << 20;
+/// Longest file that is read, in octets, and the most of all files together; several times the largest configuration we
+/// want to be fast with.
+pub(crate) const MAX_FILE: u64 = 128 << 20;
 
 /// Why a file could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -105,6 +105,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     }
     distinct(&instances, diags);
     let groups = groups(draft.groups, &known, &targets, &global, &mut scripts, diags);
+    doubly_tracked(&groups, &instances, diags);
     scripts.say("scripts", diags);
     global.ipvs.sync_daemon = global::sync_daemon(draft.global.sync_daemon, &instances, diags);
     let track_groups = statics::groups(draft.track_groups, &instances, diags);
@@ -235,6 +236,30 @@ fn hooks(
         },
         priority_changes: changes.unwrap_or(global.notify.priority_changes),
         mail: alert.unwrap_or(false),
+    }
+}
+
+/// An interface is tracked by the group or by its member, not by both.
+fn doubly_tracked(groups: &[Arc<SyncGroup>], instances: &[Arc<Instance>], diags: &mut Diags) {
+    let by_name: HashMap<_, _> = instances.iter().map(|i| (&i.name, i)).collect();
+    for group in groups {
+        for t in &group.track_interfaces {
+            for i in group.members.iter().filter_map(|m| by_name.get(m)) {
+                let own = i.interface.as_ref() == Some(&t.interface) && !i.dont_track_primary;
+                if own
+                    || i.track_interfaces
+                        .iter()
+                        .any(|o| o.interface == t.interface)
+                {
+                    let text = format!(
+                        "({}) track_interface {} is configured on VRRP instance and sync group. Remove vrrp instance or \
+                         sync group config",
+                        i.name, t.interface
+                    );
+                    diags.push(Diag::bare(None, Code::Conflict, text));
+                }
+            }
+        }
     }
 }
 

@@ -56,14 +56,12 @@ impl Outcome {
         let by_weight = [
             (Weight::Include, 6),
             (Weight::Missing, 2),
+            (Weight::Namespace, 0),
             (Weight::Security, 6),
             (Weight::Unusable, 5),
             (Weight::Complaint, 5),
             (Weight::Fatal, 4),
         ];
-        if self.has(Weight::Namespace) {
-            return 0;
-        }
         by_weight
             .into_iter()
             .find(|(w, _)| self.has(*w))
@@ -74,12 +72,13 @@ impl Outcome {
     /// complaint. `None`: it runs.
     pub(crate) fn refusal(self, strict: bool) -> Option<u8> {
         let any = |ws: &[Weight]| ws.iter().any(|w| self.has(*w));
-        if self.has(Weight::Namespace) {
-            return Some(0);
-        }
         if any(&[Weight::Include, Weight::NoFile]) {
             Some(6)
-        } else if any(&[Weight::Missing, Weight::Unusable])
+        } else if self.has(Weight::Missing) {
+            Some(2)
+        } else if self.has(Weight::Namespace) {
+            Some(0)
+        } else if self.has(Weight::Unusable)
             || strict && any(&[Weight::Fatal, Weight::Complaint, Weight::Security])
         {
             Some(2)
@@ -106,11 +105,6 @@ impl Diags {
         } else {
             self.left_out += 1;
         }
-    }
-
-    /// Whether so many were made that reading on is of no use to anybody.
-    pub(crate) fn flooded(&self) -> bool {
-        self.left_out > MAX_DIAGS
     }
 
     /// Whether a finding of that kind was made (and kept).

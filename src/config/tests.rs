@@ -114,6 +114,44 @@ fn an_absent_namespace_is_the_end_of_reading() {
 }
 
 #[test]
+fn the_matches_of_a_pattern_are_read_one_after_the_other_each_in_its_place() {
+    let mut fake = Fake::with("include conf.d/*.conf\nglobal_defs {\n enable_script_security\n}\n");
+    for n in 100..500 {
+        let path = format!("/etc/keepalived/conf.d/{n}.conf").into();
+        let text = format!("track_file F{n} {{\n file /etc/keepalived/f{n}\n}}\n");
+        fake.files.insert(path, text.into_bytes());
+    }
+    // A relative name is relative to the file that names it, and a file may name one that comes later anyway.
+    let more = b"include 499.conf\n".to_vec();
+    fake.files
+        .insert("/etc/keepalived/conf.d/000.conf".into(), more);
+    let loaded = fake.load();
+    assert_eq!(loaded.test_exit(), 0, "{:?}", loaded.diags.first());
+    let names = loaded.config.track_files.iter().map(|f| f.name.to_string());
+    assert_eq!(names.collect::<Vec<_>>()[..3], ["F499", "F100", "F101"]);
+    assert_eq!(loaded.config.track_files.len(), 400);
+}
+
+#[test]
+fn what_is_too_large_to_be_read_whole_is_not_run() {
+    let loaded = Fake::with("~SEQ(x, 1, 1000000000) vrrp_version $x\n").load();
+    assert_eq!((loaded.test_exit(), loaded.refusal()), (5, Some(2)));
+}
+
+#[test]
+fn an_interface_is_tracked_by_the_group_or_by_its_member() {
+    let file = |member: &str| {
+        format!(
+            "{INSTANCE} {member}\n}}\nvrrp_instance W {{\n interface eth1\n virtual_router_id 52\n virtual_ipaddress {{\n \
+             192.0.2.2/24\n }}\n}}\nvrrp_sync_group G {{\n group {{\n V\n W\n }}\n track_interface {{\n eth0\n }}\n}}\n"
+        )
+    };
+    let (test, _, messages) = verdict(&file(""));
+    assert_eq!((test, messages.len()), (5, 1), "{messages:?}");
+    assert_eq!(verdict(&file("dont_track_primary")).0, 0);
+}
+
+#[test]
 fn a_missing_argument_ends_both() {
     assert_eq!(verdict(&format!("{INSTANCE} priority\n}}")).0, 2);
     assert_eq!(verdict(&format!("{INSTANCE} priority\n}}")).1, Some(2));

@@ -154,8 +154,10 @@ fn finish(
         let text = format!("BFD instance {name}: source and neighbor differ in family");
         return Err(a.whole_fault(Code::WrongFamily, text));
     }
+    // Without a source it is any address of ours.
     let same = |o: &&Arc<BfdInstance>| {
-        (o.neighbor, o.source, o.multihop) == (neighbor, v.source, v.multihop)
+        let any = o.source.is_none() || v.source.is_none();
+        (o.neighbor, o.multihop) == (neighbor, v.multihop) && (any || o.source == v.source)
     };
     if let Some(other) = others.iter().find(same) {
         let text = format!(

@@ -142,10 +142,14 @@ impl<K> Timed for Draft<K> {
 }
 
 const MICRO: Duration = super::global::MICRO;
+/// Longest `connect_timeout`.
 const MAX: Duration = super::global::MAX_DECIMAL;
+/// Longest delay: what fits 64 bits of microseconds.
+const LONGEST: Duration = Duration::from_micros(u64::MAX);
 
 pub(super) fn delay_loop<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.secs(MICRO..=MAX).map(|d| v.timing().delay_loop = Some(d))
+    a.secs(MICRO..=LONGEST)
+        .map(|d| v.timing().delay_loop = Some(d))
 }
 
 pub(super) fn connect_timeout<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
@@ -154,12 +158,12 @@ pub(super) fn connect_timeout<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Resu
 }
 
 pub(super) fn delay_before_retry<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.secs(Duration::ZERO..=MAX)
+    a.secs(Duration::ZERO..=LONGEST)
         .map(|d| v.timing().delay_before_retry = Some(d))
 }
 
 pub(super) fn warmup<T: Timed>(v: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.secs(Duration::ZERO..=MAX)
+    a.secs(Duration::ZERO..=LONGEST)
         .map(|d| v.timing().warmup = Some(d))
 }
 

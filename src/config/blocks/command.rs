@@ -88,6 +88,10 @@ pub(crate) fn optional_script(
 ) -> Result<(), Fault> {
     let raw = a.raw();
     let Ok(line) = lex::command(raw) else {
+        // keepalived: where there is a script already it asks for the word that the quote swallowed.
+        if slot.is_some() {
+            a.word()?;
+        }
         return Err(a.fault(
             Code::UnmatchedQuote,
             format!("missing terminating quote in {}", raw.trim()),

@@ -143,6 +143,13 @@ fn hops(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<RangeInclusive<u8
 pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     key("vrf", "<IFNAME>", |v, a| {
         let name = ifname(a)?;
+        if v.interface.is_some() {
+            let text = format!(
+                "({}) Cannot specify VRF interface and interface - ignoring",
+                v.name
+            );
+            return Err(a.whole_fault(Code::Conflict, text));
+        }
         match v.dynamic || a.host().is_vrf(name.as_str()) {
             true => {
                 v.vrf = Some(name);

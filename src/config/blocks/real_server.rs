@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::super::source::{Code, Span};
 use super::super::table::{Args, Block, Fault, Row, key, raw, sub};
 use super::checkers::{
-    CheckerDraft, Common, ConnectDraft, Draft, Own, PING_CHECK, TCP_CHECK, Timed, TimingDraft,
-    connect_timeout, delay_before_retry, delay_loop, retry, warmup,
+    CheckerDraft, Common, ConnectDraft, Draft, Kind, Own, PING_CHECK, TCP_CHECK, Timed,
+    TimingDraft, connect_timeout, delay_before_retry, delay_loop, retry, warmup,
 };
 use super::checks::{only_text, text};
 use super::command::{self, CommandDraft, Nobody};
@@ -96,6 +96,15 @@ fn checker<K: Own>(
         if checker.kind.connects() && is_link_local(target) && connect.bind_if.is_none() {
             let text = format!("Checker link local address {target} requires a bind_if");
             a.report(a.whole_fault(Code::NoValue, text));
+            continue;
+        }
+        if let Kind::Bfd(bfd) = &checker.kind
+            && v.checkers
+                .iter()
+                .any(|c| matches!(&c.kind, Kind::Bfd(o) if o == bfd))
+        {
+            let text = format!("BFD_CHECK - RS already monitoring {}", bfd.name);
+            a.report(a.whole_fault(Code::Duplicate, text));
             continue;
         }
         v.checkers.push(checker);

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::super::names::Names;
 use super::super::source::Code;
 use super::super::table::{Args, Block, Fault, Row, key, renamed};
+use super::super::value;
 use super::ip_line;
 use super::route_words::{force_family, interface, named_octet, realms, same_family};
 use crate::model::net::{Family, IfName, Scope};
@@ -61,7 +62,8 @@ fn type_of(word: &str) -> Option<RouteType> {
         "throw" => 9,
         "nat" => 10,
         "xresolve" => 11,
-        number => number.parse().ok()?,
+        "" => 0,
+        number => u8::try_from(value::any_radix(number)?).ok()?,
     }))
 }
 
@@ -199,7 +201,7 @@ pub(crate) static ROUTE_LINE: Block<RouteLine> = Block {
         }),
         key("as", "[to] <x>, ignored", |_, a| {
             if a.word()? == "to" {
-                a.word()?;
+                _ = a.opt();
             }
             a.warn(Code::Useless, "\"as to\" for MPLS only - ignoring");
             Ok(())

@@ -231,17 +231,12 @@ pub(crate) static VIRTUAL_SERVER: Block<ServerDraft> = Block {
             "sorry_server_lvs_method",
             "as lvs_method, after sorry_server",
             |v, a| {
-                let found = method(a)?;
-                match &mut v.sorry {
-                    Some(sorry) => {
-                        sorry.method = Some(found);
-                        Ok(())
-                    }
-                    None => Err(a.fault(
-                        Code::Useless,
-                        "there is no sorry_server before it - ignored",
-                    )),
-                }
+                let Some(sorry) = &mut v.sorry else {
+                    let text = "there is no sorry_server before it - ignored";
+                    return Err(a.fault(Code::Useless, text));
+                };
+                sorry.method = Some(method(a)?);
+                Ok(())
             },
         ),
         sub("real_server", &REAL_SERVER, real_server),

@@ -137,12 +137,16 @@ impl Expander<'_> {
             }
             let name: Option<Arc<str>> = (value.lines.len() > 1).then(|| reference.name.into());
             let text = value.lines.first().map_or("", String::as_str);
-            if line.len() - len + text.len() > MAX_LINE || replaced == MAX_REPLACEMENTS {
+            if line.len() - len + text.len() > MAX_LINE
+                || replaced == MAX_REPLACEMENTS
+                || self.replaced_left == 0
+            {
                 self.endless(span, diags);
                 break;
             }
             line.replace_range(at..at + len, text);
             replaced += 1;
+            self.replaced_left -= 1;
             if let Some(name) = name {
                 more.push(Stored {
                     name,

@@ -26,6 +26,8 @@ impl Raw {
 
 /// A source of lines.
 pub(super) enum Feed {
+    /// One after the other.
+    Files(Pending),
     File(OpenFile),
     Sequence(Sequence),
     Stored(Stored),
@@ -37,6 +39,7 @@ impl Feed {
     /// Where it comes from, for complaints.
     pub(super) fn span(&self) -> Span {
         match self {
+            Self::Files(f) => f.from.unwrap_or(Span::NOWHERE),
             Self::File(f) => f.here(1, 0),
             Self::Sequence(s) => s.span,
             Self::Stored(s) => s.span,
@@ -47,12 +50,23 @@ impl Feed {
     /// Whether it surely has nothing more to say.
     pub(super) fn is_used_up(&self) -> bool {
         match self {
-            Self::File(_) => false,
+            Self::File(_) | Self::Files(_) => false,
             Self::Sequence(s) => s.values.is_empty(),
             Self::Stored(s) => s.next >= s.lines.len(),
             Self::Rest(r) => r.is_none(),
         }
     }
+}
+
+/// Files that are still to be opened.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// The next one last.
+    pub(super) names: Vec<String>,
+    /// The `include` that matched them; none for the main files.
+    pub(super) from: Option<Span>,
+    /// One that cannot be read is an error.
+    pub(super) read: bool,
 }
 
 /// A file that is being read.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::super::host::{Host, ReadError};
 use super::super::source::{Code, Diag, Diags, Span, Weight};
 use super::Expander;
-use super::feed::{Feed, OpenFile};
+use super::feed::{Feed, OpenFile, Pending};
 
 /// Alternatives of one pattern with braces.
 const MAX_ALTERNATIVES: usize = 10_000;
@@ -105,8 +105,8 @@ impl Checks {
 impl Expander<'_> {
     /// Opens the main file, or files: the path of `-f` is a pattern too.
     pub(crate) fn open_main(&mut self, pattern: &str, diags: &mut Diags) {
-        let found = glob(self.host, self.dir(), pattern);
-        let found: Vec<_> = found.into_iter().flat_map(|a| a.paths).collect();
+        let found = self.glob(pattern);
+        let found: Vec<String> = found.into_iter().flat_map(|a| a.paths).collect();
         if found.is_empty() {
             let text = format!("Unable to find configuration file {pattern}");
             diags.push(Diag::bare(None, Code::NoFile, text));
@@ -115,21 +115,51 @@ impl Expander<'_> {
             let text = format!("Multiple configuration files match {pattern}");
             diags.push(Diag::bare(None, Code::SeveralFiles, text));
         }
-        // The last one pushed is read first.
-        for name in found.iter().rev() {
+        if let [name] = &found[..] {
             if let Err((why, text)) = self.open(name, None, diags) {
-                let code = match why {
-                    ReadError::Denied => Code::Unreadable,
-                    ReadError::TooLong => Code::TooLarge,
-                    ReadError::Missing | ReadError::NotPlain => Code::NoFile,
-                };
-                if found.len() == 1 {
-                    diags.push(Diag::bare(None, Code::NoFile, text.clone()));
-                }
-                if code != Code::NoFile {
-                    diags.push(Diag::bare(None, code, text));
-                }
+                diags.push(Diag::bare(None, Code::NoFile, text.clone()));
+                self.unreadable(why, text, diags);
             }
+        } else {
+            self.push_files(found, None, false, diags);
+        }
+    }
+
+    /// Says that a main file exists and cannot be used.
+    fn unreadable(&mut self, why: ReadError, text: String, diags: &mut Diags) {
+        let code = match why {
+            ReadError::Denied => Code::Unreadable,
+            ReadError::TooLong => Code::TooLarge,
+            ReadError::Missing | ReadError::NotPlain => return,
+        };
+        diags.push(Diag::bare(None, code, text));
+    }
+
+    fn push_files(
+        &mut self,
+        names: Vec<String>,
+        from: Option<Span>,
+        read: bool,
+        diags: &mut Diags,
+    ) {
+        let names = names.into_iter().rev().collect();
+        self.push(Feed::Files(Pending { names, from, read }), diags);
+    }
+
+    /// Opens the next one of several files.
+    pub(super) fn next_file(&mut self, diags: &mut Diags) {
+        let Some(Feed::Files(pending)) = self.feeds.last_mut() else {
+            return;
+        };
+        let (name, from, read) = (pending.names.pop(), pending.from, pending.read);
+        let Some(name) = name else {
+            self.feeds.pop();
+            return;
+        };
+        match (self.open(&name, from, diags), from) {
+            (Ok(()), _) => {}
+            (Err((_, text)), Some(span)) => complain(span, read, text, diags),
+            (Err((why, text)), None) => self.unreadable(why, text, diags),
         }
     }
 
@@ -142,15 +172,7 @@ impl Expander<'_> {
         diags: &mut Diags,
     ) {
         let checks = self.checks().or(Checks::of_letter(letter));
-        let complain = |error: bool, text: String, diags: &mut Diags| {
-            let weight = if error {
-                Weight::Include
-            } else {
-                Weight::Printed
-            };
-            diags.push(Diag::at(span, Code::Include, text).weighing(weight));
-        };
-        let alternatives = glob(self.host, self.dir(), pattern);
+        let alternatives = self.glob(pattern);
         let none = alternatives.iter().all(|a| a.paths.is_empty());
         let mut names = Vec::new();
         for a in &alternatives {
@@ -158,19 +180,29 @@ impl Expander<'_> {
             match (a.paths.is_empty(), none, a.wildcard && a.dir_exists) {
                 (false, ..) => {}
                 (true, true, true) if !checks.wildcard => {}
-                (true, true, true) => complain(true, text(), diags),
-                (true, true, false) => complain(checks.matches, text(), diags),
-                (true, false, _) => complain(checks.brace, text(), diags),
+                (true, true, true) => complain(span, true, text(), diags),
+                (true, true, false) => complain(span, checks.matches, text(), diags),
+                (true, false, _) => complain(span, checks.brace, text(), diags),
             }
             names.extend(a.paths.iter().cloned());
         }
         names.sort();
-        // The last one pushed is read first.
-        for name in names.iter().rev() {
-            if let Err((_, text)) = self.open(name, Some(span), diags) {
-                complain(checks.read, text, diags);
+        match &names[..] {
+            [] => {}
+            [name] => {
+                if let Err((_, text)) = self.open(name, Some(span), diags) {
+                    complain(span, checks.read, text, diags);
+                }
             }
+            _ => self.push_files(names, Some(span), checks.read, diags),
         }
+    }
+
+    fn glob(&mut self, pattern: &str) -> Vec<Alternative> {
+        let mut left = self.names_left;
+        let found = glob(self.host, self.dir(), pattern, &mut left);
+        self.names_left = left;
+        found
     }
 
     fn open(
@@ -215,6 +247,15 @@ impl Expander<'_> {
     }
 }
 
+/// `error`: the checks of the `include` want it.
+fn complain(span: Span, error: bool, text: String, diags: &mut Diags) {
+    let weight = match error {
+        true => Weight::Include,
+        false => Weight::Printed,
+    };
+    diags.push(Diag::at(span, Code::Include, text).weighing(weight));
+}
+
 /// One alternative of a pattern, and the paths it matches, sorted.
 struct Alternative {
     pattern: String,
@@ -224,11 +265,12 @@ struct Alternative {
     paths: Vec<String>,
 }
 
-/// Names matching a pattern with `* ? [..]` and `{a,b}`.
-fn glob(host: &dyn Host, base: &Path, pattern: &str) -> Vec<Alternative> {
+/// Names matching a pattern with `* ? [..]` and `{a,b}`. `left`: how many names may still be looked at.
+fn glob(host: &dyn Host, base: &Path, pattern: &str, left: &mut usize) -> Vec<Alternative> {
     let mut patterns = Vec::new();
     braces(pattern, &mut patterns);
-    patterns.into_iter().map(|p| walk(host, base, p)).collect()
+    let patterns = patterns.into_iter();
+    patterns.map(|p| walk(host, base, p, left)).collect()
 }
 
 /// Expands the first `{a,b}` and goes on with what that makes.
@@ -273,7 +315,7 @@ fn first_brace(pattern: &str) -> Option<(&str, Vec<&str>, &str)> {
     None
 }
 
-fn walk(host: &dyn Host, base: &Path, pattern: String) -> Alternative {
+fn walk(host: &dyn Host, base: &Path, pattern: String, left: &mut usize) -> Alternative {
     let is_wild = |part: &str| part.contains(['*', '?', '[']);
     let mut paths = vec![String::new()];
     let mut dir_exists = true;
@@ -289,6 +331,9 @@ fn walk(host: &dyn Host, base: &Path, pattern: String) -> Alternative {
         let mut next = Vec::new();
         dir_exists = false;
         for path in &paths {
+            if *left == 0 {
+                break;
+            }
             let dir = if path.is_empty() {
                 PathBuf::from(".")
             } else {
@@ -297,6 +342,8 @@ fn walk(host: &dyn Host, base: &Path, pattern: String) -> Alternative {
             let dir = base.join(dir);
             dir_exists |= host.real_path(&dir).is_some();
             let mut names = host.list(&dir);
+            // Looking at a directory is work even when it is empty.
+            *left = left.saturating_sub(names.len() + 1);
             names.retain(|n| matches(part, n));
             names.sort();
             next.extend(names.into_iter().map(|n| format!("{path}{n}{separator}")));

@@ -119,7 +119,7 @@ pub(super) fn link(
     v.checksum_as_v2 = draft.checksum_as_v2;
     v.timer_expired_backup = draft.timer_expired_backup;
     v.owner_ignore_adverts = owner_ignores(&mut voice, &v, global);
-    trackers(&mut voice, &mut v);
+    trackers(&mut voice, &mut v, weighted);
     v.garp = draft.garp.clone();
     v.garp.lower_prio_delay = draft
         .lower_prio_delay
@@ -132,6 +132,10 @@ pub(super) fn link(
     v.higher_prio_send_advert = draft.higher_prio_send_advert;
     v.skip_check_adv_addr = draft.skip_check_adv_addr;
     v.dont_track_primary = draft.dont_track_primary;
+    if draft.strict && global.higher_prio_send_advert {
+        // keepalived: only what stands in the instance itself is complained about.
+        v.higher_prio_send_advert = false;
+    }
     if draft.strict {
         strict(&mut voice, &mut v);
     }
@@ -163,7 +167,11 @@ fn group(voice: &mut Voice<'_>, v: &mut Instance, unicast: bool) {
 /// Keywords that make sense with peers only, and what unicast excludes.
 fn unicast_words(voice: &mut Voice<'_>, unicast: bool) {
     let draft = voice.draft;
-    if !unicast && (draft.unicast || draft.unicast_ttl.is_some()) {
+    if draft.unicast_ttl.is_some() && draft.peers.is_empty() {
+        let text = "Cannot use unicast_ttl without unicast peers - resetting";
+        voice.say(Code::Useless, text);
+    }
+    if !unicast && draft.unicast {
         let text = "A unicast keyword has been specified without any unicast peers. Defaulting to multicast. This usage \
                     is deprecated - please update your configuration.";
         voice.say(Code::Deprecated, text);
@@ -409,7 +417,8 @@ fn owner_ignores(voice: &mut Voice<'_>, v: &Instance, global: &Global) -> bool {
     }
 }
 
-fn trackers(voice: &mut Voice<'_>, v: &mut Instance) {
+/// `weighted`: whether the sync group leaves weights to its members.
+fn trackers(voice: &mut Voice<'_>, v: &mut Instance, weighted: bool) {
     v.track_interfaces = voice.draft.track_interfaces.clone();
     v.track_interfaces.retain(|t| {
         let own = v.interface.as_ref() == Some(&t.interface) && !voice.draft.dont_track_primary;
@@ -424,6 +433,14 @@ fn trackers(voice: &mut Voice<'_>, v: &mut Instance) {
         }
         !own
     });
+    for t in v.track_interfaces.iter_mut().filter(|_| !weighted) {
+        if t.weight != TrackWeight::Fault {
+            let name = &t.interface;
+            let text = format!("ignoring {name} tracked interface weight due to SYNC group");
+            voice.say(Code::Conflict, &text);
+            t.weight = TrackWeight::Fault;
+        }
+    }
 }
 
 /// What RFC conformance leaves no choice about.

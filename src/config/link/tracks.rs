@@ -60,14 +60,14 @@ fn all(
     drafts.into_iter().filter_map(one).collect()
 }
 
-/// Leaves out what has a weight: a sync group forbids it to its member `owner`.
+/// Leaves out what has a weight: a sync group forbids it to its member `owner`. keepalived: processes may have one.
 pub(super) fn only_faults(tracks: &mut OtherTracks, owner: &str, diags: &mut Diags) {
     let OtherTracks {
         files,
-        processes,
+        processes: _,
         bfds,
     } = tracks;
-    for (what, list) in [("file", files), ("process", processes), ("bfd", bfds)] {
+    for (what, list) in [("file", files), ("bfd", bfds)] {
         list.retain(|t| {
             let keep = t.weight == Weight::Fault;
             if !keep {

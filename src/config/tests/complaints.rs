@@ -236,7 +236,11 @@ const REASONS: &[Reason] = &[
     (
         "stock checks no instance after the first one that cannot run",
         |case, said, ours| {
-            let stops = |s: &Said| s.kind == "vrid" || fits("*at least one is required", &s.text);
+            let stops = |s: &Said| {
+                s.kind == "vrid"
+                    || fits("*at least one is required", &s.text)
+                    || fits("*not supported in strict mode", &s.text)
+            };
             ours && !said.placed && case.stock.iter().any(stops)
         },
     ),

@@ -28,7 +28,7 @@ track_group G1 {\n group {\n V\n }\n}
 /// Two instances; `@` is where more statements of the first go.
 const INSTANCES: &str = "\
 vrrp_instance V {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 192.0.2.51/24\n }\n@}
-vrrp_instance V2 {\n interface eth1\n virtual_router_id 52\n virtual_ipaddress {\n 192.0.2.52/24\n }\n}
+vrrp_instance V2 {\n interface eth1\n dont_track_primary\n virtual_router_id 52\n virtual_ipaddress {\n 192.0.2.52/24\n }\n}
 ";
 
 /// A virtual server; `@` is where more statements of its only real server go, `%` those of itself.

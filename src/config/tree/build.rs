@@ -156,6 +156,16 @@ impl Builder {
     }
 
     fn open(&mut self, span: Span, diags: &mut Diags) {
+        let late = self.frames.last_mut().filter(|f| !f.braced);
+        if let (Pending::None, Some(frame)) = (&self.pending, late)
+            && let Inside::Values = frame.inside
+        {
+            // The brace of this block comes late: its first line stands before it.
+            frame.braced = true;
+            let say = "Unexpected '{' - ignoring";
+            diags.push(self.placed(Diag::at(span, Code::UnexpectedOpen, say), "{"));
+            return;
+        }
         let frame = match std::mem::replace(&mut self.pending, Pending::None) {
             Pending::Block {
                 inside, stmt, span, ..

@@ -30,6 +30,10 @@ pub(crate) static BFD_CHECK: Block<Draft<BfdDraft>> = Block {
                     format!("BFD instance {name} not found - ignored"),
                 ));
             }
+            if let Some(first) = &v.own.name {
+                let text = format!("BFD {name} already specified as {first}");
+                return Err(a.fault(Code::Repeated, text));
+            }
             v.own.name = Some(name.into());
             Ok(())
         }),
