@@ -7,7 +7,7 @@ use super::lint::LINTS;
 use super::render::{Excerpts, Style};
 use super::{explain, json, render};
 use crate::cli::check::{CheckOptions, Color, Format, Mode};
-use crate::config::source::Span;
+use crate::config::source::{Code, Diag, Span};
 use crate::config::{self, LoadOptions};
 use crate::daemon::host::Machine;
 use crate::sys::netns;
@@ -70,7 +70,14 @@ fn snapshot() -> Result<Machine, String> {
 fn own(nodes: &[Node]) -> Vec<Finding> {
     let of = |node: &Node| {
         let number = node.number;
-        let diags = node.loaded.diags.clone().into_iter();
+        // Stock says about a brace too many also that it is no keyword: once is enough.
+        let twice = |d: &Diag| d.code == Code::UnknownKeyword && d.text == "Unknown keyword '}'";
+        let diags = node
+            .loaded
+            .diags
+            .clone()
+            .into_iter()
+            .filter(move |d| !twice(d));
         diags.map(move |diag| Finding {
             node: number,
             diag,

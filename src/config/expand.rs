@@ -400,7 +400,10 @@ fn within(span: Span, start: usize, len: usize) -> Span {
     }
 }
 
-/// Octets of `whole` before its part `rest`.
+/// Octets of `whole` before its part `rest`; nothing is a part at the end.
 fn offset(rest: &str, whole: &str) -> usize {
-    rest.as_ptr() as usize - whole.as_ptr() as usize
+    match rest.is_empty() {
+        true => whole.len(),
+        false => rest.as_ptr() as usize - whole.as_ptr() as usize,
+    }
 }

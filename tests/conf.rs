@@ -1,0 +1,170 @@
+//! What the built binary says about the configurations in `tests/conf/`: `-t` and `check`, word for word.
+//!
+//! Each `NAME.conf`, and each `NAME.args` with other arguments, has a `NAME.golden`; `UPDATE_GOLDEN=1` rewrites them:
+//! review the difference. Every code of a finding has a file of its name. They are read in a network namespace that has
+//! `eth0` and `eth1`, and with the configuration id `lb1`.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_keepalived-rs");
+/// Lines of a golden file that are kept at its beginning and at its end.
+const KEPT: (usize, usize) = (60, 20);
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conf")
+}
+
+/// Every code that a finding may have, as the binary lists them.
+fn codes() -> Vec<String> {
+    let out = Command::new(BINARY)
+        .args(["check", "--explain", "?"])
+        .output()
+        .expect("the built binary");
+    assert_eq!(out.status.code(), Some(3));
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    let (_, list) = text.split_once("The codes: ").expect("a list of the codes");
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Name and arguments of each case, sorted.
+fn cases() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder()).expect("tests/conf") {
+        let path = entry.expect("an entry").path();
+        let name = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let end = path.extension().map(|e| e.to_string_lossy().into_owned());
+        match end.as_deref() {
+            Some("conf") => all.push((name.clone(), format!("{name}.conf"))),
+            Some("args") => {
+                let args = fs::read_to_string(&path).expect("readable");
+                all.push((name, args.trim().to_owned()));
+            }
+            Some(_) | None => {}
+        }
+    }
+    all.sort();
+    all
+}
+
+/// The middle of a long text left out.
+fn shortened(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let (first, last) = KEPT;
+    if lines.len() <= 4 * (first + last) {
+        return text.to_owned();
+    }
+    let mut out = lines[..first].join("\n");
+    write!(out, "\n[{} lines]\n", lines.len() - first - last).expect("a String takes all");
+    out + &lines[lines.len() - last..].join("\n") + "\n"
+}
+
+/// Runs a shell script in a namespace with two interfaces; `None`: that is not allowed.
+fn in_namespace(script: &str) -> Option<String> {
+    let setup = "ip link add eth0 type veth peer name eth1 && ip link set lo up || exit 99\n";
+    let out = Command::new("unshare")
+        .args(["--net", "--", "sh", "-c", &format!("{setup}{script}")])
+        .current_dir(folder())
+        .env("LC_ALL", "C")
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null())
+        .output()
+        .expect("util-linux is installed");
+    out.status
+        .success()
+        .then(|| String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+#[expect(clippy::print_stderr, reason = "says that it was skipped")]
+fn skipped() {
+    eprintln!("conf: skipped: needs root");
+}
+
+#[test]
+fn every_file_gets_the_words_that_are_meant() {
+    if !nix::unistd::geteuid().is_root() {
+        skipped();
+        return;
+    }
+    let mark = "=== end of a run ===";
+    let mut script =
+        format!("umask 022\nrun() {{ \"$@\" 2>&1; echo \"exit $?\"; }}\nBIN='{BINARY}'\n");
+    for (_, args) in cases() {
+        let file = args.replace('\'', "");
+        writeln!(
+            script,
+            "echo '$ keepalived-rs -t -f {file}'; run $BIN -t -i lb1 -f '{file}'; \
+             echo '$ keepalived-rs check {file}'; run $BIN check -i lb1 --color never '{file}'; echo '{mark}'"
+        )
+        .expect("a String takes all");
+    }
+    let said = in_namespace(&script).expect("a namespace with eth0 and eth1");
+    let mut wrong = Vec::new();
+    let said: Vec<&str> = said.split(&format!("{mark}\n")).collect();
+    assert_eq!(said.len(), cases().len() + 1, "one run per file");
+    for ((name, _), said) in cases().iter().zip(said) {
+        let golden = folder().join(format!("{name}.golden"));
+        let said = shortened(said);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&golden, said).expect("tests/conf is writable");
+        } else if fs::read_to_string(&golden).unwrap_or_default() != said {
+            wrong.push(format!("{name}:\n{said}"));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} differ; UPDATE_GOLDEN=1 rewrites them\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn every_code_has_a_golden_test_and_an_explanation() {
+    let names: BTreeSet<String> = cases().into_iter().map(|(name, _)| name).collect();
+    let mut missing = Vec::new();
+    for code in codes() {
+        let golden = folder().join(format!("{code}.golden"));
+        let text = fs::read_to_string(golden).unwrap_or_default();
+        if !names.contains(&code) || !text.contains(&format!("[{code}]")) {
+            missing.push(format!(
+                "tests/conf/{code}.conf with such a finding in {code}.golden"
+            ));
+        }
+        let out = Command::new(BINARY)
+            .args(["check", "--explain", &code])
+            .output()
+            .expect("the built binary");
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        if out.status.code() != Some(0) || !text.contains("\nRemedy: ") {
+            missing.push(format!("an explanation of {code} with its remedy"));
+        }
+    }
+    assert!(missing.is_empty(), "missing:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn one_run_tells_all_mistakes_of_a_file() {
+    let Ok(text) = fs::read_to_string(folder().join("twenty.golden")) else {
+        panic!("tests/conf/twenty.golden")
+    };
+    let wrong = fs::read_to_string(folder().join("twenty.conf")).expect("tests/conf/twenty.conf");
+    let meant: Vec<usize> = (1..)
+        .zip(wrong.lines())
+        .filter(|(_, line)| line.contains("# wrong"))
+        .map(|(n, _)| n)
+        .collect();
+    assert_eq!(meant.len(), 20);
+    for n in &meant {
+        let count = text.matches(&format!(" --> twenty.conf:{n}:")).count();
+        assert_eq!(count, 1, "findings in line {n}");
+    }
+    assert_eq!(text.matches(" --> twenty.conf:").count(), 20);
+}
