@@ -5,6 +5,7 @@
 //! that weighs `Weight::Lint`. Whatever is found leaves as a `Finding` through `run::say`, as text or as JSON.
 //! Source: the layout is that of compilers; the words of the first line are keepalived's.
 
+mod effective;
 mod expected;
 mod explain;
 mod facts;

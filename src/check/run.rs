@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use super::effective::{self, Secrets};
 use super::finding::{Finding, Node, Severity};
 use super::lint::LINTS;
 use super::render::{Excerpts, Style};
@@ -19,6 +20,13 @@ pub(crate) const NOTHING_CHECKED: u8 = 3;
 pub(crate) fn run(options: &CheckOptions) -> u8 {
     match &options.mode {
         Mode::Explain(code) => explain::run(code),
+        Mode::Effective { show_secrets } => match read(options) {
+            Ok((nodes, host)) => effective::run(&nodes, &host, Secrets::of(*show_secrets)),
+            Err(why) => {
+                complain(&why);
+                NOTHING_CHECKED
+            }
+        },
         Mode::Findings => match read(options) {
             Ok((nodes, host)) => {
                 let mut found = own(&nodes);
@@ -67,7 +75,7 @@ fn snapshot() -> Result<Machine, String> {
 }
 
 /// What was found while reading.
-fn own(nodes: &[Node]) -> Vec<Finding> {
+pub(super) fn own(nodes: &[Node]) -> Vec<Finding> {
     let of = |node: &Node| {
         let number = node.number;
         // Stock says about a brace too many also that it is no keyword: once is enough.

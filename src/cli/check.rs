@@ -10,6 +10,11 @@ pub(crate) enum Mode {
     Findings,
     /// `--explain`: say what a code means. Reads no file.
     Explain(String),
+    /// `--effective`: write the configuration in force.
+    Effective {
+        /// Keys and passwords, too.
+        show_secrets: bool,
+    },
 }
 
 /// How findings are written.
@@ -118,6 +123,20 @@ fn command() -> Command {
             )
             .conflicts_with("files"),
         )
+        .arg(
+            Arg::new("effective")
+                .long("effective")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("explain")
+                .help("Print the configuration in force, each value with its file and line"),
+        )
+        .arg(
+            Arg::new("show-secrets")
+                .long("show-secrets")
+                .action(ArgAction::SetTrue)
+                .requires("effective")
+                .help("With --effective: print keys and passwords, too"),
+        )
 }
 
 /// Reads the words behind `check`.
@@ -137,7 +156,12 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Result<CheckOpti
 fn read(matches: &ArgMatches) -> CheckOptions {
     let value = |id| matches.get_one::<String>(id).cloned();
     let is = |id, word| matches.get_one::<String>(id).is_some_and(|v| v == word);
-    let mode = value("explain").map_or(Mode::Findings, Mode::Explain);
+    let show_secrets = matches.get_flag("show-secrets");
+    let mode = match value("explain") {
+        Some(code) => Mode::Explain(code),
+        None if matches.get_flag("effective") => Mode::Effective { show_secrets },
+        None => Mode::Findings,
+    };
     let mut files: Vec<String> = matches
         .get_many("files")
         .into_iter()

@@ -210,6 +210,18 @@ impl Host for Fake {
         self.user(name).filter(|_| known).map(|u| u.gid)
     }
 
+    fn user_name(&self, uid: u32) -> Option<String> {
+        match &self.users {
+            Some(users) => users.iter().find(|u| u.1 == uid).map(|u| u.0.clone()),
+            None if uid == 0 => Some("root".into()),
+            None => Some("somebody".into()),
+        }
+    }
+
+    fn group_name(&self, gid: u32) -> Option<String> {
+        self.user_name(gid)
+    }
+
     fn groups_of(&self, _: &str, gid: u32) -> Vec<u32> {
         vec![gid]
     }

@@ -78,6 +78,10 @@ pub(crate) trait Host {
     fn user(&self, name: &str) -> Option<User>;
     /// A group's number by name.
     fn group(&self, name: &str) -> Option<u32>;
+    /// The name of a user.
+    fn user_name(&self, uid: u32) -> Option<String>;
+    /// The name of a group.
+    fn group_name(&self, gid: u32) -> Option<String>;
     /// The groups that the user is a member of, `gid` among them.
     fn groups_of(&self, user: &str, gid: u32) -> Vec<u32>;
     /// Who the daemon runs as.

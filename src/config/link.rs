@@ -313,6 +313,7 @@ fn groups(
         found.push(Arc::new(SyncGroup {
             name: g.name,
             members,
+            tracking_weight: g.tracking_weight,
             track_interfaces: g.track_interfaces,
             track_scripts,
             other_tracks: targets.resolve(Lists {

@@ -21,13 +21,14 @@ pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use self::blocks::inert::INERT;
 use self::blocks::{Draft, ROOT};
 use self::expand::{Checks, Expander};
 use self::host::Host;
-use self::source::{Code, Diag, Diags, Files, Outcome, Weight};
+use self::source::{Code, Diag, Diags, Files, Outcome, Span, Weight};
 use self::table::{Pass, Reader};
 use self::tree::Tree;
 use crate::model::Config;
@@ -78,6 +79,8 @@ pub(crate) struct Loaded {
     pub(crate) files: Files,
     /// The statements, so that `check` finds the place of a setting.
     pub(crate) tree: Tree,
+    /// Places of the statements that were not taken over: what they say is not in force.
+    pub(crate) rejected: HashSet<Span>,
     outcome: Outcome,
 }
 
@@ -147,6 +150,7 @@ pub(crate) fn load(options: &LoadOptions, host: &dyn Host) -> Loaded {
     } else {
         reader.read(&ROOT, &tree.root(), Pass::Late, &mut draft);
     }
+    let rejected = std::mem::take(&mut reader.rejected);
     let config = link::link(draft, host, &mut diags);
     Loaded {
         config: Arc::new(config),
@@ -154,5 +158,6 @@ pub(crate) fn load(options: &LoadOptions, host: &dyn Host) -> Loaded {
         diags: diags.into_sorted(),
         files: lines.files,
         tree,
+        rejected,
     }
 }

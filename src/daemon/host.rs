@@ -150,6 +150,16 @@ impl Host for Machine {
         Some(unistd::Group::from_name(name).ok()??.gid.as_raw())
     }
 
+    fn user_name(&self, uid: u32) -> Option<String> {
+        let found = unistd::User::from_uid(unistd::Uid::from_raw(uid));
+        Some(found.ok()??.name)
+    }
+
+    fn group_name(&self, gid: u32) -> Option<String> {
+        let found = unistd::Group::from_gid(unistd::Gid::from_raw(gid));
+        Some(found.ok()??.name)
+    }
+
     fn groups_of(&self, user: &str, gid: u32) -> Vec<u32> {
         let name = std::ffi::CString::new(user).unwrap_or_default();
         let groups = unistd::getgrouplist(&name, unistd::Gid::from_raw(gid)).unwrap_or_default();

@@ -37,6 +37,29 @@ pub(crate) struct Command {
     pub(crate) user: Option<Credentials>,
 }
 
+/// A shell that opens the file that follows for reading.
+const OPENS: [&str; 3] = ["sh", "-c", "exec <\"$0\""];
+
+impl Command {
+    /// `</path`: succeeds if the file can be opened for reading.
+    pub(crate) fn opening(path: &str, user: Option<Credentials>) -> Self {
+        let argv = OPENS.into_iter().chain([path]).map(str::to_owned);
+        Self {
+            path: "/bin/sh".into(),
+            argv: argv.collect(),
+            user,
+        }
+    }
+
+    /// The file, if that is all it does.
+    pub(crate) fn opened(&self) -> Option<&str> {
+        match &self.argv[..] {
+            [sh, c, exec, path] if [sh, c, exec] == OPENS => Some(path),
+            _ => None,
+        }
+    }
+}
+
 /// A `notify*` script.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NotifyScript {

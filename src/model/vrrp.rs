@@ -166,6 +166,8 @@ pub(crate) struct Instance {
     pub(crate) vrid: Vrid,
     /// `version`, default `vrrp_version` for IPv4, 3 for IPv6.
     pub(crate) version: Version,
+    /// `strict_mode`, default `vrrp_strict`: what departs from the RFC was refused.
+    pub(crate) strict: bool,
     /// `priority`, 1..=255, default 100, or 255 with `state MASTER`.
     pub(crate) priority: Priority,
     /// Seconds between advertisements: 1..=255 in version 2, 0.01..=40.95 in version 3, default 1; RFC 9568 §6.1
@@ -237,6 +239,7 @@ impl Instance {
             family: Family::V4,
             vrid,
             version: global.vrrp_version,
+            strict: global.strict,
             priority: Priority::DEFAULT,
             advert_int: Duration::from_secs(1),
             initial_state: InitialState::Backup,
@@ -277,6 +280,7 @@ impl Instance {
             vrid: _,
             mcast_group: _,
             version,
+            strict,
             name,
             priority,
             advert_int,
@@ -309,6 +313,7 @@ impl Instance {
         // keepalived: even another version does not make a master give way.
         let adjust = *name != self.name
             || *version != self.version
+            || *strict != self.strict
             || *priority != self.priority
             || *advert_int != self.advert_int
             || *initial_state != self.initial_state
@@ -368,6 +373,8 @@ pub(crate) struct SyncGroup {
     pub(crate) name: Arc<str>,
     /// `group`: names of existing instances, in file order; each instance is in one group at most.
     pub(crate) members: Vec<Arc<str>>,
+    /// `sync_group_tracking_weight`: members may have weighted trackers of their own.
+    pub(crate) tracking_weight: bool,
     /// `track_interface`: applies to every member.
     pub(crate) track_interfaces: Vec<InterfaceTrack>,
     /// `track_script`: applies to every member.

@@ -18,19 +18,19 @@ pub(crate) fn flag<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
 pub(crate) fn text(slot: &mut Option<Arc<str>>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;
     let word = a.word()?;
-    match slot.replace(word.into()) {
-        None => Ok(()),
-        Some(_) => Err(a.fault(Code::Repeated, "already specified - overwriting")),
+    if slot.replace(word.into()).is_some() {
+        a.warn(Code::Repeated, "already specified - overwriting");
     }
+    Ok(())
 }
 
 /// Exactly one word, which may stand once; the last one counts.
 pub(crate) fn only_text(slot: &mut Option<Arc<str>>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let word = a.only()?;
-    match slot.replace(word.into()) {
-        None => Ok(()),
-        Some(_) => Err(a.fault(Code::Repeated, "already specified - overwriting")),
+    if slot.replace(word.into()).is_some() {
+        a.warn(Code::Repeated, "already specified - overwriting");
     }
+    Ok(())
 }
 
 /// The name of an interface, existing or not.

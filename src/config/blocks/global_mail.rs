@@ -53,13 +53,12 @@ pub(super) const MAIL_ROWS: &[Row<GlobalDraft>] = &[
     })),
     key("notification_email_from", "<ADDRESS>", |v, a| {
         v.model.mail.from = Some(text(a)?);
-        match a.opt() {
-            Some(extra) => Err(a.whole_fault(
-                Code::ExtraArgument,
-                format!("emailfrom - ignoring extra entries '{extra}' ..."),
-            )),
-            None => Ok(()),
+        if let Some(extra) = a.opt() {
+            let text = format!("emailfrom - ignoring extra entries '{extra}' ...");
+            let fault = a.whole_fault(Code::ExtraArgument, text);
+            a.report(fault);
         }
+        Ok(())
     }),
     key("smtp_server", "<IP|HOST> [<PORT>]", |v, a| {
         v.model.mail.server = None;

@@ -108,10 +108,10 @@ fn rx_policy(slot: &mut PacketBuffer, a: &mut Args<'_, '_>) -> Result<(), Fault>
         }
     }
     *slot = found;
-    match words.len() > 1 {
-        true => Err(a.fault(Code::Conflict, "only one policy is possible")),
-        false => Ok(()),
+    if words.len() > 1 {
+        a.warn(Code::Conflict, "only one policy is possible");
     }
+    Ok(())
 }
 
 /// The higher one counts.

@@ -8,10 +8,10 @@ use crate::model::global::Ssl;
 fn once<T: for<'a> From<&'a str>>(slot: &mut Option<T>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.present()?;
     let word = a.word()?;
-    match slot.replace(word.into()) {
-        None => Ok(()),
-        Some(_) => Err(a.fault(Code::Repeated, "already specified - replacing")),
+    if slot.replace(word.into()).is_some() {
+        a.warn(Code::Repeated, "already specified - replacing");
     }
+    Ok(())
 }
 
 pub(crate) static SSL: Block<Ssl> = Block {

@@ -228,7 +228,9 @@ fn interface(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
             );
             // Keeping it spares the operator a second complaint about a missing interface.
             v.interface = Some(interface);
-            Err(a.whole_fault(Code::NoInterface, text))
+            let fault = a.whole_fault(Code::NoInterface, text);
+            a.report(fault);
+            Ok(())
         }
         Some(_) | None => {
             v.interface = Some(interface);
@@ -304,10 +306,11 @@ pub(crate) static AUTHENTICATION: Block<InstanceDraft> = Block {
                 *to = *from;
             }
             v.auth_pass = Some(Password(pass));
-            match word.len() > pass.len() {
-                true => Err(a.whole_fault(Code::TooLong, "Truncating auth_pass to 8 characters")),
-                false => Ok(()),
+            if word.len() > pass.len() {
+                let fault = a.whole_fault(Code::TooLong, "Truncating auth_pass to 8 characters");
+                a.report(fault);
             }
+            Ok(())
         }),
     ],
     more: &[],

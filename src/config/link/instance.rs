@@ -96,6 +96,7 @@ pub(super) fn link(
         .or_else(|| draft.excluded.first().map(|a| a.addr.into()));
     v.family = family.unwrap_or(Family::V4);
     v.version = version(&draft, v.family, global);
+    v.strict = draft.strict;
     if v.family == Family::V6 {
         v.mcast_group = global.vrrp_mcast_group6.into();
     }

@@ -126,12 +126,8 @@ impl<'a> Scripts<'a> {
         if !path.starts_with('/') {
             return None;
         }
-        let argv = ["sh", "-c", "exec <\"$0\"", path];
-        Some(Command {
-            path: "/bin/sh".into(),
-            argv: argv.map(str::to_owned).to_vec(),
-            user: draft.user.clone().or_else(|| self.default_user.clone()),
-        })
+        let user = draft.user.clone().or_else(|| self.default_user.clone());
+        Some(Command::opening(path, user))
     }
 
     /// The script of that name, if it is one of the first `before`.

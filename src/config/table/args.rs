@@ -198,6 +198,13 @@ impl<'r, 'a> Args<'r, 'a> {
         self.push(Diag::at(span, fault.code, text).weighing(fault.weight));
     }
 
+    /// Complains: the statement is not taken over.
+    pub(super) fn reject(&mut self, fault: Fault) {
+        let span = self.statement.span;
+        self.reader.rejected.insert(span);
+        self.report(fault);
+    }
+
     /// Complains about the word that was read last, and goes on.
     pub(crate) fn warn(&mut self, code: Code, text: impl Into<String>) {
         let fault = self.fault(code, text);
@@ -318,7 +325,7 @@ impl<'r, 'a> Args<'r, 'a> {
             count += 1;
             let mut args = Args::of(self.reader, &statement, self.grammar, false);
             if let Err(fault) = line(&mut args) {
-                args.report(fault);
+                args.reject(fault);
             }
         }
         self.reader.block = around;

@@ -21,6 +21,8 @@ pub(crate) struct Reader<'a> {
     pub(super) block: Option<Span>,
     inert: Inert,
     pub(super) noted: HashSet<(&'static str, &'static str)>,
+    /// Statements that were not taken over.
+    pub(crate) rejected: HashSet<Span>,
 }
 
 /// Which statements of a block to read.
@@ -48,6 +50,7 @@ impl<'a> Reader<'a> {
             block: None,
             inert,
             noted: HashSet::new(),
+            rejected: HashSet::new(),
         }
     }
 
@@ -147,7 +150,7 @@ impl<'a> Reader<'a> {
             Run::Renamed(_) | Run::Gone(_) => Ok(()),
         };
         if let Err(fault) = result {
-            args.report(fault);
+            args.reject(fault);
         }
     }
 }

@@ -76,6 +76,7 @@ fn the_script_of_the_state_comes_first_and_notify_gets_the_arguments() {
     let group = Arc::new(SyncGroup {
         name: "SG".into(),
         members: vec!["V1".into()],
+        tracking_weight: false,
         track_interfaces: Vec::new(),
         track_scripts: Vec::new(),
         other_tracks: crate::model::track::OtherTracks::default(),

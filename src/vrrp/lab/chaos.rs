@@ -192,6 +192,7 @@ fn node_config(shape: &Shape, dice: &mut Dice) -> Config {
     let groups = shape.grouped.then(|| SyncGroup {
         name: "G".into(),
         members: models.iter().map(|m| m.name.clone()).collect(),
+        tracking_weight: false,
         track_interfaces: Vec::new(),
         track_scripts: vec![track],
         other_tracks: number,

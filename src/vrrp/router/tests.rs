@@ -67,6 +67,7 @@ fn grouped(models: &[Model]) -> Config {
     let group = SyncGroup {
         name: "G".into(),
         members: models.iter().map(|m| m.name.clone()).collect(),
+        tracking_weight: false,
         track_interfaces: Vec::new(),
         track_scripts: Vec::new(),
         other_tracks: crate::model::track::OtherTracks::default(),
