@@ -155,7 +155,17 @@ fn may_name(part: Part, path: &str) -> &'static [&'static str] {
             &["track", "model", "wire", "time", "daemon::bus", "reconcile"]
         }
         Part::Core => &["bfd", "model", "wire", "time"],
-        Part::Checker => &["lvs", "model", "wire", "time", "sys", "config"],
+        // How commands are run, and for how long, is the same for all scripts.
+        Part::Checker => &[
+            "lvs",
+            "model",
+            "wire",
+            "time",
+            "sys",
+            "config",
+            "track::command",
+            "track::run",
+        ],
         Part::Tracker => &[
             "track",
             "model",

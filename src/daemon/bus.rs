@@ -174,7 +174,6 @@ pub(crate) enum Notice {
         script: Option<Arc<NotifyScript>>,
     },
     /// A mail about a real server, or without `rs` about the quorum. Sent only where `smtp_alert` asks for it.
-    #[expect(dead_code, reason = "not sent yet")]
     ServerMail {
         vs: Arc<str>,
         rs: Option<Arc<str>>,

@@ -55,6 +55,7 @@ impl Tasks {
         let (to_track, track_commands) = mpsc::channel(bus::COMMANDS);
         let (to_lvs, lvs_commands) = mpsc::channel(bus::COMMANDS);
         let (tracker_updates, trackers) = mpsc::channel(bus::TRACKER_UPDATES);
+        let (to_checkers, checkers) = mpsc::channel(bus::TRACKER_UPDATES);
         let (vrrp_updates, from_vrrp) = mpsc::channel(bus::VRRP_UPDATES);
         let (to_daemon, notices) = mpsc::channel(bus::NOTICES);
         let for_vrrp = vrrp::task::Inbox {
@@ -66,10 +67,12 @@ impl Tasks {
         let for_track = track::task::Inbox {
             commands: track_commands,
             updates: tracker_updates,
+            checkers: to_checkers,
         };
         let for_lvs = lvs::task::Inbox {
             commands: lvs_commands,
             vrrp: from_vrrp,
+            trackers: checkers,
             notices: to_daemon,
         };
         let vrrp = supervise::on_thread("keepalived_vrrp", || vrrp::task::run(for_vrrp))?;

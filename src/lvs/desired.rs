@@ -133,7 +133,7 @@ fn dests(service: &Service, front: Front) -> Vec<WantedDest> {
         dests.push(WantedDest {
             addr: front.dest(rs.addr, rs.method),
             method: rs.method,
-            weight: if serves { rs.weight } else { 0 },
+            weight: if serves { service.weight(n) } else { 0 },
             uthreshold: rs.uthreshold,
             lthreshold: rs.lthreshold,
         });

@@ -3,17 +3,19 @@
 //! Pure; one event in, actions out. A check that waits costs two entries in a set, no task and no timer of its own.
 //! Source: keepalived.conf(5) `delay_loop`, `warmup`, `connect_timeout`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checker::Down;
+use super::checker::{Down, Good};
 use super::desired::{Wanted, desired};
 use super::schedule::{Deadlines, Spread};
-use super::service::{CheckIds, Service};
-use super::{Action, Attempt, CheckId, Event, Report, Said};
+use super::service::{CheckIds, Manners, Service};
+use super::{Action, Attempt, CheckId, Event, Report, Said, Told};
 use crate::model::Config;
 use crate::model::diff::{Change, diff};
+use crate::model::global::FlushOnStop;
 use crate::model::lvs::{ServiceKey, VirtualServer};
 use crate::time::Mono;
 
@@ -26,6 +28,8 @@ struct Place {
     vs: ServiceKey,
     server: usize,
     check: usize,
+    /// Of the last attempt.
+    started_at: Mono,
 }
 
 /// See the module.
@@ -42,6 +46,10 @@ pub(crate) struct Director {
     running: Deadlines,
     /// How many attempts may run at once.
     budget: usize,
+    /// What was last told about each file and each session.
+    known: Vec<Told>,
+    /// The addresses of this machine.
+    present: BTreeSet<IpAddr>,
 }
 
 impl Director {
@@ -56,6 +64,8 @@ impl Director {
             due: Deadlines::default(),
             running: Deadlines::default(),
             budget: budget.max(1),
+            known: Vec::new(),
+            present: BTreeSet::new(),
         }
     }
 
@@ -86,6 +96,8 @@ impl Director {
             Event::Wake => {}
             Event::Apply(config) => self.apply(now, config, &mut out),
             Event::Stop => self.stop(&mut out),
+            Event::Told(told) => self.told(told, &mut out),
+            Event::Address { addr, up } => self.address(addr, up, &mut out),
             Event::Probed { id, result } => {
                 if self.running.remove(id) {
                     self.result(now, id, result, &mut out);
@@ -106,7 +118,10 @@ impl Director {
     }
 
     fn probe(&mut self, now: Mono, id: CheckId, out: &mut Vec<Action>) {
-        let Some(Place { vs, server, check }) = self.places.get(&id).cloned() else {
+        let Some(Place {
+            vs, server, check, ..
+        }) = self.places.get(&id).cloned()
+        else {
             return;
         };
         let Some(service) = self.services.get(&vs) else {
@@ -117,25 +132,50 @@ impl Director {
             vs: Arc::clone(service.cfg()),
             server,
             check,
+            page: service.page(server, check),
         };
-        if let Some(checker) = attempt.checker() {
-            self.running.set(id, now + checker.connect_timeout);
-            out.push(Action::Probe(attempt));
-        }
-    }
-
-    fn result(&mut self, now: Mono, id: CheckId, result: Result<(), Down>, out: &mut Vec<Action>) {
-        let Some(Place { vs, server, check }) = self.places.get(&id).cloned() else {
+        let Some(checker) = attempt.checker() else {
             return;
         };
-        if let Some(service) = self.services.get_mut(&vs) {
+        if self.is_suspended(service) {
+            return self.due.set(id, now + checker.delay_loop);
+        }
+        let limit = checker.check.limit(checker.connect_timeout);
+        self.running.set(id, limit.map_or(Mono::NEVER, |l| now + l));
+        if let Some(place) = self.places.get_mut(&id) {
+            place.started_at = now;
+        }
+        out.push(Action::Probe(attempt));
+    }
+
+    fn result(
+        &mut self,
+        now: Mono,
+        id: CheckId,
+        result: Result<Good, Down>,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(place) = self.places.get(&id).cloned() else {
+            return;
+        };
+        let (server, check) = (place.server, place.check);
+        if let Some(service) = self.services.get_mut(&place.vs) {
             let next = service.on_result(server, check, result, out);
-            self.due.set(id, now + next);
+            let rs = service.cfg().real_servers.get(server);
+            let checker = rs.and_then(|rs| rs.checkers.get(check));
+            // A script that ran longer than its interval is started again at once.
+            let from = match checker.is_some_and(|c| c.check.counts_from_start()) {
+                true => place.started_at,
+                false => now,
+            };
+            self.due.set(id, (from + next).max(now));
         }
     }
 
     fn apply(&mut self, now: Mono, config: Arc<Config>, out: &mut Vec<Action>) {
         let old = std::mem::replace(&mut self.config, Arc::clone(&config));
+        let manners = Manners::of(&config.global);
+        self.forget(&config);
         let mut fresh = Vec::new();
         for change in diff::<_, VirtualServer>(&old.virtual_servers, &config.virtual_servers) {
             match change {
@@ -148,14 +188,16 @@ impl Director {
                 // The configuration refuses a second virtual server of the same key; here the first one counts.
                 Change::Added(vs) if self.services.contains_key(&vs.key) => {}
                 Change::Added(vs) => {
-                    let service = Service::start(Arc::clone(vs), &mut self.ids, out);
+                    let service =
+                        Service::start(Arc::clone(vs), manners, &self.known, &mut self.ids, out);
                     self.services.insert(vs.key.clone(), service);
                     self.place(&vs.key, HashSet::new(), &mut fresh, out);
                 }
                 Change::Changed(_, vs) => {
                     if let Some(service) = self.services.get_mut(&vs.key) {
                         let before = ids(service);
-                        service.reload(Arc::clone(vs), &mut self.ids, out);
+                        let cfg = Arc::clone(vs);
+                        service.reload(cfg, manners, &self.known, &mut self.ids, out);
                         self.place(&vs.key, before, &mut fresh, out);
                         self.hasten(now, &vs.key);
                     }
@@ -179,7 +221,13 @@ impl Director {
         if let Some(service) = self.services.get(vs) {
             for (id, server, check) in service.checks() {
                 let vs = vs.clone();
-                self.places.insert(id, Place { vs, server, check });
+                let place = self.places.entry(id).or_insert(Place {
+                    vs,
+                    server,
+                    check,
+                    started_at: Mono::from_micros(0),
+                });
+                (place.server, place.check) = (server, check);
                 if !before.remove(&id) {
                     fresh.push(id);
                 }
@@ -196,7 +244,10 @@ impl Director {
 
     /// Schedules the first attempt of a checker.
     fn begin(&mut self, now: Mono, id: CheckId, out: &mut Vec<Action>) {
-        let Some(Place { vs, server, check }) = self.places.get(&id).cloned() else {
+        let Some(Place {
+            vs, server, check, ..
+        }) = self.places.get(&id).cloned()
+        else {
             return;
         };
         let Some(service) = self.services.get(&vs) else {
@@ -206,14 +257,20 @@ impl Director {
             return;
         };
         let checker = rs.checkers.get(check);
-        if let Some(checker) = checker.filter(|c| c.check.runs()) {
+        if let Some(checker) = checker {
             let name = service.name(rs.addr);
             let check = Box::new(checker.check.clone());
             out.push(Action::Report(Report::Check {
                 rs: name,
                 check,
-                said: Said::Activating,
+                said: match self.is_suspended(service) {
+                    true => Said::Deactivating,
+                    false => Said::Activating,
+                },
             }));
+            if !checker.check.is_tried() {
+                return;
+            }
             let part = self.spread.up_to(checker.warmup);
             self.due.set(id, now + SETTLE + part);
         }
@@ -236,15 +293,72 @@ impl Director {
         }
     }
 
+    fn is_suspended(&self, service: &Service) -> bool {
+        service.is_suspended(|first, last| self.present.range(first..=last).next().is_some())
+    }
+
+    /// Remembers what was told, and tells those who follow it.
+    fn told(&mut self, told: Told, out: &mut Vec<Action>) {
+        self.known.retain(|k| !same_source(k, &told));
+        for vs in &self.config.virtual_servers {
+            if let Some(service) = self.services.get_mut(&vs.key) {
+                service.on_told(&told, out);
+            }
+        }
+        self.known.push(told);
+    }
+
+    /// What was told about files and sessions that are not configured any more means nothing.
+    fn forget(&mut self, config: &Config) {
+        self.known.retain(|k| match k {
+            Told::File { name, .. } => config.track_files.iter().any(|f| f.name == *name),
+            Told::Bfd { name, .. } => config.bfds.iter().any(|b| b.name == *name),
+        });
+    }
+
+    /// `ha_suspend`: an address came or left.
+    fn address(&mut self, addr: IpAddr, up: bool, out: &mut Vec<Action>) {
+        let following = |d: &Self| -> HashSet<ServiceKey> {
+            let all = d.config.virtual_servers.iter().filter(|vs| vs.ha_suspend);
+            let services = all.filter_map(|vs| d.services.get(&vs.key));
+            let paused = services.filter(|s| d.is_suspended(s));
+            paused.map(|s| s.cfg().key.clone()).collect()
+        };
+        let before = following(self);
+        match up {
+            true => self.present.insert(addr),
+            false => self.present.remove(&addr),
+        };
+        let after = following(self);
+        let told = [
+            (before.difference(&after), Said::Activating),
+            (after.difference(&before), Said::Suspending),
+        ];
+        for (keys, said) in told {
+            for service in keys.filter_map(|key| self.services.get(key)) {
+                service.tell_checkers(&said, out);
+            }
+        }
+    }
+
     fn stop(&mut self, out: &mut Vec<Action>) {
         let config = std::mem::take(&mut self.config);
+        let told = config.global.ipvs.flush_on_stop == FlushOnStop::No;
         for vs in &config.virtual_servers {
             if let Some(service) = self.services.remove(&vs.key) {
-                service.stop(out);
+                service.stop(told, out);
                 let gone = ids(&service);
                 self.place(&vs.key, gone, &mut Vec::new(), out);
             }
         }
+    }
+}
+
+fn same_source(a: &Told, b: &Told) -> bool {
+    match (a, b) {
+        (Told::File { name, .. }, Told::File { name: other, .. })
+        | (Told::Bfd { name, .. }, Told::Bfd { name: other, .. }) => name == other,
+        (Told::File { .. }, Told::Bfd { .. }) | (Told::Bfd { .. }, Told::File { .. }) => false,
     }
 }
 

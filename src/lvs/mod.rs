@@ -13,13 +13,14 @@ pub(crate) mod task;
 pub(crate) mod verdict;
 pub(crate) mod words;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::daemon::bus::Notice;
 use crate::model::Config;
 use crate::model::lvs::{Checker, ServiceKey, Transport, VirtualServer};
-use checker::{Check, Down, Local};
+use checker::http::Judged;
+use checker::{Check, Down, Good, Local};
 
 /// Handle of a running checker; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,11 +35,24 @@ pub(crate) enum Event {
     Apply(Arc<Config>),
     /// Stop: serve nothing any more.
     Stop,
+    /// Somebody else watches for a checker, and has something to tell.
+    Told(Told),
+    /// An address came to (`up`) or left an interface of this machine: `ha_suspend`.
+    Address { addr: IpAddr, up: bool },
     /// An attempt that [`Action::Probe`] asked for is over.
     Probed {
         id: CheckId,
-        result: Result<(), Down>,
+        result: Result<Good, Down>,
     },
+}
+
+/// What checkers are told that watch nothing themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The number in a `track_file`.
+    File { name: Arc<str>, value: i64 },
+    /// Whether a BFD session is up.
+    Bfd { name: Arc<str>, up: bool },
 }
 
 /// What to do about it, in order.
@@ -65,6 +79,8 @@ pub(crate) struct Attempt {
     pub(crate) server: usize,
     /// Index into the real server's checkers.
     pub(crate) check: usize,
+    /// Which `url`.
+    pub(crate) page: usize,
 }
 
 impl Attempt {
@@ -116,12 +132,22 @@ pub(crate) struct Rs {
 pub(crate) enum Said {
     /// Its first check is due soon.
     Activating,
+    /// `ha_suspend`: at start none of the addresses is here.
+    Deactivating,
+    /// `ha_suspend`: the last of the addresses has left.
+    Suspending,
     /// The first success, or the first one after a failure.
     Success,
+    /// A page of a server that is down was good: its index.
+    PageGood { page: usize, judged: Judged },
     /// One failure that need not be final (`log_all_failures`).
     AttemptFailed(Down),
-    /// The verdict, with the number of retries that were allowed before it; `None`: there was none.
-    Failed { retries: Option<u32> },
+    /// The verdict, with the number of retries that were allowed before it; `None`: there was none. `down`: what the last
+    /// attempt found; nothing where somebody else has watched.
+    Failed {
+        retries: Option<u32>,
+        down: Option<Down>,
+    },
     /// Trouble on this machine, told once: no verdict, another attempt follows.
     Trouble(Local),
 }

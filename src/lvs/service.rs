@@ -4,19 +4,20 @@
 //! one memory: whether the quorum was met, which hysteresis needs. Never says how the kernel gets there; see
 //! [`super::desired`]. Source: keepalived.conf(5) `quorum`, `hysteresis`, `sorry_server`, `inhibit_on_failure`.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+mod change;
+mod tell;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checker::{Down, Local};
+use super::checker::{Check, Down, Good, Local};
 use super::verdict::{Change, Verdict};
 use super::{
-    Absence, Action, CheckId, QuorumChange, Report, Rs, Said, ServerChange, SorryChange, Sums, Way,
+    Absence, Action, CheckId, QuorumChange, Report, Rs, Said, ServerChange, Sums, Told, Way,
 };
-use crate::daemon::bus::Notice;
-use crate::model::lvs::{Checker, Hooks, RealServer, SorryServer, VirtualServer};
-use crate::model::track::NotifyScript;
+use crate::model::global::Global;
+use crate::model::lvs::{Checker, Listen, RealServer, SorryServer, VirtualServer};
 
 /// Where new handles of checkers come from.
 #[derive(Debug, Default)]
@@ -29,19 +30,61 @@ impl CheckIds {
     }
 }
 
+/// What global settings say about telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Manners {
+    /// `rs_init_notifies`: servers that serve at start are told, too.
+    pub(crate) tell_start: bool,
+    /// Without `no_checker_emails`: a mail for every checker, not only for servers that change.
+    pub(crate) mail_checkers: bool,
+}
+
+impl Manners {
+    pub(crate) fn of(global: &Global) -> Self {
+        Self {
+            tell_start: global.rs_init_notifies,
+            mail_checkers: global.mail.every_checker,
+        }
+    }
+}
+
 /// A checker at run time.
 #[derive(Clone, Debug)]
 struct Health {
     id: CheckId,
     verdict: Verdict,
+    share: Share,
     /// What was last reported about this machine, so that it is reported once.
     trouble: Option<Local>,
+}
+
+/// What a checker does to the weight of its server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Share {
+    #[default]
+    None,
+    /// It adds that much.
+    Adds(i64),
+    /// Alone, it makes it that much.
+    Sets(u32),
+}
+
+impl Share {
+    /// What it adds to the weight of the configuration.
+    fn of(self, configured: u32) -> i64 {
+        match self {
+            Self::None => 0,
+            Self::Adds(n) => n,
+            Self::Sets(n) => i64::from(n) - i64::from(configured),
+        }
+    }
 }
 
 /// A virtual server at run time.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     cfg: Arc<VirtualServer>,
+    manners: Manners,
     /// The last word on the quorum; within the hysteresis it stays.
     quorum_met: bool,
     /// The checkers of each real server, in the order of the configuration.
@@ -49,27 +92,34 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// A virtual server that was not there before.
+    /// A virtual server that was not there before. `known`: what was told to checkers that watch nothing themselves.
     pub(crate) fn start(
         cfg: Arc<VirtualServer>,
+        manners: Manners,
+        known: &[Told],
         ids: &mut CheckIds,
         out: &mut Vec<Action>,
     ) -> Self {
-        let servers = cfg.real_servers.iter().map(|rs| untried(rs, ids)).collect();
+        let servers = cfg.real_servers.iter();
+        let servers = servers.map(|rs| untried(rs, known, ids)).collect();
         let mut service = Self {
             cfg,
+            manners,
             quorum_met: false,
             servers,
         };
         out.push(Action::Converge(service.cfg.key.clone()));
+        if manners.tell_start {
+            service.tell_all_alive(out);
+        }
         if service.quorum_holds() {
             service.quorum_met = true;
             service.tell_quorum(QuorumChange::Gained, out);
-            service.notice_quorum(out);
+            service.notice_quorum(QuorumChange::Gained, out);
         } else if service.sorry_serves().is_some() {
             service.tell_quorum(QuorumChange::StartingDown, out);
             service.tell_sorry(None, out);
-            service.notice_quorum(out);
+            service.notice_quorum(QuorumChange::StartingDown, out);
         }
         service
     }
@@ -86,9 +136,31 @@ impl Service {
         })
     }
 
+    /// Which page the next attempt of a checker is for.
+    pub(crate) fn page(&self, server: usize, check: usize) -> usize {
+        let health = self.servers.get(server).and_then(|s| s.get(check));
+        health.map_or(0, |h| h.verdict.page())
+    }
+
     /// Whether the real server would serve. `server`: its index in the configuration.
     pub(crate) fn is_alive(&self, server: usize) -> bool {
         self.servers.get(server).is_some_and(|s| alive(s))
+    }
+
+    /// What the kernel gets: the configured weight and what checkers add to it.
+    pub(crate) fn weight(&self, server: usize) -> u32 {
+        let rs = self.cfg.real_servers.get(server);
+        rs.zip(self.servers.get(server))
+            .map_or(0, |(rs, checks)| weight(rs, checks))
+    }
+
+    /// `ha_suspend`: whether checks pause, because none of the addresses is in `present`.
+    pub(crate) fn is_suspended(&self, present: impl Fn(IpAddr, IpAddr) -> bool) -> bool {
+        let here = |l: &Listen| match *l {
+            Listen::Addresses { first, last, .. } => present(first, last),
+            Listen::Fwmark { .. } => false,
+        };
+        self.cfg.ha_suspend && !self.cfg.listen.iter().any(here)
     }
 
     #[cfg(test)]
@@ -106,132 +178,153 @@ impl Service {
         &mut self,
         server: usize,
         check: usize,
-        result: Result<(), Down>,
+        result: Result<Good, Down>,
         out: &mut Vec<Action>,
     ) -> Duration {
         let cfg = Arc::clone(&self.cfg);
-        let (Some(rs), Some(checks)) = (cfg.real_servers.get(server), self.servers.get_mut(server))
-        else {
+        let Some((rs, checker)) = found(&cfg, server, check) else {
             return Duration::MAX;
         };
-        let (Some(checker), Some(health)) = (rs.checkers.get(check), checks.get_mut(check)) else {
+        let (name, from) = (self.name(rs.addr), self.weight(server));
+        let Some(health) = self.health(server, check) else {
             return Duration::MAX;
-        };
-        let name = Rs {
-            vs: cfg.key.clone(),
-            transport: cfg.transport,
-            addr: rs.addr,
         };
         let mut tell = |said| out.push(told(&name, checker, said));
-        let (change, next) = match result {
-            Err(Down::Local(trouble)) => {
-                if health.trouble.replace(trouble) != Some(trouble) {
-                    tell(Said::Trouble(trouble));
-                }
-                return checker.delay_loop;
+        // What this machine cannot do says nothing about the other one.
+        // keepalived: for UDP_CHECK it does.
+        if let Err(Down::Local(trouble)) = result
+            && !matches!(checker.check, Check::Udp(..))
+        {
+            if health.trouble.replace(trouble) != Some(trouble) {
+                tell(Said::Trouble(trouble));
             }
-            Ok(()) => health.verdict.on_success(checker),
-            Err(down @ (Down::Connect(_) | Down::Timeout)) => {
+            return checker.delay_loop;
+        }
+        health.trouble = None;
+        let (change, next, down) = match result {
+            Ok(good) => {
+                if let (Good::Page(judged), false) = (good, health.verdict.is_up()) {
+                    let page = health.verdict.page();
+                    tell(Said::PageGood { page, judged });
+                }
+                if let Good::Weight(wanted) = good {
+                    health.share = wanted.map_or(Share::None, Share::Sets);
+                }
+                let (change, next) = health.verdict.on_success(checker);
+                (change, next, None)
+            }
+            Err(down) => {
                 if checker.log_all_failures && health.verdict.is_up() {
                     tell(Said::AttemptFailed(down));
                 }
-                health.verdict.on_failure(checker)
+                let (change, next) = health.verdict.on_failure(checker);
+                (change, next, Some(down))
             }
         };
-        health.trouble = None;
-        match change {
-            Change::None => return next,
-            Change::Up | Change::ConfirmedUp => tell(Said::Success),
-            Change::Down { retries } => tell(Said::Failed { retries }),
-            Change::ConfirmedDown => tell(Said::Failed { retries: None }),
-        }
-        let failing = checks.iter().filter(|h| !h.verdict.is_up()).count();
-        match (change, failing) {
-            (Change::Up, 0) => self.server_up(&name, rs, out),
-            (Change::Down { .. }, 1) => self.server_down(&name, rs, out),
-            // keepalived: a server that was never alive is reported as down once per checker.
-            (Change::ConfirmedDown, _) => self.notice_server(&name, Way::Out, out),
-            (Change::Up | Change::Down { .. } | Change::ConfirmedUp | Change::None, _) => {}
-        }
+        self.settle((server, check), from, change, down, out);
         next
     }
 
-    /// Takes over a new configuration of the same virtual server. What is known about checkers that stay is kept.
-    pub(crate) fn reload(
+    /// Takes in what a checker is told that watches nothing itself.
+    pub(crate) fn on_told(&mut self, what: &Told, out: &mut Vec<Action>) {
+        let cfg = Arc::clone(&self.cfg);
+        for (server, rs) in cfg.real_servers.iter().enumerate() {
+            for (check, checker) in rs.checkers.iter().enumerate() {
+                let Some((up, share)) = heard(&checker.check, what) else {
+                    continue;
+                };
+                let from = self.weight(server);
+                let Some(health) = self.health(server, check) else {
+                    continue;
+                };
+                health.share = share;
+                let change = health.verdict.on_told(up);
+                self.settle((server, check), from, change, None, out);
+            }
+        }
+    }
+
+    /// What follows from a change of one checker, or of what it adds to the weight, which was `from`.
+    fn settle(
         &mut self,
-        cfg: Arc<VirtualServer>,
-        ids: &mut CheckIds,
+        (server, check): (usize, usize),
+        from: u32,
+        change: Change,
+        down: Option<Down>,
         out: &mut Vec<Action>,
     ) {
-        let sorry_before = self.sorry_serves().cloned();
-        let old = std::mem::replace(&mut self.cfg, Arc::clone(&cfg));
-        let checks = std::mem::take(&mut self.servers);
-        let stays: HashMap<_, _> = cfg.real_servers.iter().map(|rs| (rs.addr, ())).collect();
-        let mut known = HashMap::with_capacity(checks.len());
-        for (rs, checks) in old.real_servers.iter().zip(checks) {
-            if stays.contains_key(&rs.addr) {
-                known.insert(rs.addr, (rs, checks));
-            } else {
-                let in_pool = alive(&checks) && sorry_before.is_none();
-                self.server_gone(rs, &checks, in_pool || rs.inhibit_on_failure, out);
+        let cfg = Arc::clone(&self.cfg);
+        let Some((rs, checker)) = found(&cfg, server, check) else {
+            return;
+        };
+        let name = self.name(rs.addr);
+        self.reweigh(server, from, out);
+        let (said, way) = match change {
+            Change::None => return,
+            Change::Up | Change::ConfirmedUp => (Said::Success, Way::In),
+            Change::Down { retries } => (Said::Failed { retries, down }, Way::Out),
+            Change::ConfirmedDown => {
+                let retries = None;
+                (Said::Failed { retries, down }, Way::Out)
             }
+        };
+        if !(change == Change::ConfirmedDown && checker.check.is_page()) {
+            out.push(told(&name, checker, said.clone()));
         }
-        for rs in &cfg.real_servers {
-            let checks = match known.remove(&rs.addr) {
-                Some((before, checks)) => self.server_stays((before, checks), rs, ids, out),
-                None => untried(rs, ids),
-            };
-            self.servers.push(checks);
-        }
-        out.push(Action::Converge(cfg.key.clone()));
-        let was_met = self.quorum_met;
-        self.quorum_met = self.quorum_holds();
-        match (was_met, self.quorum_met) {
-            (true, false) if cfg.sorry_server.is_some() => {
-                self.tell_quorum(QuorumChange::StartingDown, out);
+        let checks = self.servers.get(server).map_or(&[][..], Vec::as_slice);
+        let failing = checks.iter().filter(|h| !h.verdict.is_up()).count();
+        let changed = match (change, failing) {
+            (Change::Up, 0) => {
+                self.server_changes(server, Way::In, out);
+                true
             }
-            (true, false) => self.tell_quorum(QuorumChange::Lost, out),
-            (false, true) => self.tell_quorum(QuorumChange::Gained, out),
-            (true, true) | (false, false) => {}
-        }
-        self.tell_sorry(sorry_before.as_ref(), out);
-        if was_met != self.quorum_met {
-            self.notice_quorum(out);
+            (Change::Down { .. }, 1) => {
+                self.server_changes(server, Way::Out, out);
+                true
+            }
+            // keepalived: a server that was never alive is reported as down once per checker.
+            (Change::ConfirmedDown, _) => {
+                if !checker.check.is_page() {
+                    self.notice_server(&name, Way::Out, out);
+                }
+                false
+            }
+            (Change::Up | Change::Down { .. } | Change::ConfirmedUp | Change::None, _) => false,
+        };
+        if change != Change::ConfirmedUp && (changed || self.manners.mail_checkers) {
+            self.mail_server(
+                &name,
+                way,
+                super::words::mail(&checker.check, way, down),
+                out,
+            );
         }
     }
 
-    /// A reload has taken the virtual server away.
-    pub(crate) fn remove(&self, out: &mut Vec<Action>) {
-        out.push(Action::Report(Report::Removed(self.cfg.key.clone())));
-        let pool_is_out = self.sorry_serves().is_some();
-        for (rs, checks) in self.cfg.real_servers.iter().zip(&self.servers) {
-            let held = rs.inhibit_on_failure || (alive(checks) && !pool_is_out);
-            self.leave(rs, checks, held, out);
-        }
-        out.push(Action::Converge(self.cfg.key.clone()));
+    fn health(&mut self, server: usize, check: usize) -> Option<&mut Health> {
+        self.servers.get_mut(server)?.get_mut(check)
     }
 
-    /// The daemon ends. Scripts hear of it only with `omega`.
-    pub(crate) fn stop(&self, out: &mut Vec<Action>) {
-        for (rs, checks) in self.cfg.real_servers.iter().zip(&self.servers) {
-            let name = self.name(rs.addr);
-            let what = ServerChange::ShuttingDown(if alive(checks) {
-                Absence::Removed
-            } else {
-                absence(rs)
-            });
-            out.push(Action::Report(Report::Server {
-                rs: name.clone(),
-                what,
-            }));
-            if self.cfg.omega && alive(checks) {
-                self.notice_server(&name, Way::Out, out);
-            }
+    /// Tells when what the kernel has is not the weight any more.
+    fn reweigh(&mut self, server: usize, from: u32, out: &mut Vec<Action>) {
+        let cfg = Arc::clone(&self.cfg);
+        let Some(rs) = cfg.real_servers.get(server) else {
+            return;
+        };
+        let to = self.weight(server);
+        if from == to {
+            return;
         }
-        if self.cfg.omega {
-            self.notice_virtual(Way::Out, out);
-        }
+        let active = if self.is_alive(server) {
+            Way::In
+        } else {
+            Way::Out
+        };
+        let what = ServerChange::Weight { from, to, active };
+        let rs = self.name(rs.addr);
+        out.push(Action::Report(Report::Server { rs, what }));
         out.push(Action::Converge(self.cfg.key.clone()));
+        self.follow_quorum(out);
     }
 
     /// Whether the quorum is met now, given whether it was.
@@ -255,30 +348,27 @@ impl Service {
             hysteresis: self.cfg.hysteresis,
             alive: servers
                 .filter(|(_, checks)| alive(checks))
-                .map(|(rs, _)| u64::from(rs.weight))
+                .map(|(rs, checks)| u64::from(weight(rs, checks)))
                 .sum(),
         }
     }
 
-    fn server_up(&mut self, name: &Rs, rs: &RealServer, out: &mut Vec<Action>) {
-        let what = ServerChange::Up(absence(rs));
+    fn server_changes(&mut self, server: usize, way: Way, out: &mut Vec<Action>) {
+        let cfg = Arc::clone(&self.cfg);
+        let Some(rs) = cfg.real_servers.get(server) else {
+            return;
+        };
+        let what = match way {
+            Way::In => ServerChange::Up(absence(rs)),
+            Way::Out => ServerChange::Down(absence(rs)),
+        };
+        let name = self.name(rs.addr);
         out.push(Action::Report(Report::Server {
             rs: name.clone(),
             what,
         }));
         out.push(Action::Converge(name.vs.clone()));
-        self.notice_server(name, Way::In, out);
-        self.follow_quorum(out);
-    }
-
-    fn server_down(&mut self, name: &Rs, rs: &RealServer, out: &mut Vec<Action>) {
-        let what = ServerChange::Down(absence(rs));
-        out.push(Action::Report(Report::Server {
-            rs: name.clone(),
-            what,
-        }));
-        out.push(Action::Converge(name.vs.clone()));
-        self.notice_server(name, Way::Out, out);
+        self.notice_server(&name, way, out);
         self.follow_quorum(out);
     }
 
@@ -289,148 +379,13 @@ impl Service {
         }
         let sorry_before = self.sorry_serves().cloned();
         self.quorum_met = holds;
-        self.tell_quorum(
-            if holds {
-                QuorumChange::Gained
-            } else {
-                QuorumChange::Lost
-            },
-            out,
-        );
+        let what = match holds {
+            true => QuorumChange::Gained,
+            false => QuorumChange::Lost,
+        };
+        self.tell_quorum(what, out);
         self.tell_sorry(sorry_before.as_ref(), out);
-        self.notice_quorum(out);
-    }
-
-    /// Reports a sorry server that begins or ends to serve. `before`: the one that served until now.
-    fn tell_sorry(&self, before: Option<&SorryServer>, out: &mut Vec<Action>) {
-        let now = self.sorry_serves();
-        if before.map(|s| s.addr) == now.map(|s| s.addr) {
-            return;
-        }
-        let vs = self.cfg.key.clone();
-        let absence = |s: &SorryServer| {
-            if s.inhibit {
-                Absence::Inhibited
-            } else {
-                Absence::Removed
-            }
-        };
-        let news = [
-            before.map(|s| (s.addr, SorryChange::Ends(absence(s)))),
-            now.map(|s| (s.addr, SorryChange::Starts(absence(s)))),
-        ];
-        for (addr, what) in news.into_iter().flatten() {
-            let rs = self.name(addr);
-            out.push(Action::Report(Report::Sorry { rs, what }));
-        }
-        let into_pool = if now.is_some() { Way::Out } else { Way::In };
-        out.push(Action::Report(Report::AliveServers { vs, into_pool }));
-    }
-
-    fn tell_quorum(&self, what: QuorumChange, out: &mut Vec<Action>) {
-        let (vs, sums) = (self.cfg.key.clone(), self.sums());
-        out.push(Action::Report(Report::Quorum { vs, what, sums }));
-    }
-
-    fn notice_quorum(&self, out: &mut Vec<Action>) {
-        let way = if self.quorum_met { Way::In } else { Way::Out };
-        self.notice_virtual(way, out);
-    }
-
-    fn notice_virtual(&self, way: Way, out: &mut Vec<Action>) {
-        out.push(Action::Notice(Notice::VirtualServer {
-            vs: self.cfg.key.to_string().into(),
-            up: way == Way::In,
-            script: hook(&self.cfg.hooks, way),
-        }));
-    }
-
-    fn notice_server(&self, name: &Rs, way: Way, out: &mut Vec<Action>) {
-        let mut servers = self.cfg.real_servers.iter();
-        let hooks = servers.find(|rs| rs.addr == name.addr).map(|rs| &rs.hooks);
-        out.push(Action::Notice(Notice::RealServer {
-            vs: name.vs.to_string().into(),
-            rs: name.to_string().into(),
-            up: way == Way::In,
-            script: hooks.and_then(|h| hook(h, way)),
-        }));
-    }
-
-    /// A server that a reload has taken away.
-    fn server_gone(
-        &self,
-        rs: &RealServer,
-        checks: &[Health],
-        in_table: bool,
-        out: &mut Vec<Action>,
-    ) {
-        let rs_name = self.name(rs.addr);
-        out.push(Action::Report(Report::Server {
-            rs: rs_name.clone(),
-            what: ServerChange::NoLongerExists,
-        }));
-        self.leave(rs, checks, in_table, out);
-    }
-
-    fn leave(&self, rs: &RealServer, checks: &[Health], in_table: bool, out: &mut Vec<Action>) {
-        let name = self.name(rs.addr);
-        if in_table {
-            let what = ServerChange::Down(Absence::Removed);
-            out.push(Action::Report(Report::Server {
-                rs: name.clone(),
-                what,
-            }));
-        }
-        if alive(checks) {
-            self.notice_server(&name, Way::Out, out);
-        }
-    }
-
-    /// A server that both configurations have: takes its known checkers over.
-    fn server_stays(
-        &self,
-        (before, mut known): (&RealServer, Vec<Health>),
-        rs: &RealServer,
-        ids: &mut CheckIds,
-        out: &mut Vec<Action>,
-    ) -> Vec<Health> {
-        let was_alive = alive(&known);
-        let mut old_checkers: Vec<_> = before.checkers.iter().collect();
-        let checks: Vec<_> = rs
-            .checkers
-            .iter()
-            .map(
-                |new| match old_checkers.iter().position(|old| old.check == new.check) {
-                    Some(at) => {
-                        old_checkers.swap_remove(at);
-                        known.swap_remove(at)
-                    }
-                    // What serves already goes on serving until the first result.
-                    None if was_alive => health(Verdict::assumed_up(), ids),
-                    None if !new.check.runs() => health(Verdict::assumed_up(), ids),
-                    None => health(Verdict::new(new), ids),
-                },
-            )
-            .collect();
-        let name = self.name(rs.addr);
-        let mut tell = |what| {
-            out.push(Action::Report(Report::Server {
-                rs: name.clone(),
-                what,
-            }))
-        };
-        if before.weight != rs.weight {
-            tell(ServerChange::Weight {
-                from: before.weight,
-                to: rs.weight,
-                active: if was_alive { Way::In } else { Way::Out },
-            });
-        }
-        if !was_alive && alive(&checks) {
-            tell(ServerChange::Up(absence(before)));
-            self.notice_server(&name, Way::In, out);
-        }
-        checks
+        self.notice_quorum(what, out);
     }
 
     /// What messages call a server of this virtual server.
@@ -443,29 +398,68 @@ impl Service {
     }
 }
 
+fn found(cfg: &VirtualServer, server: usize, check: usize) -> Option<(&RealServer, &Checker)> {
+    let rs = cfg.real_servers.get(server)?;
+    Some((rs, rs.checkers.get(check)?))
+}
+
 fn told(rs: &Rs, checker: &Checker, said: Said) -> Action {
     let rs = rs.clone();
     let check = Box::new(checker.check.clone());
     Action::Report(Report::Check { rs, check, said })
 }
 
+/// Whether a checker is up by what was told, and what it adds to the weight; `None`: it is about another one.
+fn heard(check: &Check, what: &Told) -> Option<(bool, Share)> {
+    match (check, what) {
+        (Check::Bfd(bfd), Told::Bfd { name, up }) if bfd.name == *name => Some((*up, Share::None)),
+        (Check::File(file), Told::File { name, value }) if file.file == *name => {
+            if file.weight == 0 {
+                return Some(((*value == 0) != file.reverse, Share::None));
+            }
+            let sign = if file.reverse { -1 } else { 1 };
+            let sum = value
+                .saturating_mul(i64::from(file.weight))
+                .saturating_mul(sign);
+            Some((sum > i64::from(i32::MIN), Share::Adds(sum)))
+        }
+        (_, Told::Bfd { .. } | Told::File { .. }) => None,
+    }
+}
+
 fn alive(checks: &[Health]) -> bool {
     checks.iter().all(|h| h.verdict.is_up())
 }
 
-fn untried(rs: &RealServer, ids: &mut CheckIds) -> Vec<Health> {
-    let verdict = |c: &Checker| match c.check.runs() {
-        true => Verdict::new(c),
-        false => Verdict::assumed_up(),
-    };
+fn weight(rs: &RealServer, checks: &[Health]) -> u32 {
+    let added: i64 = checks.iter().map(|h| h.share.of(rs.weight)).sum();
+    let most = i64::from(i32::MAX);
+    let sum = i64::from(rs.weight).saturating_add(added).clamp(0, most);
+    u32::try_from(sum).unwrap_or(0)
+}
+
+/// Checkers of which nothing is known but what was told to others of their kind.
+fn untried(rs: &RealServer, known: &[Told], ids: &mut CheckIds) -> Vec<Health> {
     let checkers = rs.checkers.iter();
-    checkers.map(|c| health(verdict(c), ids)).collect()
+    checkers
+        .map(|c| with_known(health(Verdict::new(c), ids), &c.check, known))
+        .collect()
+}
+
+fn with_known(mut health: Health, check: &Check, known: &[Told]) -> Health {
+    let mut told = known.iter().filter_map(|t| heard(check, t));
+    if let Some((up, share)) = told.next_back() {
+        health.share = share;
+        health.verdict.on_told(up);
+    }
+    health
 }
 
 fn health(verdict: Verdict, ids: &mut CheckIds) -> Health {
     Health {
         id: ids.fresh(),
         verdict,
+        share: Share::None,
         trouble: None,
     }
 }
@@ -475,13 +469,6 @@ fn absence(rs: &RealServer) -> Absence {
         Absence::Inhibited
     } else {
         Absence::Removed
-    }
-}
-
-fn hook(hooks: &Hooks, way: Way) -> Option<Arc<NotifyScript>> {
-    match way {
-        Way::In => hooks.up.clone(),
-        Way::Out => hooks.down.clone(),
     }
 }
 

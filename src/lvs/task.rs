@@ -9,6 +9,7 @@ mod unit;
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +20,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use super::checker::{Down, Probe};
+use super::checker::{Down, Good, Tools};
 use super::director::Director;
-use super::{Action, Attempt, CheckId, Event, Report, Said};
-use crate::daemon::bus::{self, LvsCommand, Notice, Release, VrrpUpdate};
+use super::{Action, Attempt, CheckId, Event, Report, Said, Told};
+use crate::daemon::bus::{self, LvsCommand, Notice, Release, TrackerUpdate, VrrpUpdate};
 use crate::model::Config;
 use crate::sys::clock::{self, Alarm};
 use crate::time::Mono;
@@ -45,6 +46,8 @@ pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Receiver<LvsCommand>,
     /// Instance states and addresses, for `ha_suspend` and the sync daemon.
     pub(crate) vrrp: mpsc::Receiver<VrrpUpdate>,
+    /// Files and BFD sessions, for `FILE_CHECK` and `BFD_CHECK`.
+    pub(crate) trackers: mpsc::Receiver<TrackerUpdate>,
     /// Real servers and quorums that went up or down.
     pub(crate) notices: mpsc::Sender<Notice>,
 }
@@ -58,6 +61,7 @@ pub(crate) async fn run(inbox: Inbox) {
     let Inbox {
         mut commands,
         mut vrrp,
+        mut trackers,
         notices,
     } = inbox;
     let mut task = Task::new();
@@ -86,7 +90,8 @@ pub(crate) async fn run(inbox: Inbox) {
                     permit.send(notice);
                 }
             }
-            Some(_) = vrrp.recv() => {} // Nothing here follows an instance or an address yet.
+            Some(update) = vrrp.recv() => task.followed(update),
+            Some(update) = trackers.recv() => task.told(update),
         }
     }
 }
@@ -108,7 +113,7 @@ async fn progress(table: &mut Option<Table>) -> Batch {
 }
 
 /// An attempt and its result; `None`: it was given up.
-type Over = (CheckId, Option<Result<(), Down>>);
+type Over = (CheckId, Option<Result<Good, Down>>);
 
 /// One attempt on its way.
 type Running = Pin<Box<dyn Future<Output = Over>>>;
@@ -119,6 +124,8 @@ struct Task {
     table: Option<Table>,
     probes: FuturesUnordered<Running>,
     cancels: HashMap<CheckId, AbortHandle>,
+    /// What attempts share.
+    tools: Rc<Tools>,
     /// Not yet sent to the daemon.
     pending: VecDeque<Notice>,
     /// Whoever waits for a configuration to be in force.
@@ -134,6 +141,7 @@ impl Task {
             table: None,
             probes: FuturesUnordered::new(),
             cancels: HashMap::new(),
+            tools: Rc::default(),
             pending: VecDeque::new(),
             applying: Vec::new(),
             stopping: None,
@@ -208,6 +216,28 @@ impl Task {
         self.event(Event::Apply(config));
     }
 
+    /// Something that checkers follow.
+    fn told(&mut self, update: TrackerUpdate) {
+        let told = match update {
+            TrackerUpdate::File { name, value } => Told::File {
+                name,
+                value: value.into(),
+            },
+            TrackerUpdate::Bfd { name, up } => Told::Bfd { name, up },
+            // No checker follows these.
+            TrackerUpdate::Script { .. } | TrackerUpdate::Process { .. } => return,
+        };
+        self.event(Event::Told(told));
+    }
+
+    /// Something that virtual servers or the sync daemon follow.
+    fn followed(&mut self, update: VrrpUpdate) {
+        match update {
+            VrrpUpdate::Address { addr, up } => self.event(Event::Address { addr, up }),
+            VrrpUpdate::Instance { .. } => {} // Nothing here follows an instance yet.
+        }
+    }
+
     fn stop(&mut self, release: Release, done: Option<oneshot::Sender<()>>) {
         self.stopping = Some(done);
         match release {
@@ -271,10 +301,11 @@ impl Task {
         let id = attempt.id;
         let (handle, registration) = AbortHandle::new_pair();
         self.cancels.insert(id, handle);
+        let tools = Rc::clone(&self.tools);
         let one = async move {
             match attempt.checker() {
-                Some(checker) => checker.check.probe().await,
-                None => Ok(()), // The core makes no such attempt.
+                Some(c) => c.check.probe(c.connect_timeout, attempt.page, &tools).await,
+                None => Ok(Good::Plain), // The core makes no such attempt.
             }
         };
         self.probes.push(Box::pin(async move {

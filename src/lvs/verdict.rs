@@ -11,10 +11,14 @@ use crate::model::lvs::Checker;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     up: bool,
-    /// There has been a result.
+    /// There has been a result that counts: a failure, or a success of every page.
     ran: bool,
-    /// Failures in a row, while up.
+    /// Failures in a row, while they may be forgiven.
     tries: u32,
+    /// Which page comes next.
+    page: usize,
+    /// The page that made it go down is looked at alone, until it is good.
+    stuck: bool,
 }
 
 /// What a result has changed.
@@ -38,8 +42,7 @@ impl Verdict {
     pub(crate) fn new(cfg: &Checker) -> Self {
         Self {
             up: !cfg.alpha,
-            ran: false,
-            tries: 0,
+            ..Self::assumed_up()
         }
     }
 
@@ -49,6 +52,8 @@ impl Verdict {
             up: true,
             ran: false,
             tries: 0,
+            page: 0,
+            stuck: false,
         }
     }
 
@@ -56,43 +61,86 @@ impl Verdict {
         self.up
     }
 
+    /// Which page the next attempt is for.
+    pub(crate) fn page(self) -> usize {
+        self.page
+    }
+
+    /// Takes over what a reload has changed.
+    pub(crate) fn reload(&mut self, cfg: &Checker) {
+        self.tries = self.tries.min(cfg.retry);
+        if self.page >= cfg.check.pages() {
+            self.page = 0;
+        }
+    }
+
     /// One attempt was a success. The next one follows after the returned span, counted from the end of this one.
     pub(crate) fn on_success(&mut self, cfg: &Checker) -> (Change, Duration) {
+        let pages = cfg.check.pages();
+        self.tries = 0;
+        let next = match cfg.check.is_hasty() && !(self.up && self.ran) {
+            true => Duration::ZERO,
+            false => cfg.delay_loop,
+        };
+        // With several pages, all of them have to be good from the first one on, the one that failed included.
+        if pages > 1 && std::mem::take(&mut self.stuck) {
+            self.page = 0;
+            return (Change::None, next);
+        }
+        self.page = (self.page + 1) % pages;
+        if self.page != 0 {
+            return (Change::None, next);
+        }
         let change = match (self.up, self.ran) {
             (true, true) => Change::None,
             (true, false) => Change::ConfirmedUp,
             (false, _) => Change::Up,
         };
-        *self = Self {
-            up: true,
-            ran: true,
-            tries: 0,
-        };
+        (self.up, self.ran, self.stuck) = (true, true, false);
         (change, cfg.delay_loop)
     }
 
-    /// One attempt was a failure. The very first result is believed at once, later ones after `retry` retries.
+    /// One attempt was a failure. The very first result is believed at once, later ones after `retry` retries; a mail
+    /// server always has its retries.
     pub(crate) fn on_failure(&mut self, cfg: &Checker) -> (Change, Duration) {
-        let forgiven = self.up && self.ran && self.tries < cfg.retry;
+        let counts = cfg.check.always_retries() || (self.up && self.ran);
+        if counts && self.tries < cfg.retry {
+            self.tries += 1;
+            return (Change::None, cfg.delay_before_retry);
+        }
         let change = match (self.up, self.ran) {
-            (true, _) if forgiven => Change::None,
             (true, ran) => Change::Down {
-                retries: (ran && cfg.retry > 0).then_some(cfg.retry),
+                retries: (cfg.retry > 0 && (ran || cfg.check.always_counts())).then_some(cfg.retry),
             },
             (false, true) => Change::None,
             (false, false) => Change::ConfirmedDown,
         };
+        let pages = cfg.check.pages();
         *self = Self {
-            up: forgiven,
+            up: false,
             ran: true,
-            tries: if forgiven { self.tries + 1 } else { 0 },
+            tries: 0,
+            page: self.page,
+            stuck: true,
         };
-        let next = if forgiven {
-            cfg.delay_before_retry
-        } else {
-            cfg.delay_loop
+        let next = match pages {
+            1 => cfg.delay_loop,
+            _ => cfg.delay_loop.max(cfg.delay_before_retry),
         };
         (change, next)
+    }
+
+    /// Somebody else has watched: it holds at once, without retries.
+    pub(crate) fn on_told(&mut self, up: bool) -> Change {
+        let change = match (self.up, up, self.ran) {
+            (true, true, true) | (false, false, true) => Change::None,
+            (true, true, false) => Change::ConfirmedUp,
+            (false, false, false) => Change::ConfirmedDown,
+            (false, true, _) => Change::Up,
+            (true, false, _) => Change::Down { retries: None },
+        };
+        (self.up, self.ran) = (up, true);
+        change
     }
 }
 

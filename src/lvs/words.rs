@@ -2,10 +2,12 @@
 //!
 //! Pure: makes text, never logs. Source: messages of keepalived 2.2.7 and 2.4.3.
 
+mod checks;
+
 use std::fmt;
 
-use super::checker::{Check, Down, Local, Step};
-use super::{Absence, QuorumChange, Report, Rs, Said, ServerChange, SorryChange, Sums, Way};
+pub(super) use self::checks::mail;
+use super::{Absence, QuorumChange, Report, Rs, ServerChange, SorryChange, Sums, Way};
 use crate::model::lvs::{ServiceKey, Transport};
 
 impl Transport {
@@ -46,9 +48,9 @@ impl fmt::Display for Rs {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Check { rs, check, said } => told(rs, check, said, f),
+            Self::Check { rs, check, said } => f.write_str(&checks::told(rs, check, said)),
             Self::Server { rs, what } => server(rs, *what, f),
-            Self::Quorum { vs, what, sums } => quorum(vs, *what, sums, f),
+            Self::Quorum { vs, what, sums } => write!(f, "{} for VS {vs}", quorum(*what, sums)),
             Self::Sorry { rs, what } => {
                 let (verb, to) = match what {
                     SorryChange::Starts(Absence::Removed) => ("Adding", "to"),
@@ -64,48 +66,6 @@ impl fmt::Display for Report {
             },
             Self::Removed(vs) => write!(f, "Removing Virtual Server {vs}"),
         }
-    }
-}
-
-fn told(rs: &Rs, check: &Check, said: &Said, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if *said == Said::Activating {
-        return write!(
-            f,
-            "Activating healthchecker for service {rs} for VS {}",
-            rs.vs
-        );
-    }
-    match check {
-        // Nothing is told about checks that are not run.
-        Check::Udp(..)
-        | Check::Http(..)
-        | Check::Smtp(..)
-        | Check::Dns(..)
-        | Check::Ping(_)
-        | Check::Misc(_)
-        | Check::File(_)
-        | Check::Bfd(_) => Ok(()),
-        Check::Tcp(_) => match said {
-            Said::Activating => Ok(()),
-            Said::Success => write!(f, "TCP connection to {rs} success."),
-            Said::AttemptFailed(Down::Timeout) => write!(f, "TCP connection to {rs} timeout."),
-            Said::AttemptFailed(Down::Connect(_) | Down::Local(_)) => {
-                write!(f, "TCP connection to {rs} failed.")
-            }
-            Said::Failed { retries: None } => write!(f, "TCP_CHECK on service {rs} failed."),
-            Said::Failed { retries: Some(n) } => {
-                write!(f, "TCP_CHECK on service {rs} failed after {n} retries.")
-            }
-            Said::Trouble(Local { step, errno }) => {
-                let what = match step {
-                    Step::Socket => "create",
-                    Step::Device | Step::Mark | Step::Bind => "bind",
-                    Step::Connect => "connect",
-                };
-                let why = errno.desc();
-                write!(f, "TCP socket {what} failed for {rs}: {why}. Rescheduling.")
-            }
-        },
     }
 }
 
@@ -136,26 +96,19 @@ fn server(rs: &Rs, what: ServerChange, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     }
 }
 
-fn quorum(
-    vs: &ServiceKey,
-    what: QuorumChange,
-    sums: &Sums,
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
+/// Without the name of the virtual server.
+pub(super) fn quorum(what: QuorumChange, sums: &Sums) -> String {
     let (q, h, sum) = (sums.quorum, sums.hysteresis, sums.alive);
     let above = u64::from(q) + u64::from(h);
     match what {
-        QuorumChange::Gained => write!(f, "Gained quorum {q}+{h}={above} <= {sum} for VS {vs}"),
+        QuorumChange::Gained => format!("Gained quorum {q}+{h}={above} <= {sum}"),
         QuorumChange::Lost => {
             let below = q.saturating_sub(h);
-            write!(f, "Lost quorum {q}-{h}={below} > {sum} for VS {vs}")
+            format!("Lost quorum {q}-{h}={below} > {sum}")
         }
         // keepalived: shows a difference and gives the sum; log readers know the line so.
         QuorumChange::StartingDown => {
-            write!(
-                f,
-                "Starting with quorum down {q}-{h}={above} > {sum} for VS {vs}"
-            )
+            format!("Starting with quorum down {q}-{h}={above} > {sum}")
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) mod privs;
 pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod schedule;
+pub(crate) mod regex;
 pub(crate) mod startup;
 #[cfg(test)]
 pub(crate) mod testnet;

@@ -30,6 +30,9 @@ pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Receiver<TrackCommand>,
     /// To the VRRP task: first verdicts and changes; after a reload all verdicts in force, once more.
     pub(crate) updates: mpsc::Sender<TrackerUpdate>,
+    /// To the LVS task, the same about files and BFD sessions that checkers follow.
+    #[expect(dead_code, reason = "neither is watched yet")]
+    pub(crate) checkers: mpsc::Sender<TrackerUpdate>,
 }
 
 /// Runs until [`TrackCommand::Stop`], or until nobody can send one any more.

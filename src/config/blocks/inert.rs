@@ -20,7 +20,6 @@ pub(crate) const INERT: Inert = &[
             "vrrp_track_process",
             "bfd_instance",
             "track_group",
-            "SSL",
             "static_ipaddress",
             "static_routes",
             "static_rules",
@@ -41,20 +40,7 @@ pub(crate) const INERT: Inert = &[
     ),
     (
         "virtual_server/real_server",
-        &[
-            "smtp_alert",
-            "virtualhost",
-            "snmp_name",
-            "UDP_CHECK",
-            "HTTP_GET",
-            "SSL_GET",
-            "SMTP_CHECK",
-            "DNS_CHECK",
-            "PING_CHECK",
-            "MISC_CHECK",
-            "FILE_CHECK",
-            "BFD_CHECK",
-        ],
+        &["smtp_alert", "snmp_name", "FILE_CHECK", "BFD_CHECK"],
     ),
 ];
 
@@ -118,7 +104,6 @@ const GLOBAL: &[&str] = &[
     "lvs_netlink_monitor_rcv_bufs_force",
     "process_monitor_rcv_bufs",
     "process_monitor_rcv_bufs_force",
-    "rs_init_notifies",
     "no_checker_emails",
     "vrrp_rx_bufs_policy",
     "vrrp_rx_bufs_multiplier",

@@ -1,9 +1,23 @@
 //! `HTTP_GET` and `SSL_GET`: a web page with the right status, digest and text is health.
 
+mod reply;
 pub(crate) mod rows;
+pub(crate) mod tls;
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::debug;
+
+use self::reply::Reply;
+use super::connect::{Connect, errno};
+use super::{Down, Good, Local, Step};
 
 use crate::model::global::Ssl;
 
@@ -107,3 +121,147 @@ impl RegexOptions {
         ("use_offset_limit", 0x0080_0000),
     ];
 }
+
+/// What a page was judged by last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judged {
+    Status,
+    Digest,
+    Regex,
+}
+
+/// What is wrong with a page, or on the way to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    /// No handshake.
+    Tls,
+    /// No connection, or no handshake, in time.
+    TlsTimeout,
+    Send,
+    ReadTimeout,
+    Read(Errno),
+    /// No header, or one without a status.
+    NoData,
+    Status(u16),
+    Digest,
+    Regex,
+}
+
+/// Octets per read.
+const READ: usize = 16 * 1024;
+/// The longest request.
+const MAX_REQUEST: usize = 2047;
+
+/// Which steps the patience is for.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    /// Each read has it anew.
+    PerRead(Duration),
+    /// Request and reply together.
+    Until(Instant),
+}
+
+impl Http {
+    pub(super) async fn probe(
+        &self,
+        connect: &Connect,
+        patience: Duration,
+        page: usize,
+        contexts: &tls::Contexts,
+    ) -> Result<Good, Down> {
+        let Some(url) = self.urls.get(page) else {
+            return Ok(Good::Plain);
+        };
+        let request = self.request(url, connect.target);
+        let (outcome, differs) = match &self.tls {
+            None => {
+                let connected = timeout(patience, connect.tcp()).await;
+                let mut stream = connected.map_err(|_| Down::Timeout)??;
+                exchange(&mut stream, &request, url, Limit::PerRead(patience)).await?
+            }
+            Some(tls) => {
+                let context = contexts.of(&tls.identity).ok_or(Down::Local(Local {
+                    step: Step::Tls,
+                    errno: Errno::ENOENT,
+                }))?;
+                let deadline = Instant::now() + patience;
+                let connected = timeout_at(deadline, connect.tcp()).await;
+                let stream = connected.map_err(|_| Down::Timeout)??;
+                let sni = url.sni.as_deref();
+                let connected = timeout_at(deadline, tls::connect(&context, sni, stream)).await;
+                let connected = connected.map_err(|_| Down::Http(Bad::TlsTimeout))?;
+                let mut stream = connected.map_err(|()| Down::Http(Bad::Tls))?;
+                let limit = Limit::Until(Instant::now() + patience);
+                let found = exchange(&mut stream, &request, url, limit).await?;
+                if url.tls_compliant {
+                    // Only a courtesy: whatever comes of it, the page is judged already.
+                    _ = timeout(patience, Pin::new(&mut stream).shutdown()).await;
+                }
+                found
+            }
+        };
+        if let Some((said, came)) = differs {
+            let host = url.host.as_deref().unwrap_or_default();
+            debug!(
+                server = %connect.target,
+                "http_check: url {host}{}: content_length ({said}) does not match received bytes ({came})",
+                url.path
+            );
+        }
+        outcome.map(Good::Page).map_err(Down::Http)
+    }
+
+    /// Octet for octet what keepalived sends.
+    fn request(&self, url: &Url, target: SocketAddr) -> Vec<u8> {
+        let (version, close) = match self.protocol {
+            Protocol::V10 => ("1.0", ""),
+            Protocol::V10Close => ("1.0", "Connection: close\r\n"),
+            Protocol::V11 => ("1.1", "Connection: close\r\n"),
+        };
+        let host = match &url.host {
+            Some(host) => host.to_string(),
+            None => target.to_string(),
+        };
+        let mut text = format!(
+            "GET {} HTTP/{version}\r\nUser-Agent: KeepAliveClient\r\n{close}Host: {host}\r\n\r\n",
+            url.path
+        )
+        .into_bytes();
+        text.truncate(MAX_REQUEST);
+        text
+    }
+}
+
+/// Sends the request and reads until the other side closes.
+async fn exchange(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    request: &[u8],
+    url: &Url,
+    limit: Limit,
+) -> Result<(Result<Judged, Bad>, Option<(u64, u64)>), Down> {
+    let deadline = |limit| match limit {
+        Limit::PerRead(patience) => Instant::now() + patience,
+        Limit::Until(at) => at,
+    };
+    let sent = timeout_at(deadline(limit), stream.write_all(request)).await;
+    if !matches!(sent, Ok(Ok(()))) {
+        return Err(Down::Http(Bad::Send));
+    }
+    let mut reply = Reply::new(url);
+    let mut some = vec![0; READ];
+    loop {
+        let room = reply.room(some.len());
+        let Some(room) = some.get_mut(..room).filter(|r| !r.is_empty()) else {
+            return Err(Down::Http(Bad::NoData));
+        };
+        match timeout_at(deadline(limit), stream.read(room)).await {
+            Ok(Ok(0)) => return Ok(reply.judge()),
+            Ok(Ok(n)) => reply.take(room.get(..n).unwrap_or(&[])),
+            Ok(Err(e)) => return Err(Down::Http(Bad::Read(errno(&e)))),
+            Err(_) => return Err(Down::Http(Bad::ReadTimeout)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
+use tokio::time::timeout;
+
+use super::{Down, Good, Local, Step};
 use crate::config::blocks::checkers::{CheckerDraft, Common, Draft, Kind, Own};
 use crate::config::blocks::command::{self, CommandDraft, Nobody};
 use crate::config::lex;
 use crate::config::source::Code;
 use crate::config::table::{Args, Block, Fault, key, raw};
 use crate::model::track::{Command, Credentials};
+use crate::sys::process::Signal;
+use crate::track::command::Outcome;
+use crate::track::run::{KILL_GRACE, TERM_GRACE};
 
 /// Options of `MISC_CHECK`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,5 +111,99 @@ impl Own for MiscDraft {
             return Err(a.whole_fault(Code::Script, text).complaint());
         }
         Ok(vec![common.with(Kind::Misc(self))])
+    }
+}
+
+/// How a run went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    Exited(i32),
+    Signal(i32),
+    TimedOut,
+}
+
+impl Misc {
+    pub(super) async fn probe(&self) -> Result<Good, Down> {
+        let started = crate::track::command::start(&self.command, &[]);
+        let child = started.map_err(|_| {
+            Down::Local(Local {
+                step: Step::Process,
+                errno: Errno::last(),
+            })
+        })?;
+        if let Ok(end) = timeout(self.timeout, child.ended()).await {
+            let (outcome, reason) = crate::track::command::outcome(Ok(end));
+            if let Some(reason) = reason {
+                tracing::debug!(%reason, script = %self.command.path.display(), "check script was not run");
+            }
+            return self.judge(outcome);
+        }
+        // Whoever cannot be signalled has ended, or is killed when the child is dropped.
+        let _ = child.signal(Signal::Term);
+        if timeout(TERM_GRACE, child.ended()).await.is_err() {
+            let _ = child.signal(Signal::Kill);
+            let _ = timeout(KILL_GRACE, child.ended()).await;
+        }
+        let _ = child.signal(Signal::Kill); // what is left of its group
+        Err(Down::Misc(Bad::TimedOut))
+    }
+
+    fn judge(&self, outcome: Outcome) -> Result<Good, Down> {
+        match outcome {
+            Outcome::Status(0) if self.dynamic => Ok(Good::Weight(None)),
+            Outcome::Status(0) => Ok(Good::Plain),
+            Outcome::Status(n @ 2..) if self.dynamic => {
+                Ok(Good::Weight(Some(u32::try_from(n - 2).unwrap_or(0))))
+            }
+            Outcome::Status(n) => Err(Down::Misc(Bad::Exited(n))),
+            Outcome::Signal(n) => Err(Down::Misc(Bad::Signal(n))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testserver::run;
+    use super::*;
+
+    fn script(text: &str, dynamic: bool) -> Misc {
+        let argv = ["sh", "-c", text];
+        Misc {
+            command: Command {
+                path: "/bin/sh".into(),
+                argv: argv.map(str::to_owned).to_vec(),
+                user: None,
+            },
+            timeout: Duration::from_secs(20),
+            dynamic,
+        }
+    }
+
+    #[test]
+    fn the_exit_status_is_the_verdict_and_the_weight() {
+        run(async {
+            let plain = |text| script(text, false);
+            let dynamic = |text| script(text, true);
+            let bad = |why| Err(Down::Misc(why));
+            assert_eq!(plain("exit 0").probe().await, Ok(Good::Plain));
+            assert_eq!(plain("exit 3").probe().await, bad(Bad::Exited(3)));
+            assert_eq!(dynamic("exit 0").probe().await, Ok(Good::Weight(None)));
+            assert_eq!(dynamic("exit 1").probe().await, bad(Bad::Exited(1)));
+            assert_eq!(dynamic("exit 2").probe().await, Ok(Good::Weight(Some(0))));
+            assert_eq!(
+                dynamic("exit 255").probe().await,
+                Ok(Good::Weight(Some(253)))
+            );
+            assert_eq!(dynamic("kill -9 $$").probe().await, bad(Bad::Signal(9)));
+        });
+    }
+
+    #[test]
+    fn a_script_that_takes_too_long_is_ended_and_has_failed() {
+        run(async {
+            let mut slow = script("sleep 1000", false);
+            slow.timeout = Duration::from_millis(100);
+            assert_eq!(slow.probe().await, Err(Down::Misc(Bad::TimedOut)));
+        });
     }
 }

@@ -6,10 +6,14 @@ pub(crate) mod dns;
 pub(crate) mod file;
 pub(crate) mod http;
 pub(crate) mod misc;
+mod ping;
 pub(crate) mod smtp;
+#[cfg(test)]
+mod testserver;
 pub(crate) mod udp;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -32,21 +36,15 @@ pub(crate) enum Check {
     Bfd(bfd::Bfd),
 }
 
-impl Check {
-    /// Whether it is run so far; the others are assumed to be good.
-    pub(crate) fn runs(&self) -> bool {
-        match self {
-            Self::Tcp(_) => true,
-            Self::Udp(..)
-            | Self::Http(..)
-            | Self::Smtp(..)
-            | Self::Dns(..)
-            | Self::Ping(_)
-            | Self::Misc(_)
-            | Self::File(_)
-            | Self::Bfd(_) => false,
-        }
-    }
+/// What a good attempt has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Good {
+    #[default]
+    Plain,
+    /// A web page, by what it was judged last.
+    Page(http::Judged),
+    /// `misc_dynamic`: the weight that the server shall have; `None`: the one of the configuration.
+    Weight(Option<u32>),
 }
 
 /// Why an attempt is not a success.
@@ -54,10 +52,25 @@ impl Check {
 pub(crate) enum Down {
     /// Refused, reset or out of reach.
     Connect(Errno),
-    /// No answer within `connect_timeout`.
+    /// No connection within `connect_timeout`; of `UDP_CHECK` and `PING_CHECK`: no answer.
     Timeout,
     /// This machine could not even try: no verdict on the server.
     Local(Local),
+    Udp(udp::Bad),
+    Http(http::Bad),
+    Smtp(smtp::Bad),
+    Dns(dns::Bad),
+    Misc(misc::Bad),
+}
+
+impl Down {
+    /// No way leads there.
+    pub(crate) fn is_out_of_reach(self) -> bool {
+        matches!(
+            self,
+            Self::Connect(Errno::ENETUNREACH | Errno::EHOSTUNREACH)
+        )
+    }
 }
 
 /// What failed on this machine.
@@ -79,28 +92,123 @@ pub(crate) enum Step {
     Bind,
     /// `connect(2)` failed in a way that says nothing about the other side.
     Connect,
+    /// The files of the `SSL` block.
+    Tls,
+    /// There is no process to be had.
+    Process,
 }
 
-/// One attempt; its timeout is watched from outside, by dropping the future.
-pub(crate) trait Probe {
+/// What attempts share.
+#[derive(Debug, Default)]
+pub(crate) struct Tools {
+    tls: http::tls::Contexts,
+}
+
+impl Check {
+    /// One attempt. `patience`: `connect_timeout`, for each step that waits. `page`: which `url`. `None` from
+    /// [`Check::limit`] means that it watches the time itself; others are dropped when it is over.
+    ///
     /// # Errors
     /// See [`Down`].
-    async fn probe(&self) -> Result<(), Down>;
-}
-
-impl Probe for Check {
-    async fn probe(&self) -> Result<(), Down> {
+    pub(crate) async fn probe(
+        &self,
+        patience: Duration,
+        page: usize,
+        tools: &Tools,
+    ) -> Result<Good, Down> {
         match self {
-            Self::Tcp(connect) => connect.tcp().await.map(drop),
-            // Never asked: see `runs`.
+            Self::Tcp(connect) => connect.tcp().await.map(|_| Good::Plain),
+            Self::Udp(connect, udp) => udp.probe(connect, patience).await,
+            Self::Http(connect, http) => http.probe(connect, patience, page, &tools.tls).await,
+            Self::Smtp(connect, smtp) => smtp.probe(connect, patience).await,
+            Self::Dns(connect, dns) => dns.probe(connect, patience).await,
+            Self::Ping(connect) => ping::probe(connect).await,
+            Self::Misc(misc) => misc.probe().await,
+            // Told by others; the core makes no such attempt.
+            Self::File(_) | Self::Bfd(_) => Ok(Good::Plain),
+        }
+    }
+
+    /// When an attempt is given up from outside.
+    pub(crate) fn limit(&self, patience: Duration) -> Option<Duration> {
+        match self {
+            Self::Tcp(_) | Self::Ping(_) => Some(patience),
+            // Its time is that of its steps; a server that says a little now and then must not keep it for ever.
+            Self::Http(..) => Some(patience * HTTP_STEPS),
             Self::Udp(..)
+            | Self::Smtp(..)
+            | Self::Dns(..)
+            | Self::Misc(_)
+            | Self::File(_)
+            | Self::Bfd(_) => None,
+        }
+    }
+
+    /// Whether attempts are made; the others are told by somebody else.
+    pub(crate) fn is_tried(&self) -> bool {
+        match self {
+            Self::Tcp(_)
+            | Self::Udp(..)
             | Self::Http(..)
+            | Self::Smtp(..)
+            | Self::Dns(..)
+            | Self::Ping(_)
+            | Self::Misc(_) => true,
+            Self::File(_) | Self::Bfd(_) => false,
+        }
+    }
+
+    /// Whether the delays between pages are left out until all were good: `fast_recovery`.
+    pub(crate) fn is_hasty(&self) -> bool {
+        match self {
+            Self::Http(_, http) => http.fast_recovery,
+            Self::Tcp(_)
+            | Self::Udp(..)
             | Self::Smtp(..)
             | Self::Dns(..)
             | Self::Ping(_)
             | Self::Misc(_)
             | Self::File(_)
-            | Self::Bfd(_) => Ok(()),
+            | Self::Bfd(_) => false,
+        }
+    }
+
+    /// Whether every round has its retries, also the first one and those of a server that is down.
+    pub(crate) fn always_retries(&self) -> bool {
+        matches!(self, Self::Smtp(..))
+    }
+
+    /// Whether the message of the very first failure speaks of retries, too.
+    pub(crate) fn always_counts(&self) -> bool {
+        matches!(self, Self::Smtp(..) | Self::Http(..))
+    }
+
+    /// `HTTP_GET` or `SSL_GET`.
+    pub(crate) fn is_page(&self) -> bool {
+        matches!(self, Self::Http(..))
+    }
+
+    /// Whether the next attempt is counted from the start of the last one, not from its end.
+    pub(crate) fn counts_from_start(&self) -> bool {
+        matches!(self, Self::Misc(_))
+    }
+
+    /// How many pages there are to look at in turn, at least 1.
+    pub(crate) fn pages(&self) -> usize {
+        match self {
+            Self::Http(_, http) => http.urls.len().max(1),
+            Self::Tcp(_)
+            | Self::Udp(..)
+            | Self::Smtp(..)
+            | Self::Dns(..)
+            | Self::Ping(_)
+            | Self::Misc(_)
+            | Self::File(_)
+            | Self::Bfd(_) => 1,
         }
     }
 }
+
+/// The longest a reply may take, in times of `connect_timeout`.
+// keepalived: for ever, if something comes within each `connect_timeout`.
+const HTTP_STEPS: u32 = 30;

@@ -1,5 +1,14 @@
 //! `UDP_CHECK`: a datagram that is answered, or at least not refused, is health.
 
+use std::time::Duration;
+
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+use super::connect::{Connect, errno};
+use super::{Down, Good, Local, Step};
 use crate::config::blocks::checkers::{CheckerDraft, Common, Draft, Kind, Own};
 use crate::config::source::Code;
 use crate::config::table::{Args, Block, Fault, key};
@@ -112,5 +121,155 @@ impl Own for Udp {
             a.warn(Code::Conflict, text);
         }
         Ok(vec![common.with(Kind::Udp(self))])
+    }
+}
+
+/// What is wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bad {
+    /// It is not the one that is required.
+    Mismatch,
+}
+
+/// What is sent where nothing is configured: 32 octets of this, again and again.
+const FILLER: &[u8] = b"keepalived check - ";
+const FILLER_LENGTH: usize = 32;
+
+impl Udp {
+    pub(super) async fn probe(&self, connect: &Connect, patience: Duration) -> Result<Good, Down> {
+        let socket = socket(connect)?;
+        let filler: Vec<u8>;
+        let payload = match &self.payload {
+            Some(payload) => payload,
+            None => {
+                filler = FILLER.iter().copied().cycle().take(FILLER_LENGTH).collect();
+                &filler
+            }
+        };
+        let failed = |e: std::io::Error| Down::Connect(errno(&e));
+        socket.send(payload).await.map_err(failed)?;
+        // One octet more than any reply that is wanted, so that longer ones are seen.
+        let mut reply = vec![0; usize::from(self.max_length) + 1];
+        match timeout(patience, socket.recv(&mut reply)).await {
+            Ok(Ok(length)) => self.judge(reply.get(..length).unwrap_or(&reply)),
+            Ok(Err(e)) => Err(failed(e)),
+            Err(_) if self.reply == Reply::NotNeeded => Ok(Good::Plain),
+            Err(_) => Err(Down::Timeout),
+        }
+    }
+
+    // keepalived: without a pattern the lengths mean nothing.
+    fn judge(&self, reply: &[u8]) -> Result<Good, Down> {
+        let lengths = usize::from(self.min_length)..=usize::from(self.max_length);
+        let good = match &self.reply {
+            Reply::NotNeeded => true,
+            Reply::Any => lengths.contains(&reply.len()),
+            Reply::Like(pattern) => {
+                let alike = |(got, want): (&u8, &Octet)| got & want.mask == want.value;
+                lengths.contains(&reply.len()) && reply.iter().zip(pattern).all(alike)
+            }
+        };
+        match good {
+            true => Ok(Good::Plain),
+            false => Err(Down::Udp(Bad::Mismatch)),
+        }
+    }
+}
+
+/// A connected socket that hears of everything that the network says about what it sends.
+fn socket(connect: &Connect) -> Result<UdpSocket, Down> {
+    let socket = connect
+        .socket(Type::DGRAM, Protocol::UDP)
+        .map_err(Down::Local)?;
+    let heard = match connect.target.is_ipv4() {
+        true => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),
+        false => setsockopt(&socket, sockopt::Ipv6RecvErr, &true),
+    };
+    heard.map_err(|errno| {
+        Down::Local(Local {
+            step: Step::Socket,
+            errno,
+        })
+    })?;
+    connected(&socket, connect)?;
+    UdpSocket::from_std(socket.into()).map_err(|e| {
+        Down::Local(Local {
+            step: Step::Socket,
+            errno: errno(&e),
+        })
+    })
+}
+
+/// Connects a socket of datagrams, which never waits.
+pub(super) fn connected(socket: &Socket, connect: &Connect) -> Result<(), Down> {
+    let outcome = socket.connect(&connect.target.into());
+    outcome.map_err(|e| super::connect::refusal(errno(&e)))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::super::testserver::{run, udp};
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+    const QUICK: Duration = Duration::from_millis(200);
+
+    fn like(octets: &[(u8, u8)]) -> Reply {
+        let octets = octets.iter();
+        Reply::Like(octets.map(|&(value, mask)| Octet { value, mask }).collect())
+    }
+
+    #[test]
+    fn silence_is_health_unless_an_answer_is_required() {
+        run(async {
+            let silent = udp(|_| Vec::new()).await;
+            let mut check = Udp::default();
+            assert_eq!(check.probe(&silent, QUICK).await, Ok(Good::Plain));
+            check.reply = Reply::Any;
+            assert_eq!(check.probe(&silent, QUICK).await, Err(Down::Timeout));
+        });
+    }
+
+    #[test]
+    fn a_closed_port_is_down() {
+        run(async {
+            let gone = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
+            let to = Connect::to(gone.local_addr().expect("it is bound"));
+            drop(gone);
+            let outcome = Udp::default().probe(&to, SOON).await;
+            assert_eq!(outcome, Err(Down::Connect(Errno::ECONNREFUSED)));
+        });
+    }
+
+    #[test]
+    fn the_payload_is_sent_and_the_answer_compared_as_far_as_both_go() {
+        run(async {
+            let echo = udp(|asked| vec![asked.to_vec()]).await;
+            let mut check = Udp {
+                payload: Some(vec![0xab, 0x12]),
+                reply: like(&[(0xa0, 0xf0), (0x12, 0xff), (0x99, 0xff)]),
+                ..Udp::default()
+            };
+            assert_eq!(check.probe(&echo, SOON).await, Ok(Good::Plain));
+            check.reply = like(&[(0xa0, 0xf0), (0x13, 0xff)]);
+            let mismatch = Err(Down::Udp(Bad::Mismatch));
+            assert_eq!(check.probe(&echo, SOON).await, mismatch);
+            // The lengths count without a pattern, too.
+            check.reply = Reply::Any;
+            check.min_length = 3;
+            assert_eq!(check.probe(&echo, SOON).await, mismatch);
+            (check.min_length, check.max_length) = (0, 1);
+            assert_eq!(check.probe(&echo, SOON).await, mismatch);
+            let filler = udp(|asked| vec![asked.to_vec()]).await;
+            let text = b"keepalived check - keepalived ch";
+            let check = Udp {
+                reply: like(&text.map(|o| (o, 0xff))),
+                min_length: 32,
+                ..Udp::default()
+            };
+            assert_eq!(check.probe(&filler, SOON).await, Ok(Good::Plain));
+        });
     }
 }

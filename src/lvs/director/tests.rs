@@ -30,8 +30,8 @@ fn converges(actions: &[Action]) -> usize {
     actions.iter().filter(asked).count()
 }
 
-const GOOD: Result<(), Down> = Ok(());
-const BAD: Result<(), Down> = Err(Down::Connect(Errno::ECONNREFUSED));
+const GOOD: Result<Good, Down> = Ok(Good::Plain);
+const BAD: Result<Good, Down> = Err(Down::Connect(Errno::ECONNREFUSED));
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]

@@ -4,9 +4,11 @@ use nix::errno::Errno;
 use proptest::prelude::*;
 
 use super::*;
+use crate::daemon::bus::Notice;
 use crate::lvs::checker::connect::Connect;
 use crate::lvs::checker::{Check, Step};
 use crate::lvs::desired::desired;
+use crate::model::lvs::Hooks;
 use crate::model::lvs::{Listen, Method, Scheduler, SchedulerFlags, ServiceKey, Transport};
 
 pub(crate) fn checker(port: u16) -> Checker {
@@ -88,8 +90,14 @@ pub(crate) fn sorry() -> SorryServer {
     }
 }
 
-const GOOD: Result<(), Down> = Ok(());
-const BAD: Result<(), Down> = Err(Down::Connect(Errno::ECONNREFUSED));
+const GOOD: Result<Good, Down> = Ok(Good::Plain);
+const BAD: Result<Good, Down> = Err(Down::Connect(Errno::ECONNREFUSED));
+
+/// Nothing more than usual is told.
+const QUIET: Manners = Manners {
+    tell_start: false,
+    mail_checkers: true,
+};
 
 /// A service with all that it said.
 struct Story {
@@ -101,17 +109,17 @@ struct Story {
 impl Story {
     fn start(cfg: VirtualServer) -> Self {
         let (mut ids, mut out) = (CheckIds::default(), Vec::new());
-        let service = Service::start(Arc::new(cfg), &mut ids, &mut out);
+        let service = Service::start(Arc::new(cfg), QUIET, &[], &mut ids, &mut out);
         Self { service, ids, out }
     }
 
-    fn result(&mut self, server: usize, result: Result<(), Down>) -> Duration {
+    fn result(&mut self, server: usize, result: Result<Good, Down>) -> Duration {
         self.service.on_result(server, 0, result, &mut self.out)
     }
 
     fn reload(&mut self, cfg: VirtualServer) {
         self.service
-            .reload(Arc::new(cfg), &mut self.ids, &mut self.out);
+            .reload(Arc::new(cfg), QUIET, &[], &mut self.ids, &mut self.out);
     }
 
     /// The log so far, and forgets it.
@@ -434,7 +442,7 @@ fn stop_tells_scripts_only_with_omega() {
         let mut s = Story::start(cfg.clone());
         s.result(1, BAD);
         s.out.clear();
-        s.service.stop(&mut s.out);
+        s.service.stop(true, &mut s.out);
         let actions = s.out.clone();
         assert_eq!(s.notices(), notices);
         s.out = actions;

@@ -5,16 +5,19 @@ use super::*;
 struct Daemon {
     to: mpsc::Sender<LvsCommand>,
     _vrrp: mpsc::Sender<VrrpUpdate>,
+    _trackers: mpsc::Sender<TrackerUpdate>,
     _notices: mpsc::Receiver<Notice>,
 }
 
 fn inbox() -> (Daemon, Inbox) {
     let (to, commands) = mpsc::channel(bus::COMMANDS);
     let (vrrp_to, vrrp) = mpsc::channel(bus::VRRP_UPDATES);
+    let (trackers_to, trackers) = mpsc::channel(bus::TRACKER_UPDATES);
     let (notices, heard) = mpsc::channel(bus::NOTICES);
     let daemon = Daemon {
         to,
         _vrrp: vrrp_to,
+        _trackers: trackers_to,
         _notices: heard,
     };
     (
@@ -22,6 +25,7 @@ fn inbox() -> (Daemon, Inbox) {
         Inbox {
             commands,
             vrrp,
+            trackers,
             notices,
         },
     )

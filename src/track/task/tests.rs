@@ -83,6 +83,7 @@ impl Running {
         let task = tokio::spawn(run(Inbox {
             commands: inbox,
             updates: sender,
+            checkers: mpsc::channel(1).0,
         }));
         let running = Self {
             commands,

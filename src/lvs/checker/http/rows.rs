@@ -11,6 +11,7 @@ use crate::config::source::Code;
 use crate::config::table::{Args, Block, Fault, Row, key, raw, renamed, sub};
 use crate::config::value;
 use crate::model::global::Ssl;
+use crate::sys::regex::Pattern;
 
 /// What an `HTTP_GET` or `SSL_GET` block adds.
 #[derive(Clone, Debug, Default)]
@@ -244,6 +245,23 @@ pub(crate) static URL: Block<UrlDraft> = Block {
 
 impl Own for HttpDraft {
     fn finish(mut self, common: Common, a: &mut Args<'_, '_>) -> Result<Vec<CheckerDraft>, Fault> {
+        let patterns = self
+            .urls
+            .iter()
+            .filter_map(|u| Some((u, u.pattern.as_ref()?)));
+        for (url, pattern) in patterns {
+            // keepalived: only logs it, and dies at the first check.
+            if let Err(why) = Pattern::compile(pattern, url.options.0, url.stack) {
+                a.log(
+                    Code::BadValue,
+                    format!(
+                        "{}: invalid regex '{pattern}': {why} - removing",
+                        a.keyword()
+                    ),
+                );
+                return Ok(Vec::new());
+            }
+        }
         if self.urls.is_empty() {
             let text = format!("{} needs a url - removing", a.keyword());
             return Err(a.whole_fault(Code::NoValue, text));

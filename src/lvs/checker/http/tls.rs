@@ -1,0 +1,101 @@
+//! Connections over TLS, as old as servers are: nothing is verified, and whoever asks is shown our certificate.
+//!
+//! What the `SSL` block names is read once per block; all checks share it. Source: keepalived's behaviour, ssl(7).
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use openssl::error::ErrorStack;
+use openssl::pkey::PKey;
+use openssl::ssl::{Ssl as Session, SslContext, SslMethod, SslOptions, SslVerifyMode};
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+use tracing::error;
+
+use crate::model::global::Ssl;
+
+/// One context for each `SSL` block that was seen; a reload may bring another one.
+#[derive(Default)]
+pub(crate) struct Contexts {
+    known: RefCell<Option<(Arc<Ssl>, Option<SslContext>)>>,
+}
+
+impl std::fmt::Debug for Contexts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Contexts").finish_non_exhaustive()
+    }
+}
+
+impl Contexts {
+    /// `None`: the block is broken, which is said once.
+    pub(super) fn of(&self, block: &Arc<Ssl>) -> Option<SslContext> {
+        let mut known = self.known.borrow_mut();
+        if let Some((made_of, context)) = &*known
+            && (Arc::ptr_eq(made_of, block) || made_of == block)
+        {
+            return context.clone();
+        }
+        let context = match context(block) {
+            Ok(context) => Some(context),
+            Err(Broken { what, reason }) => {
+                error!(%reason, "SSL: cannot use the {what}, pages over TLS are not checked");
+                None
+            }
+        };
+        *known = Some((Arc::clone(block), context.clone()));
+        context
+    }
+}
+
+/// Which file cannot be used, and why; the password is never shown.
+struct Broken {
+    what: String,
+    reason: ErrorStack,
+}
+
+fn context(block: &Ssl) -> Result<SslContext, Broken> {
+    let bad = |what: &str, path: Option<&Path>| {
+        let what = match path {
+            Some(path) => format!("{what} {}", path.display()),
+            None => what.to_owned(),
+        };
+        move |reason| Broken { what, reason }
+    };
+    let mut made = SslContext::builder(SslMethod::tls_client()).map_err(bad("library", None))?;
+    made.set_verify(SslVerifyMode::NONE);
+    // Many a server closes without a word.
+    made.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
+    if let Some(ca) = &block.ca {
+        made.set_ca_file(ca).map_err(bad("ca", Some(ca)))?;
+    }
+    if let Some(certificate) = &block.certificate {
+        made.set_certificate_chain_file(certificate)
+            .map_err(bad("certificate", Some(certificate)))?;
+    }
+    if let Some(key) = &block.key {
+        let pem = std::fs::read(key).unwrap_or_default();
+        let password = block.password.as_deref().unwrap_or_default();
+        let found = PKey::private_key_from_pem_passphrase(&pem, password.as_bytes());
+        let found = found.map_err(bad("key", Some(key)))?;
+        made.set_private_key(&found)
+            .map_err(bad("key", Some(key)))?;
+    }
+    Ok(made.build())
+}
+
+/// The handshake. `Err(())`: the reason is of no use to anybody but the other side.
+pub(super) async fn connect(
+    context: &SslContext,
+    sni: Option<&str>,
+    stream: TcpStream,
+) -> Result<SslStream<TcpStream>, ()> {
+    let mut session = Session::new(context).map_err(drop)?;
+    if let Some(name) = sni {
+        session.set_hostname(name).map_err(drop)?;
+    }
+    let mut stream = SslStream::new(session, stream).map_err(drop)?;
+    Pin::new(&mut stream).connect().await.map_err(drop)?;
+    Ok(stream)
+}
