@@ -110,6 +110,9 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     global.ipvs.sync_daemon = global::sync_daemon(draft.global.sync_daemon, &instances, diags);
     let track_groups = statics::groups(draft.track_groups, &instances, diags);
     let statics = statics::link(draft.statics, rules.of_statics, &global, &track_groups);
+    statics::follow(&mut instances, &statics, &track_groups);
+    let mut delays = draft.delays;
+    statics::bound_delays(&mut delays, &instances, diags);
     Config {
         global: Arc::new(global),
         instances,
@@ -120,7 +123,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
         bfds: targets.bfds,
         garp_groups: draft.garp_groups,
         linkbeat: draft.linkbeat,
-        delays: draft.delays,
+        delays,
         statics,
         track_groups,
         server_groups,

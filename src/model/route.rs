@@ -4,6 +4,7 @@
 //! files of iproute2 are resolved. Source: keepalived.conf(5), ip-route(8), ip-rule(8).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -26,6 +27,12 @@ impl Prefix {
             Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
         };
         Self { addr, len: 0 }
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.addr, self.len)
     }
 }
 

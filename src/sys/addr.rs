@@ -94,18 +94,15 @@ pub(crate) fn add(key: &AddressKey, options: &AddressOptions) -> Request {
     // Kernels before 5.18 do not know it and pass over it.
     let proto = AddressProtocol::Other(PROTO);
     attributes.push(AddressAttribute::Protocol(proto));
-    Request {
-        message: RouteNetlinkMessage::NewAddress(message),
-        flags: NLM_F_CREATE | NLM_F_EXCL,
-    }
+    Request::new(
+        &RouteNetlinkMessage::NewAddress(message),
+        NLM_F_CREATE | NLM_F_EXCL,
+    )
 }
 
 /// `RTM_DELADDR`; refused with `EADDRNOTAVAIL` where there is no such address, `ENODEV` where there is no interface.
 pub(crate) fn del(key: &AddressKey) -> Request {
-    Request {
-        message: RouteNetlinkMessage::DelAddress(message(key)),
-        flags: 0,
-    }
+    Request::new(&RouteNetlinkMessage::DelAddress(message(key)), 0)
 }
 
 fn message(key: &AddressKey) -> AddressMessage {

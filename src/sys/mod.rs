@@ -10,6 +10,8 @@
 pub(crate) mod addr;
 pub(crate) mod clock;
 pub(crate) mod fd;
+pub(crate) mod fib;
+pub(crate) mod fibwatch;
 pub(crate) mod fifo;
 pub(crate) mod genl;
 pub(crate) mod ipvs;

@@ -16,7 +16,7 @@ use nix::sys::socket::{
 };
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_CAPPED, NLM_F_REQUEST, NLMSG_ERROR, NetlinkBuffer,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator,
+    NetlinkHeader, NetlinkSerializable, NlasIterator,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 
@@ -55,9 +55,25 @@ impl std::error::Error for Refusal {}
 /// What to ask for; the flags `NLM_F_REQUEST` and `NLM_F_ACK` are always added.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    pub(crate) message: RouteNetlinkMessage,
+    /// `RTM_*`.
+    kind: u16,
     /// `NLM_F_CREATE`, `NLM_F_EXCL`, `NLM_F_REPLACE`, `NLM_F_APPEND`.
-    pub(crate) flags: u16,
+    flags: u16,
+    /// All behind the netlink header.
+    body: Vec<u8>,
+}
+
+impl Request {
+    pub(crate) fn new(message: &RouteNetlinkMessage, flags: u16) -> Self {
+        let mut body = vec![0; message.buffer_len()];
+        message.serialize(&mut body);
+        Self::raw(message.message_type(), flags, body)
+    }
+
+    /// For messages that are put together octet by octet.
+    pub(crate) fn raw(kind: u16, flags: u16, body: Vec<u8>) -> Self {
+        Self { kind, flags, body }
+    }
 }
 
 /// A socket for requests.
@@ -107,12 +123,9 @@ impl RouteSocket {
     fn batch(&mut self, requests: impl Iterator<Item = Request>) -> Vec<Result<(), Refusal>> {
         let first = self.sequence.wrapping_add(1);
         let mut octets = Vec::with_capacity(BATCH * 96);
-        for Request { message, flags } in requests {
+        for request in requests {
             self.sequence = self.sequence.wrapping_add(1);
-            let mut header = NetlinkHeader::default();
-            header.flags = NLM_F_REQUEST | NLM_F_ACK | flags;
-            header.sequence_number = self.sequence;
-            append(&mut octets, header, message);
+            append(&mut octets, self.sequence, &request);
         }
         let count = self.sequence.wrapping_sub(first).wrapping_add(1);
         // Overwritten by the answers; what stays is what happens when an answer is lost.
@@ -150,12 +163,17 @@ fn refusal(errno: Errno) -> Refusal {
 }
 
 /// Appends one message to a datagram, aligned as the next one needs it.
-pub(crate) fn append(octets: &mut Vec<u8>, header: NetlinkHeader, message: RouteNetlinkMessage) {
-    let mut whole = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
-    whole.finalize();
-    let (from, len) = (octets.len(), whole.buffer_len());
-    octets.resize(from + len.next_multiple_of(4), 0);
-    whole.serialize(&mut octets[from..from + len]);
+fn append(octets: &mut Vec<u8>, sequence: u32, request: &Request) {
+    let Request { kind, flags, body } = request;
+    let len = u32::try_from(body.len() + 16).unwrap_or(u32::MAX);
+    octets.extend(len.to_ne_bytes());
+    octets.extend(kind.to_ne_bytes());
+    octets.extend((NLM_F_REQUEST | NLM_F_ACK | flags).to_ne_bytes());
+    octets.extend(sequence.to_ne_bytes());
+    // The sender: the kernel puts in who it is.
+    octets.extend([0; 4]);
+    octets.extend(body);
+    octets.resize(octets.len().next_multiple_of(4), 0);
 }
 
 /// Reads an `NLMSG_ERROR`: a number, the request's header (and the request, unless capped), attributes.
@@ -241,6 +259,16 @@ pub(super) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Er
     let message = recvmsg::<NetlinkAddr>(fd.as_raw_fd(), &mut parts, None, MsgFlags::MSG_DONTWAIT)?;
     let kernel = message.address.is_some_and(|from| from.pid() == 0);
     Ok(if kernel { message.bytes } else { 0 })
+}
+
+/// Who a notification names, in words. The kernel calls the first socket of a process by the number of the process.
+pub(crate) fn who(port: u32) -> String {
+    let comm = std::fs::read_to_string(format!("/proc/{port}/comm"));
+    match (comm, i32::try_from(port)) {
+        (Ok(comm), Ok(_)) => format!("{} (pid {port})", comm.trim_end()),
+        (Err(_), Ok(_)) => format!("pid {port}, which has ended"),
+        (_, Err(_)) => "a process that the kernel does not name".to_owned(),
+    }
 }
 
 /// Sends one datagram to the kernel.

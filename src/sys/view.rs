@@ -12,7 +12,10 @@ use std::net::IpAddr;
 use rtnetlink::packet_core::{NLM_F_MULTIPART, NetlinkHeader};
 
 use self::addresses::{Addresses, Effect};
+#[cfg(test)]
+pub(super) use self::told::ip;
 use self::told::{AddressTold, LinkTold};
+pub(super) use self::told::{attributes, number};
 use super::addr::{AddressKey, AddressOptions};
 
 /// An interface as it is now.
@@ -136,6 +139,11 @@ impl View {
     /// The interface of this name.
     pub(crate) fn index_of(&self, name: &str) -> Option<u32> {
         self.names.get(name).copied()
+    }
+
+    /// The routing table of a VRF, by the name of its interface.
+    pub(crate) fn vrf_table(&self, name: &str) -> Option<u32> {
+        self.links.get(&self.index_of(name)?)?.link.vrf_table
     }
 
     /// The name of an interface.

@@ -1,30 +1,34 @@
 //! What the kernel should hold for an instance. Compared with what it does hold by `reconcile`.
 
 use crate::model::net::VirtualAddress;
+use crate::model::route::{Route, Rule};
 
 use super::instance::{Instance, State};
 
-/// Everything that one instance wants in the kernel now. Empty unless it is MASTER.
+/// Everything that somebody wants in the kernel now: an instance nothing unless it is MASTER.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Desired {
     /// `virtual_ipaddress`, then `virtual_ipaddress_excluded`, in file order: the order of adding; removed in the same
     /// order.
     pub(crate) addresses: Vec<VirtualAddress>,
+    /// `virtual_routes`: added after the addresses, removed before them.
+    pub(crate) routes: Vec<Route>,
+    /// `virtual_rules`: added after the routes, removed before them.
+    pub(crate) rules: Vec<Rule>,
 }
 
 /// What `instance` wants in the state it is in.
 pub(super) fn of(instance: &Instance) -> Desired {
-    let addresses = match instance.state {
+    match instance.state {
         State::Master(_) => {
             let model = &instance.model;
-            model
-                .addresses
-                .iter()
-                .chain(&model.excluded)
-                .cloned()
-                .collect()
+            let addresses = model.addresses.iter().chain(&model.excluded);
+            Desired {
+                addresses: addresses.cloned().collect(),
+                routes: model.routes.clone(),
+                rules: model.rules.clone(),
+            }
         }
-        State::Idle | State::Fault | State::Backup(_) => Vec::new(),
-    };
-    Desired { addresses }
+        State::Idle | State::Fault | State::Backup(_) => Desired::default(),
+    }
 }

@@ -257,7 +257,7 @@ impl Instance {
     }
 
     /// The whole programme of announcements, from the first burst on.
-    fn announce(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
+    pub(super) fn announce(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
         if let State::Master(m) = &mut self.state {
             let rounds = m.garp.start(now, &self.model.garp);
             garp::announce(self.id, &self.model, Rounds::of(rounds), world, out);

@@ -34,6 +34,7 @@ use std::time::Duration;
 use crate::daemon::bus::{Notice, Release, TrackerUpdate, VrrpState};
 use crate::model::Config;
 use crate::model::net::{Family, IfName, VirtualAddress};
+use crate::model::route::{Route, Rule};
 
 /// Index of a network interface, as the kernel numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,11 +130,22 @@ pub(crate) enum Event {
     /// What [`Action::Converge`] asked for is done (or could not be done: the rest is in force). Exactly one for each
     /// `Converge`, in their order, also when the instance is gone by then: the core counts them.
     Converged(InstanceId),
-    /// Somebody else deleted this address, which the instance holds.
-    AddressLost {
+    /// Somebody else deleted something that the instance holds. `by`: who it was, as far as the kernel tells.
+    Lost {
         instance: InstanceId,
-        addr: VirtualAddress,
+        entry: Lost,
+        by: Arc<str>,
     },
+    /// Addresses that the instance wants are in the kernel again, or at last: nobody has heard of them yet.
+    Mended(InstanceId),
+}
+
+/// Something that an instance wants in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    Address(VirtualAddress),
+    Route(Box<Route>),
+    Rule(Box<Rule>),
 }
 
 /// What to do about it, in order.
@@ -255,10 +267,11 @@ pub(crate) enum Report {
         from: u8,
         to: u8,
     },
-    /// An address that the master holds was deleted by somebody else.
-    AddressDeleted {
+    /// Something that the master holds was deleted by somebody else.
+    Deleted {
         instance: Arc<str>,
-        addr: VirtualAddress,
+        entry: Lost,
+        by: Arc<str>,
     },
     /// `sent 0 priority`. Detail.
     Resigned { instance: Arc<str> },

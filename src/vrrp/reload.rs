@@ -18,8 +18,15 @@ use super::router::{Router, Tracked};
 use super::sync::Unit;
 use super::{Action, InstanceId};
 
-/// Instances that live on, and whether their addresses are other ones than before.
-type Survivors = BTreeMap<InstanceId, bool>;
+/// Instances that live on, and what of that which they want in the kernel is not as before.
+type Survivors = BTreeMap<InstanceId, Renewed>;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Renewed {
+    addresses: bool,
+    /// Routes or rules.
+    ways: bool,
+}
 
 impl Router {
     pub(super) fn apply(&mut self, now: Mono, config: Arc<Config>, out: &mut Vec<Action>) {
@@ -39,7 +46,11 @@ impl Router {
         for unit in &mut self.units {
             out.extend(unit.outbox.drain(..).map(Action::Notice));
         }
-        let mut survivors: Survivors = self.by_key.values().map(|id| (*id, false)).collect();
+        let mut survivors: Survivors = self
+            .by_key
+            .values()
+            .map(|id| (*id, Renewed::default()))
+            .collect();
         for change in diff::<_, Model>(&old.instances, &config.instances) {
             match change {
                 Change::Removed(model) => self.remove(now, model, &mut survivors, out),
@@ -55,9 +66,12 @@ impl Router {
                     if let Some(instance) = self.instances.get_mut(id) {
                         instance.adjust(model.clone());
                     }
-                    let readdressed =
-                        was.addresses != model.addresses || was.excluded != model.excluded;
-                    survivors.insert(id, readdressed);
+                    let renewed = Renewed {
+                        addresses: was.addresses != model.addresses
+                            || was.excluded != model.excluded,
+                        ways: was.routes != model.routes || was.rules != model.rules,
+                    };
+                    survivors.insert(id, renewed);
                 }
             }
         }
@@ -74,8 +88,8 @@ impl Router {
                 i.noted_priority = Some(i.priority());
             }
         }
-        for (id, readdressed) in survivors {
-            self.resume(now, id, readdressed, out);
+        for (id, renewed) in survivors {
+            self.resume(now, id, renewed, out);
         }
         for unit in 0..self.units.len() {
             self.reconsider(now, unit, out);
@@ -122,11 +136,13 @@ impl Router {
     }
 
     /// A master speaks up with its new data; a backup waits anew.
-    fn resume(&mut self, now: Mono, id: InstanceId, readdressed: bool, out: &mut Vec<Action>) {
+    fn resume(&mut self, now: Mono, id: InstanceId, renewed: Renewed, out: &mut Vec<Action>) {
         if let Some(instance) = self.instances.get_mut(id) {
             instance.resume(now, &self.world, out);
-            if readdressed {
-                instance.addresses_changed(now, &self.world, out);
+            match (renewed.addresses, &instance.state) {
+                (true, _) => instance.addresses_changed(now, &self.world, out),
+                (false, State::Master(_)) if renewed.ways => instance.converge(out),
+                (false, State::Idle | State::Fault | State::Backup(_) | State::Master(_)) => {}
             }
         }
         self.touch(id);

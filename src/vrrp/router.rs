@@ -11,7 +11,7 @@ use crate::daemon::bus::{InstanceSnapshot, Notice, Release, TrackerUpdate, VrrpS
 use crate::model::Config;
 use crate::model::auth::Auth;
 use crate::model::diff::Keyed;
-use crate::model::net::{IfName, VirtualAddress};
+use crate::model::net::IfName;
 use crate::model::vrrp::InstanceKey;
 use crate::time::Mono;
 
@@ -23,7 +23,7 @@ use super::sync::Unit;
 use super::throttle::Throttle;
 use super::timers::Timers;
 use super::world::World;
-use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Report, Socket};
+use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Lost, Report, Socket};
 
 /// The VRRP core. One per process.
 #[derive(Debug, Default)]
@@ -135,7 +135,8 @@ impl Router {
             | Event::Heard(_)
             | Event::WallClock(_)
             | Event::Tracker(_)
-            | Event::AddressLost { .. }
+            | Event::Lost { .. }
+            | Event::Mended(_)
                 if self.farewell.is_some() => {}
             Event::Wake => self.wake(now, &mut out),
             Event::Heard(frame) => self.hear(now, &frame, &mut out),
@@ -161,9 +162,12 @@ impl Router {
                 self.strangers.clear();
                 self.apply(now, config, &mut out);
             }
-            Event::AddressLost { instance, addr } => {
-                self.address_lost(now, instance, addr, &mut out)
-            }
+            Event::Lost {
+                instance,
+                entry,
+                by,
+            } => self.lost(now, instance, entry, by, &mut out),
+            Event::Mended(id) => self.mended(now, id, &mut out),
             Event::Stop(release) => self.stop(now, release, &mut out),
         }
         let instances = &self.instances;
@@ -393,12 +397,13 @@ impl Router {
         self.say_farewell(out);
     }
 
-    /// keepalived: an address marked `no_track` is not missed.
-    fn address_lost(
+    /// keepalived: what is marked `no_track` is not missed.
+    fn lost(
         &mut self,
         now: Mono,
         id: InstanceId,
-        addr: VirtualAddress,
+        entry: Lost,
+        by: Arc<str>,
         out: &mut Vec<Action>,
     ) {
         let Some(instance) = self.instances.get(id) else {
@@ -408,19 +413,29 @@ impl Router {
             return;
         };
         let model = &instance.model;
-        if addr.track
-            && model
-                .addresses
-                .iter()
-                .chain(&model.excluded)
-                .any(|a| *a == addr)
-        {
-            out.push(Action::Report(Report::AddressDeleted {
+        let missed = match &entry {
+            Lost::Address(addr) => {
+                let mut all = model.addresses.iter().chain(&model.excluded);
+                addr.track && all.any(|a| a == addr)
+            }
+            Lost::Route(route) => route.track && model.routes.contains(route),
+            Lost::Rule(rule) => rule.track && model.rules.contains(rule),
+        };
+        if missed {
+            out.push(Action::Report(Report::Deleted {
                 instance: model.name.clone(),
-                addr,
+                entry,
+                by,
             }));
             self.give_up(now, id, out);
         }
+    }
+
+    fn mended(&mut self, now: Mono, id: InstanceId, out: &mut Vec<Action>) {
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.announce(now, &self.world, out);
+        }
+        self.touch(id);
     }
 
     fn stop(&mut self, now: Mono, release: Release, out: &mut Vec<Action>) {

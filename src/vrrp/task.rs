@@ -70,7 +70,7 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
         if turn.is_multiple_of(TURNS) {
             yield_now().await;
         }
-        let deadline = task.router.deadline();
+        let deadline = task.router.deadline().min(task.kernel.deadline());
         let idle = task.events.is_empty();
         tokio::select! {
             biased; // Deadlines first: a flood of packets must not delay an advertisement.
@@ -174,6 +174,7 @@ impl Task {
     fn wake(&mut self, deadline: Mono) {
         self.tuning.late(clock::now().since(deadline));
         self.step(Event::Wake);
+        self.kernel.tick(clock::now(), &mut self.events);
         // Whoever is late has to listen all the same, or he would not hear that somebody else is master.
         if self.router.deadline() <= clock::now() {
             self.listen();
@@ -201,12 +202,10 @@ impl Task {
         Ok(())
     }
 
-    /// Looks again at what instances desire that something happened to.
+    /// Puts back what went away and is wanted.
     fn mend(&mut self) {
-        for instance in self.kernel.again() {
-            let desired = self.router.desired(instance);
-            self.kernel.repair(instance, desired);
-        }
+        let router = &self.router;
+        self.kernel.mend(|instance| router.desired(instance));
     }
 
     fn listen(&mut self) {
@@ -239,7 +238,8 @@ impl Task {
             | Event::WallClock(_)
             | Event::Tracker(_)
             | Event::Converged(_)
-            | Event::AddressLost { .. } => {}
+            | Event::Lost { .. }
+            | Event::Mended(_) => {}
         }
         // What the core has seen already does not go back.
         self.last = self.last.max(at);
@@ -325,7 +325,9 @@ impl Task {
                     self.kernel.find_leftovers(&config);
                     self.catch_up();
                 }
+                self.kernel.configure(&config);
                 self.step(Event::Apply(config));
+                self.kernel.converge_statics();
                 if first {
                     self.kernel.sweep_leftovers();
                 }
@@ -344,6 +346,9 @@ impl Task {
         self.phase = Phase::Stopping;
         self.release = release;
         self.step(Event::Stop(release));
+        if release == Release::All {
+            self.kernel.forget_statics();
+        }
         self.promise(done);
     }
 

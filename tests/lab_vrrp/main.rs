@@ -5,6 +5,7 @@ mod lab;
 
 mod dialects;
 mod election;
+mod equality;
 mod groups;
 mod hardship;
 mod lock;

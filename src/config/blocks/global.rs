@@ -228,6 +228,9 @@ pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
         key("vrrp_higher_prio_send_advert", "[<bool>]", |v, a| {
             a.bool().map(|on| v.model.higher_prio_send_advert = on)
         }),
+        key("vrrp_restore_deleted", "[<bool>], default off", |v, a| {
+            a.bool().map(|on| v.model.restore_deleted = on)
+        }),
         key("vrrp_skip_check_adv_addr", "[<bool>]", |v, a| {
             a.bool().map(|on| v.model.skip_check_adv_addr = on)
         }),

@@ -49,6 +49,10 @@ impl RuleDraft {
         }
     }
 
+    pub(crate) fn family(&self) -> Family {
+        self.rule.family
+    }
+
     /// Whether somebody else's deletion matters.
     pub(crate) fn tracked(&self) -> bool {
         self.rule.track

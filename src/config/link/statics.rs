@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::config::blocks::Draft;
 use crate::config::blocks::rule_line::RuleDraft;
 use crate::config::blocks::statics::{StaticsDraft, TrackGroupDraft};
-use crate::config::source::{Code, Diag, Diags, Weight};
+use crate::config::source::{Code, Diag, Diags, Weight as Heed};
 use crate::model::global::Global;
-use crate::model::net::IfName;
-use crate::model::route::{Rule, Static, Statics, TrackGroup};
+use crate::model::links::UpDownDelay;
+use crate::model::net::{Family, IfName};
+use crate::model::route::{Route, Rule, Static, Statics, TrackGroup};
+use crate::model::track::{InterfaceTrack, Weight};
 use crate::model::vrrp::Instance;
 
 /// The preference of the first rule that says none; each further one gets the number below.
@@ -21,7 +23,7 @@ pub(super) struct Numbered {
     pub(super) of_instances: Vec<Vec<Rule>>,
 }
 
-/// Numbers the rules without a preference, counting down in the order of the file.
+/// Numbers the rules without a preference, counting down in the order of the file, IPv4 and IPv6 each for itself.
 pub(super) fn number(draft: &mut Draft, diags: &mut Diags) -> Numbered {
     const STATIC: usize = usize::MAX;
     let mut all: Vec<(usize, RuleDraft)> = Vec::new();
@@ -34,16 +36,20 @@ pub(super) fn number(draft: &mut Draft, diags: &mut Diags) -> Numbered {
         of_statics: Vec::new(),
         of_instances: vec![Vec::new(); draft.instances.len()],
     };
-    let mut free = FIRST_PREFERENCE;
+    let (mut free4, mut free6) = (FIRST_PREFERENCE, FIRST_PREFERENCE);
     for (of, draft) in all {
         let (span, group) = (draft.span, draft.group.clone());
+        let free = match draft.family() {
+            Family::V4 => &mut free4,
+            Family::V6 => &mut free6,
+        };
         let rule = draft.numbered(|| {
             let text = format!(
                 "Rule has no preference specified - setting to {free}. This is probably not what you want."
             );
             diags.push(Diag::at(span, Code::Defaulted, text));
-            let taken = free;
-            free = free.saturating_sub(1);
+            let taken = *free;
+            *free = free.saturating_sub(1);
             taken
         });
         match found.of_instances.get_mut(of) {
@@ -71,7 +77,7 @@ pub(super) fn groups(
                 continue;
             }
             let text = format!("track_group {name}: instance {member} does not exist - ignoring");
-            diags.push(Diag::at(span, Code::NotFound, text).weighing(Weight::Log));
+            diags.push(Diag::at(span, Code::NotFound, text).weighing(Heed::Log));
         }
         if !members.is_empty() {
             found.push(Arc::new(TrackGroup { name, members }));
@@ -108,5 +114,81 @@ pub(super) fn link(
         addresses: addresses.collect(),
         routes: routes.collect(),
         rules: rules.collect(),
+    }
+}
+
+/// Members of a group follow the interfaces of the static entries that name it.
+pub(super) fn follow(
+    instances: &mut [Arc<Instance>],
+    statics: &Statics,
+    groups: &[Arc<TrackGroup>],
+) {
+    let route = |r: &Route| -> Vec<IfName> {
+        let hops = r.nexthops.iter().filter_map(|hop| hop.dev.as_ref());
+        r.dev.iter().chain(hops).cloned().collect()
+    };
+    let mut followed: Vec<(&Arc<str>, IfName)> = Vec::new();
+    for s in &statics.addresses {
+        followed.extend(s.group.iter().map(|g| (g, s.entry.dev.clone())));
+    }
+    for s in &statics.routes {
+        let devs = route(&s.entry);
+        followed.extend(
+            s.group
+                .iter()
+                .flat_map(|g| devs.iter().cloned().map(move |d| (g, d))),
+        );
+    }
+    for s in &statics.rules {
+        followed.extend(s.group.as_ref().zip(s.entry.iif.clone()));
+    }
+    for (group, interface) in followed {
+        let members = groups.iter().filter(|g| g.name == *group);
+        let members: Vec<&Arc<str>> = members.flat_map(|g| &g.members).collect();
+        for instance in instances.iter_mut().filter(|i| members.contains(&&i.name)) {
+            let known = instance.interface.as_ref() == Some(&interface)
+                || instance
+                    .track_interfaces
+                    .iter()
+                    .any(|t| t.interface == interface);
+            if !known {
+                Arc::make_mut(instance)
+                    .track_interfaces
+                    .push(InterfaceTrack {
+                        interface: interface.clone(),
+                        weight: Weight::Fault,
+                        reverse: false,
+                    });
+            }
+        }
+    }
+}
+
+/// keepalived: a delay may not hide a dead link for longer than a backup waits for adverts.
+pub(super) fn bound_delays(
+    delays: &mut [UpDownDelay],
+    instances: &[Arc<Instance>],
+    diags: &mut Diags,
+) {
+    for delay in delays {
+        let of = instances
+            .iter()
+            .filter(|i| i.interface.as_ref() == Some(&delay.interface));
+        let bound = |i: &Arc<Instance>| {
+            i.advert_int * (i.down_timer_adverts.max(2) - 1) - i.advert_int / 256
+        };
+        let Some(bound) = of.map(bound).min() else {
+            continue;
+        };
+        for (name, value) in [("down", &mut delay.down), ("up", &mut delay.up)] {
+            if *value > bound {
+                let text = format!(
+                    "interface_up_down_delays {}: {name} delay {value:?} reduced to {bound:?}, or adverts would be missed",
+                    delay.interface
+                );
+                diags.push(Diag::bare(None, Code::OutOfRange, text).weighing(Heed::Log));
+                *value = bound;
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::GenlError;
 const NLA_F_NESTED: u16 = libc::NLA_F_NESTED as u16;
 
 /// Attributes under construction, each padded to four octets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Attrs(pub(super) Vec<u8>);
 
 impl Attrs {
@@ -41,6 +41,11 @@ impl Attrs {
     /// With the NUL that the kernel wants at the end.
     pub(crate) fn text(self, kind: u16, value: &str) -> Self {
         self.bytes(kind, &[value.as_bytes(), &[0]].concat())
+    }
+
+    /// Behind each other, padded.
+    pub(crate) fn octets(&self) -> &[u8] {
+        &self.0
     }
 
     pub(crate) fn nest(self, kind: u16, inner: &Self) -> Self {

@@ -15,6 +15,11 @@ pub(super) const RTM_NEWNETCONF: u16 = 80;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+/// And what lies in it: `IFLA_INFO_KIND`, `IFLA_INFO_DATA`, `IFLA_VRF_TABLE`.
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_VRF_TABLE: u16 = 1;
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -35,6 +40,8 @@ pub(super) struct LinkTold {
     pub(super) mtu: u32,
     /// Zero where it has not six octets.
     pub(super) mac: [u8; 6],
+    /// The routing table of a VRF.
+    pub(super) vrf_table: Option<u32>,
 }
 
 impl LinkTold {
@@ -55,6 +62,7 @@ impl LinkTold {
             match kind {
                 IFLA_IFNAME => told.name = text(value),
                 IFLA_MTU => told.mtu = number(value).unwrap_or_default(),
+                IFLA_LINKINFO => told.vrf_table = vrf_table(value),
                 IFLA_ADDRESS => told.mac = value.try_into().unwrap_or_default(),
                 _ => {}
             }
@@ -116,6 +124,15 @@ impl AddressTold {
     }
 }
 
+fn vrf_table(info: &[u8]) -> Option<u32> {
+    let find = |octets, wanted| {
+        let mut found = attributes(octets).filter(move |&(kind, _)| kind == wanted);
+        found.next().map(|(_, value)| value)
+    };
+    (text(find(info, IFLA_INFO_KIND)?) == "vrf").then_some(())?;
+    number(find(find(info, IFLA_INFO_DATA)?, IFLA_VRF_TABLE)?)
+}
+
 /// About IPv6 forwarding: interface and setting.
 pub(super) fn forwarding(payload: &[u8]) -> Option<(u32, bool)> {
     // struct netconfmsg is one octet, padded to four.
@@ -131,7 +148,7 @@ pub(super) fn forwarding(payload: &[u8]) -> Option<(u32, bool)> {
 }
 
 /// Kind and value of each attribute, up to the first that makes no sense.
-fn attributes(octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(in crate::sys) fn attributes(octets: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = octets;
     std::iter::from_fn(move || {
         let &[l0, l1, k0, k1, ..] = rest else {
@@ -150,11 +167,11 @@ fn text(value: &[u8]) -> String {
 }
 
 /// The first four octets as a number.
-fn number(value: &[u8]) -> Option<u32> {
+pub(in crate::sys) fn number(value: &[u8]) -> Option<u32> {
     value.first_chunk().map(|n| u32::from_ne_bytes(*n))
 }
 
-fn ip(value: &[u8]) -> Option<IpAddr> {
+pub(in crate::sys) fn ip(value: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(value).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from))
         .ok()

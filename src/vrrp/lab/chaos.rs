@@ -368,9 +368,14 @@ fn mischief(lab: &mut Lab, shape: &Shape, dice: &mut Dice) -> Outcome {
                 .iter()
                 .find(|i| matches!(i.state, State::Master(_)));
             match lost.map(|i| (i.id, i.model.addresses[0].clone())) {
-                Some((instance, addr)) if node.alive && !node.frozen => {
-                    lab.event(n, Event::AddressLost { instance, addr })
-                }
+                Some((instance, addr)) if node.alive && !node.frozen => lab.event(
+                    n,
+                    Event::Lost {
+                        instance,
+                        entry: crate::vrrp::Lost::Address(addr),
+                        by: "somebody".into(),
+                    },
+                ),
                 Some(_) | None => Ok(()),
             }
         }

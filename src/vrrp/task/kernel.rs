@@ -1,20 +1,29 @@
-//! What the kernel holds for us: the only place that decides which addresses are added and removed.
+//! What the kernel holds for us: the only place that decides which addresses, routes and rules are added and removed.
 //!
 //! Work is done by a thread of its own, in the order in which it was asked for; frames stand in the same line, so that
 //! an address is announced after it is there. Here nothing waits: what was asked for counts as ours at once, and the
-//! answer corrects that. Never touches an address that is in no configuration.
+//! answer corrects that. Never touches what is in no configuration.
 
+mod entry;
 mod holdings;
+mod leftovers;
+mod links;
+mod news;
+mod patience;
+mod ways;
 mod worker;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use self::holdings::{Holdings, Vip};
+use self::entry::{Entry, Key, Owner, key_of, rank};
+use self::holdings::Holdings;
+use self::leftovers::Leftovers;
+use self::links::Links;
+use self::patience::Patience;
 use self::worker::{Answers, Frame, Worker};
 use super::outbox::Outbox;
 use super::terms;
@@ -22,12 +31,12 @@ use crate::daemon::bus::VrrpUpdate;
 use crate::model::Config;
 use crate::model::net::IfName;
 use crate::reconcile::Op;
-use crate::sys::addr::{self, AddressKey};
+use crate::sys::fibwatch::FibWatch;
 use crate::sys::monitor::Monitor;
 use crate::sys::netlink::{BATCH, Refusal, Request};
-use crate::sys::view::{Change, View};
+use crate::sys::view::View;
 use crate::vrrp::desired::Desired;
-use crate::vrrp::{Event, IfIndex, InstanceId, InterfaceFacts};
+use crate::vrrp::{Event, IfIndex, InstanceId};
 
 /// Operations that are answered together: what is to be done about the answers must not delay an advertisement.
 const PORTION: usize = BATCH;
@@ -47,49 +56,55 @@ pub(super) enum Heard {
     Nothing,
 }
 
-/// What the thread was asked for and has not answered yet.
+/// Why something is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The core wants to be told when it is done.
+    Asked,
+    /// Something that is wanted went away, or can be had at last.
+    Repair,
+}
+
+/// What the thread was asked for and has not answered yet: to bring somebody's things to what he desires.
 #[derive(Debug)]
 struct Flight {
-    purpose: Purpose,
+    owner: Owner,
+    /// Each with the number of its requests.
+    ops: Vec<(Op<Key, Entry>, usize)>,
+    cause: Cause,
+    /// It is the last part of its order.
+    last: bool,
     /// Reached when this is answered.
     milestones: Vec<Milestone>,
 }
 
 #[derive(Debug)]
-enum Purpose {
-    /// Bring an instance's addresses to what it desires.
-    Converge {
-        instance: InstanceId,
-        /// Each with the number of its requests.
-        ops: Vec<(Op<AddressKey, Vip>, usize)>,
-        /// The core asked and wants to be told.
-        answer: bool,
-    },
-    /// Remove what an earlier run left.
-    Remove(Vec<AddressKey>),
-}
-
-#[derive(Debug)]
 pub(super) struct Kernel {
     monitor: Monitor,
+    /// Of routes and rules, where we have some.
+    fib: Option<FibWatch>,
     worker: Worker,
     /// On their way into the line, together: each waking of the thread costs more than a frame.
     frames: VecDeque<Frame>,
     flights: VecDeque<Flight>,
-    /// How many operations in flight are about an address: until they are answered, what the monitor says about it may
-    /// be out of date.
-    unsettled: HashMap<AddressKey, u32>,
-    /// Unsettled addresses that went away meanwhile, and who removed them.
-    gone: BTreeMap<AddressKey, Option<u32>>,
+    /// How many operations in flight are about a thing: until they are answered, what the monitor says about it may be
+    /// out of date.
+    unsettled: HashMap<Key, u32>,
+    /// Unsettled things that went away meanwhile, and who removed them.
+    gone: HashMap<Key, Option<u32>>,
     holdings: Holdings,
-    /// In the configuration and in the kernel when we started: left behind by an earlier run.
-    leftovers: BTreeSet<AddressKey>,
-    /// Instances that want an address on an interface that does not exist, by its name.
-    unmet: BTreeSet<(IfName, InstanceId)>,
-    /// Instances whose desires must be looked at again.
-    again: BTreeSet<InstanceId>,
-    /// What the core was told last.
-    told: HashMap<IfIndex, Arc<InterfaceFacts>>,
+    leftovers: Leftovers,
+    /// Who wants something on an interface that does not exist, by its name.
+    unmet: BTreeSet<(IfName, Owner)>,
+    /// Whose desires must be looked at again.
+    again: BTreeSet<Owner>,
+    statics: Desired,
+    /// `vrrp_restore_deleted`.
+    restore: bool,
+    patience: Patience,
+    links: Links,
+    /// Which interfaces are set up.
+    up: HashMap<u32, bool>,
     reached: Vec<Milestone>,
 }
 
@@ -101,16 +116,21 @@ impl Kernel {
     pub(super) fn open() -> io::Result<Self> {
         Ok(Self {
             monitor: Monitor::open()?,
+            fib: None,
             worker: Worker::start()?,
             frames: VecDeque::new(),
             flights: VecDeque::new(),
             unsettled: HashMap::new(),
-            gone: BTreeMap::new(),
+            gone: HashMap::new(),
             holdings: Holdings::default(),
-            leftovers: BTreeSet::new(),
+            leftovers: Leftovers::default(),
             unmet: BTreeSet::new(),
             again: BTreeSet::new(),
-            told: HashMap::new(),
+            statics: Desired::default(),
+            restore: false,
+            patience: Patience::default(),
+            links: Links::default(),
+            up: HashMap::new(),
             reached: Vec::new(),
         })
     }
@@ -119,27 +139,61 @@ impl Kernel {
         self.monitor.view()
     }
 
-    /// Brings an instance's addresses to `desired`; answered by [`Event::Converged`].
+    /// Takes what a new configuration says besides its instances. To be called before they hear of it.
+    pub(super) fn configure(&mut self, config: &Config) {
+        self.restore = config.global.restore_deleted;
+        self.links.configure(config);
+        self.patience = Patience::default();
+        let has_ways = |d: &Desired| !d.routes.is_empty() || !d.rules.is_empty();
+        let statics = &config.statics;
+        self.statics = Desired {
+            addresses: statics.addresses.iter().map(|s| s.entry.clone()).collect(),
+            routes: statics.routes.iter().map(|s| s.entry.clone()).collect(),
+            rules: statics.rules.iter().map(|s| s.entry.clone()).collect(),
+        };
+        let virtual_ways = |i: &std::sync::Arc<crate::model::vrrp::Instance>| {
+            !i.routes.is_empty() || !i.rules.is_empty()
+        };
+        if !has_ways(&self.statics) && !config.instances.iter().any(virtual_ways) {
+            self.fib = None;
+        } else if self.fib.is_none() {
+            self.fib = FibWatch::open()
+                .inspect_err(|e| tracing::error!(err = %e, "cannot watch routes and rules"))
+                .ok();
+        }
+    }
+
+    /// Puts what the configuration wants in any case in force, or, at the end, nothing.
+    pub(super) fn converge_statics(&mut self) {
+        self.go_for(Owner::Statics, self.statics.clone(), Cause::Repair);
+    }
+
+    pub(super) fn forget_statics(&mut self) {
+        self.statics = Desired::default();
+        self.converge_statics();
+    }
+
+    /// Brings an instance's things to `desired`; answered by [`Event::Converged`].
     pub(super) fn converge(&mut self, instance: InstanceId, desired: Desired) {
-        self.go_for(instance, desired, true);
+        self.go_for(Owner::Instance(instance), desired, Cause::Asked);
     }
 
-    /// Instances that something happened to: they are to be handed to [`Kernel::repair`] with what they desire.
-    pub(super) fn again(&mut self) -> BTreeSet<InstanceId> {
-        std::mem::take(&mut self.again)
-    }
-
-    /// As [`Kernel::converge`], unasked and unanswered.
-    pub(super) fn repair(&mut self, instance: InstanceId, desired: Desired) {
-        self.go_for(instance, desired, false);
+    /// Puts back what went away and is wanted, of everybody to whom that happened. `desired` says what an instance
+    /// wants.
+    pub(super) fn mend(&mut self, desired: impl Fn(InstanceId) -> Desired) {
+        for owner in std::mem::take(&mut self.again) {
+            match owner {
+                Owner::Instance(id) => self.go_for(owner, desired(id), Cause::Repair),
+                Owner::Statics => self.converge_statics(),
+            }
+        }
     }
 
     /// Sends a frame after all work asked for before. Leaves with the next [`Kernel::flush`].
     pub(super) fn frame(&mut self, interface: IfIndex, octets: Vec<u8>) {
-        let iface = self.told.get(&interface).map(|facts| facts.name.clone());
         self.frames.push_back(Frame {
             interface: interface.0,
-            iface,
+            iface: self.links.name(interface),
             octets,
         });
     }
@@ -170,151 +224,95 @@ impl Kernel {
 
     /// Waits until the kernel has something to tell. Cancel safe.
     pub(super) async fn heard(&mut self) -> Heard {
+        let routes = async {
+            match &self.fib {
+                Some(watch) => watch.readable().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased; // The news are read before an answer is believed anyway.
             answers = self.worker.done() => answers.map_or(Heard::Nothing, Heard::Done),
-            news = self.monitor.readable() => match news {
+            news = async { tokio::select! { n = self.monitor.readable() => n, n = routes => n } } => match news {
                 Ok(()) => Heard::News,
                 Err(_) => std::future::pending().await, // The runtime ends.
             },
         }
     }
 
-    /// Takes a bounded part of the news.
-    pub(super) fn take_news(
-        &mut self,
-        events: &mut VecDeque<Event>,
-        updates: &mut Outbox<VrrpUpdate>,
-    ) {
-        // What our own work does to addresses is told when it is done.
-        let changes = if self.flights.is_empty() {
-            self.monitor.turn()
-        } else {
-            self.monitor.glance()
-        };
-        self.digest(changes, events, updates);
-    }
-
-    /// Takes all news that are there.
-    pub(super) fn take_all_news(
-        &mut self,
-        events: &mut VecDeque<Event>,
-        updates: &mut Outbox<VrrpUpdate>,
-    ) {
-        let changes = self.monitor.drain();
-        self.digest(changes, events, updates);
-    }
-
-    /// Looks for addresses of `config` that are on their interfaces already and removes those that no owner (who is
-    /// master at once) will want in a moment. To be called once, before the first configuration is in force.
-    pub(super) fn find_leftovers(&mut self, config: &Config) {
-        let mut doomed = Vec::new();
-        for instance in &config.instances {
-            for vip in instance.addresses.iter().chain(&instance.excluded) {
-                let view = self.monitor.view();
-                let Some(index) = view.index_of(vip.dev.as_str()) else {
-                    continue;
-                };
-                let key = terms::key(vip, index);
-                if view.address_options(&key).is_none() || !self.leftovers.insert(key) {
-                    continue;
-                }
-                tracing::info!(addr = %key.local, iface = %vip.dev, "found an address of an earlier run");
-                if !instance.is_owner() {
-                    doomed.push(key);
-                }
-            }
+    fn go_for(&mut self, owner: Owner, desired: Desired, cause: Cause) {
+        self.unmet.retain(|(_, waiting)| *waiting != owner);
+        let (known, unmet) = entry::wanted(desired, self.monitor.view());
+        for (dev, what) in unmet {
+            tracing::warn!(iface = %dev, "no such interface, not set: {what}");
+            self.unmet.insert((dev, owner));
         }
-        for key in &doomed {
-            self.leftovers.remove(key);
+        let mut ops = self.holdings.towards(owner, known);
+        ops.sort_by_key(rank);
+        if ops.is_empty() && cause == Cause::Asked {
+            self.depart(owner, Vec::new(), cause, true);
         }
-        self.remove(doomed);
-    }
-
-    /// Removes the rest of them, unless what was asked for until now has claimed it. To be called once, after the
-    /// first configuration is in force.
-    pub(super) fn sweep_leftovers(&mut self) {
-        let rest = std::mem::take(&mut self.leftovers).into_iter().collect();
-        self.remove(rest);
-    }
-
-    fn remove(&mut self, keys: Vec<AddressKey>) {
-        let requests = keys.iter().map(addr::del).collect();
-        self.depart(Purpose::Remove(keys), requests, Vec::new());
-    }
-
-    fn go_for(&mut self, instance: InstanceId, desired: Desired, answer: bool) {
-        self.unmet.retain(|(_, waiting)| *waiting != instance);
-        let ops = self.operations(instance, desired);
         let mut rest = ops.chunks(PORTION).peekable();
-        if rest.peek().is_none() && answer {
-            self.depart(Purpose::nothing(instance), Vec::new(), Vec::new());
-        }
         while let Some(portion) = rest.next() {
-            let (mut requests, mut given_up) = (Vec::new(), Vec::new());
-            let mut done = Vec::with_capacity(portion.len());
-            for op in portion {
-                let steps = self.steps(instance, op);
-                self.holdings.settle(instance, op);
-                if let Op::Del(key, _) = op {
-                    given_up.push(key.local);
-                }
-                done.push((op.clone(), steps.len()));
-                requests.extend(steps);
-            }
-            let purpose = Purpose::Converge {
-                instance,
-                ops: done,
-                answer: answer && rest.peek().is_none(),
-            };
-            self.depart(purpose, requests, given_up);
+            self.depart(owner, portion.to_vec(), cause, rest.peek().is_none());
         }
     }
 
-    fn depart(&mut self, purpose: Purpose, requests: Vec<Request>, given_up: Vec<IpAddr>) {
+    fn depart(&mut self, owner: Owner, ops: Vec<Op<Key, Entry>>, cause: Cause, last: bool) {
         self.flush();
-        for key in purpose.keys() {
-            *self.unsettled.entry(key).or_default() += 1;
+        let (mut requests, mut given_up) = (Vec::new(), Vec::new());
+        let mut counted = Vec::with_capacity(ops.len());
+        for op in ops {
+            let steps = self.steps(owner, &op);
+            self.holdings.settle(owner, &op);
+            if let Op::Del(Key::Address(key), _) = &op {
+                given_up.push(key.local);
+            }
+            *self.unsettled.entry(key_of(&op).clone()).or_default() += 1;
+            counted.push((op, steps.len()));
+            requests.extend(steps);
         }
         self.flights.push_back(Flight {
-            purpose,
+            owner,
+            ops: counted,
+            cause,
+            last,
             milestones: Vec::new(),
         });
+        self.ask(requests, given_up);
+    }
+
+    fn ask(&mut self, requests: Vec<Request>, given_up: Vec<IpAddr>) {
         self.worker.request(requests, given_up);
     }
 
-    /// From what the instance holds to what it desires.
-    fn operations(&mut self, instance: InstanceId, desired: Desired) -> Vec<Op<AddressKey, Vip>> {
-        let mut known = Vec::with_capacity(desired.addresses.len());
-        for vip in desired.addresses {
-            match self.monitor.view().index_of(vip.dev.as_str()) {
-                Some(index) => known.push((terms::key(&vip, index), Vip::new(vip))),
-                None => {
-                    tracing::warn!(addr = %vip.addr, iface = %vip.dev, "no such interface, the address is not set");
-                    self.unmet.insert((vip.dev, instance));
+    /// The requests for one operation; none where the kernel is there already.
+    fn steps(&mut self, owner: Owner, op: &Op<Key, Entry>) -> Vec<Request> {
+        match op {
+            Op::Del(key, _) | Op::Add(key, _) if self.holdings.shared(key, owner) => Vec::new(),
+            Op::Del(key, entry) => entry.del(key).into_iter().collect(),
+            Op::Add(key, entry) => {
+                let there = self.there(key, entry);
+                self.leftovers.claim(key);
+                match there {
+                    Some(true) => Vec::new(),
+                    Some(false) => entry.del(key).into_iter().chain(entry.add(key)).collect(),
+                    None => entry.add(key).into_iter().collect(),
                 }
             }
+            Op::Replace { key, from, to } => from.del(key).into_iter().chain(to.add(key)).collect(),
         }
-        self.holdings.towards(instance, known)
     }
 
-    /// The requests for one operation; none where the kernel is there already.
-    fn steps(&mut self, instance: InstanceId, op: &Op<AddressKey, Vip>) -> Vec<Request> {
-        match op {
-            Op::Del(key, _) if self.holdings.shared(key, instance) => Vec::new(),
-            Op::Del(key, _) => vec![addr::del(key)],
-            Op::Add(key, _) if self.holdings.shared(key, instance) => Vec::new(),
-            Op::Add(key, vip) => {
-                self.leftovers.remove(key);
-                let unsettled = self.unsettled.contains_key(key);
-                match self.monitor.view().address_options(key) {
-                    Some(_) if unsettled => vec![addr::add(key, vip.options())],
-                    Some(there) if terms::will_do(there, vip.options()) => Vec::new(),
-                    Some(_) => vec![addr::del(key), addr::add(key, vip.options())],
-                    None => vec![addr::add(key, vip.options())],
-                }
+    /// Whether the kernel has it, and if so, whether it will do. `None`: it has not, or nobody knows.
+    fn there(&self, key: &Key, entry: &Entry) -> Option<bool> {
+        match (key, entry) {
+            _ if self.unsettled.contains_key(key) => None,
+            (Key::Address(key), Entry::Address(options, _)) => {
+                let there = self.monitor.view().address_options(key)?;
+                Some(terms::will_do(there, options))
             }
-            Op::Replace { key, to, .. } => vec![addr::del(key), addr::add(key, to.options())],
+            (Key::Address(_) | Key::Route(..) | Key::Rule(_), _) => None,
         }
     }
 
@@ -329,190 +327,101 @@ impl Kernel {
         let Some(flight) = self.flights.pop_front() else {
             return;
         };
-        for key in flight.purpose.keys() {
-            if let Some(count) = self.unsettled.get_mut(&key) {
+        for (op, _) in &flight.ops {
+            if let Some(count) = self.unsettled.get_mut(key_of(op)) {
                 *count -= 1;
                 if *count == 0 {
-                    self.unsettled.remove(&key);
+                    self.unsettled.remove(key_of(op));
                 }
             }
         }
-        if let Purpose::Converge { answer: true, .. } = flight.purpose {
+        if flight.last && flight.cause == Cause::Asked {
             self.take_all_news(events, updates);
         }
         let mut answers = answers.into_iter();
-        match &flight.purpose {
-            Purpose::Converge { instance, ops, .. } => {
-                for (op, requests) in ops {
-                    let verdicts = answers.by_ref().take(*requests);
-                    let refusals = verdicts.filter_map(|answer| outcome(answer, op).err());
-                    // The last word is that on the request that completes the operation.
-                    if let Some(refusal) = refusals.last() {
-                        self.complain(*instance, op, &refusal);
-                    }
-                }
-            }
-            Purpose::Remove(keys) => {
-                for (answer, key) in answers.zip(keys) {
-                    complain_of_removal(answer, key);
-                }
+        let mut announce = false;
+        for (op, requests) in &flight.ops {
+            let verdicts = answers.by_ref().take(*requests);
+            let refusals = verdicts.filter_map(|answer| outcome(answer, op).err());
+            // The last word is that on the request that completes the operation.
+            match refusals.last() {
+                Some(refusal) => self.complain(flight.owner, op, &refusal),
+                None => announce |= matches!(op, Op::Add(Key::Address(_), _)),
             }
         }
-        for key in flight.purpose.keys() {
-            self.miss(key, events);
+        for (op, _) in &flight.ops {
+            self.miss(key_of(op), events);
         }
-        if let Purpose::Converge {
-            instance,
-            answer: true,
-            ..
-        } = flight.purpose
-        {
-            events.push_back(Event::Converged(instance));
+        match (flight.owner, flight.cause) {
+            (Owner::Instance(id), Cause::Asked) if flight.last => {
+                events.push_back(Event::Converged(id));
+            }
+            (Owner::Instance(id), Cause::Repair) if announce => {
+                events.push_back(Event::Mended(id));
+            }
+            (Owner::Instance(_) | Owner::Statics, Cause::Asked | Cause::Repair) => {}
         }
         self.reached.extend(flight.milestones);
     }
 
     /// An operation was refused: what was to be set is not ours.
-    fn complain(&mut self, instance: InstanceId, op: &Op<AddressKey, Vip>, refusal: &Refusal) {
-        let (verb, key, vip) = match op {
-            Op::Del(key, vip) => ("remove", key, vip),
-            Op::Add(key, vip) | Op::Replace { key, to: vip, .. } => {
+    fn complain(&mut self, owner: Owner, op: &Op<Key, Entry>, refusal: &Refusal) {
+        let (verb, entry) = match op {
+            Op::Del(_, entry) => ("remove", entry),
+            Op::Add(key, entry) | Op::Replace { key, to: entry, .. } => {
                 self.holdings.lost(key);
-                ("set", key, vip)
+                ("set", entry)
             }
         };
-        if refusal.errno == Errno::ENODEV {
-            self.unmet.insert((vip.address().dev.clone(), instance));
+        // Routes and addresses that the kernel does not take while their interface is as it is.
+        let waits = matches!(
+            refusal.errno,
+            Errno::ENODEV | Errno::ENETDOWN | Errno::ENETUNREACH
+        );
+        if waits && verb == "set" {
+            let devs = entry.interfaces().into_iter().cloned();
+            self.unmet.extend(devs.map(|dev| (dev, owner)));
         }
-        let iface = self.monitor.view().name_of(key.index).unwrap_or_default();
-        tracing::warn!(addr = %key.local, prefix_len = key.prefix_len, iface, err = %refusal, "cannot {verb} address");
+        tracing::warn!(err = %refusal, "cannot {verb} {}", entry.words());
     }
 
     /// Removes everything that is ours, at once: for an edge that ends before its time.
     pub(super) fn withdraw(&mut self) {
-        let mut keys = self.holdings.all();
-        keys.extend(std::mem::take(&mut self.leftovers));
+        let mut requests = self.holdings.removals();
+        requests.extend(self.leftovers.removals());
         match self.worker.end() {
             Ok(mut route) => {
-                let answers = route.execute(keys.iter().map(addr::del).collect());
-                for (answer, key) in answers.into_iter().zip(&keys) {
-                    complain_of_removal(answer, key);
-                }
-            }
-            Err(e) => tracing::error!(err = %e, "cannot remove our addresses"),
-        }
-    }
-
-    /// Turns changes in the kernel into events, in their order.
-    fn digest(
-        &mut self,
-        changes: Vec<Change>,
-        events: &mut VecDeque<Event>,
-        updates: &mut Outbox<VrrpUpdate>,
-    ) {
-        for change in changes {
-            match change {
-                Change::Link(link) => {
-                    let Some(facts) = terms::facts(&link) else {
-                        continue;
-                    };
-                    let served = |(name, _): &&(IfName, InstanceId)| *name == facts.name;
-                    let waiting = self.unmet.iter().filter(served);
-                    self.again.extend(waiting.map(|(_, instance)| *instance));
-                    if self.told.get(&facts.index) != Some(&facts) {
-                        self.told.insert(facts.index, Arc::clone(&facts));
-                        events.push_back(Event::Interface(facts));
+                for answer in route.execute(requests) {
+                    if let Err(refusal) = answer
+                        && !absent(refusal.errno)
+                    {
+                        tracing::warn!(err = %refusal, "cannot remove what is ours");
                     }
                 }
-                Change::LinkGone(index) => {
-                    let index = IfIndex(index);
-                    if self.told.remove(&index).is_some() {
-                        events.push_back(Event::InterfaceGone(index));
-                    }
-                }
-                Change::AddressNew(key) => updates.put(VrrpUpdate::Address {
-                    addr: key.local,
-                    up: true,
-                }),
-                Change::AddressGone { key, by } => {
-                    let up = self.monitor.view().has(key.local);
-                    let addr = key.local;
-                    updates.put(VrrpUpdate::Address { addr, up });
-                    self.gone.insert(key, by);
-                    self.miss(key, events);
-                }
             }
+            Err(e) => tracing::error!(err = %e, "cannot remove what is ours"),
         }
-    }
-
-    /// An address may have gone away; once nothing of ours is on its way to it that can be told.
-    fn miss(&mut self, key: AddressKey, events: &mut VecDeque<Event>) {
-        if self.unsettled.contains_key(&key) {
-            return;
-        }
-        let Some(by) = self.gone.remove(&key) else {
-            return;
-        };
-        if self.monitor.view().address_options(&key).is_some() {
-            return; // It is there again.
-        }
-        self.leftovers.remove(&key);
-        for (instance, vip) in self.holdings.lost(&key) {
-            if by == Some(self.worker.port()) {
-                // Removing an address took it along: the kernel's way with secondary addresses.
-                self.again.insert(instance);
-            } else {
-                let addr = vip.into_address();
-                events.push_back(Event::AddressLost { instance, addr });
-            }
-        }
-    }
-}
-
-impl Purpose {
-    /// All is as the instance desires.
-    fn nothing(instance: InstanceId) -> Self {
-        Self::Converge {
-            instance,
-            ops: Vec::new(),
-            answer: true,
-        }
-    }
-
-    /// What it is about.
-    fn keys(&self) -> Vec<AddressKey> {
-        match self {
-            Self::Converge { ops, .. } => ops.iter().map(|(op, _)| *key_of(op)).collect(),
-            Self::Remove(keys) => keys.clone(),
-        }
-    }
-}
-
-fn key_of(op: &Op<AddressKey, Vip>) -> &AddressKey {
-    match op {
-        Op::Del(key, _) | Op::Add(key, _) | Op::Replace { key, .. } => key,
-    }
-}
-
-fn complain_of_removal(answer: Result<(), Refusal>, key: &AddressKey) {
-    if let Err(refusal) = answer
-        && !absent(refusal.errno)
-    {
-        tracing::warn!(addr = %key.local, err = %refusal, "cannot remove address");
     }
 }
 
 fn absent(errno: Errno) -> bool {
-    matches!(errno, Errno::EADDRNOTAVAIL | Errno::ENODEV)
+    matches!(
+        errno,
+        Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ESRCH | Errno::ENOENT
+    )
 }
 
 /// "There already" when adding and "not there" when deleting is what was wanted.
-fn outcome(answer: Result<(), Refusal>, op: &Op<AddressKey, Vip>) -> Result<(), Refusal> {
+fn outcome(answer: Result<(), Refusal>, op: &Op<Key, Entry>) -> Result<(), Refusal> {
     match (answer, op) {
         (Err(e), Op::Add(..) | Op::Replace { .. }) if e.errno == Errno::EEXIST => Ok(()),
         (Err(e), Op::Del(..)) if absent(e.errno) => Ok(()),
         // The deletion that goes before; an addition is never refused like this.
-        (Err(e), Op::Add(..) | Op::Replace { .. }) if e.errno == Errno::EADDRNOTAVAIL => Ok(()),
+        (Err(e), Op::Add(..) | Op::Replace { .. })
+            if matches!(e.errno, Errno::EADDRNOTAVAIL | Errno::ESRCH | Errno::ENOENT) =>
+        {
+            Ok(())
+        }
         (answer, _) => answer,
     }
 }

@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::daemon::bus::VrrpState;
 use crate::model::net::{Family, IfName};
-use crate::vrrp::{FaultCause, PacketFault, Report};
+use crate::vrrp::{FaultCause, Lost, PacketFault, Report};
 
 pub(super) fn tell(report: &Report) {
     match report {
@@ -83,9 +83,21 @@ pub(super) fn tell(report: &Report) {
         Report::PriorityChanged { instance, from, to } => {
             info!("({instance}) Changing effective priority from {from} to {to}");
         }
-        Report::AddressDeleted { instance, addr } => {
-            warn!(%instance, addr = %addr.addr, iface = %addr.dev, "an address of ours was deleted by somebody else");
-        }
+        Report::Deleted {
+            instance,
+            entry,
+            by,
+        } => match entry {
+            Lost::Address(a) => {
+                warn!(%instance, addr = %a.addr, iface = %a.dev, %by, "an address of ours was deleted by somebody else");
+            }
+            Lost::Route(r) => {
+                warn!(%instance, dest = %r.dest, table = r.table.0, %by, "a route of ours was deleted by somebody else");
+            }
+            Lost::Rule(r) => {
+                warn!(%instance, preference = r.preference, %by, "a rule of ours was deleted by somebody else");
+            }
+        },
         Report::Resigned { instance } => debug!("({instance}) sent 0 priority"),
         Report::Overslept { instance, by } => {
             warn!(

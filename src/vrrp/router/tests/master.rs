@@ -247,9 +247,10 @@ fn a_refresh_comes_after_the_second_burst() {
 fn an_address_deleted_by_somebody_else_costs_a_skew_time() {
     let mut rig = Rig::master(config(&[model(150)]));
     let addr = model(150).addresses[0].clone();
-    let lost = |addr: &VirtualAddress| Event::AddressLost {
+    let lost = |addr: &VirtualAddress| Event::Lost {
         instance: V1,
-        addr: addr.clone(),
+        entry: crate::vrrp::Lost::Address(addr.clone()),
+        by: "somebody".into(),
     };
     let actions = rig.event(lost(&addr));
     assert_eq!(sent(&actions), [0]);

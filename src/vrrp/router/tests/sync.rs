@@ -102,7 +102,11 @@ fn the_whole_group_comes_back_together_after_an_address_was_deleted() {
     let [a, b] = group();
     let addr = a.addresses[0].clone();
     let mut rig = Rig::master(grouped(&[a, b]));
-    let actions = rig.event(Event::AddressLost { instance: V1, addr });
+    let actions = rig.event(Event::Lost {
+        instance: V1,
+        entry: crate::vrrp::Lost::Address(addr),
+        by: "somebody".into(),
+    });
     assert_eq!(sent(&actions), [0]);
     assert_eq!(rig.state(V2), VrrpState::Backup);
     let actions = rig.pass(Duration::from_micros(414_062));

@@ -1,91 +1,55 @@
-//! Which instance holds which address. Two instances may hold the same one; it goes when the last of them lets go.
+//! Who holds what. Two may hold the same thing; it goes when the last of them lets go.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::model::net::VirtualAddress;
+use super::entry::{Entry, Key, Owner, rank};
 use crate::reconcile::{Op, Owned};
-use crate::sys::addr::{AddressKey, AddressOptions};
-use crate::vrrp::InstanceId;
-use crate::vrrp::task::terms;
-
-/// A virtual address with what the kernel is told about it. Equal to another one if the kernel is told the same.
-#[derive(Clone, Debug)]
-pub(super) struct Vip {
-    options: AddressOptions,
-    address: VirtualAddress,
-}
-
-impl Vip {
-    pub(super) fn new(address: VirtualAddress) -> Self {
-        Self {
-            options: terms::options(&address),
-            address,
-        }
-    }
-
-    pub(super) fn options(&self) -> &AddressOptions {
-        &self.options
-    }
-
-    pub(super) fn address(&self) -> &VirtualAddress {
-        &self.address
-    }
-
-    pub(super) fn into_address(self) -> VirtualAddress {
-        self.address
-    }
-}
-
-impl PartialEq for Vip {
-    fn eq(&self, other: &Self) -> bool {
-        self.options == other.options
-    }
-}
+use crate::sys::netlink::Request;
 
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
-    owned: HashMap<InstanceId, Owned<AddressKey, Vip>>,
-    holders: HashMap<AddressKey, HashSet<InstanceId>>,
+    owned: HashMap<Owner, Owned<Key, Entry>>,
+    holders: HashMap<Key, HashSet<Owner>>,
 }
 
 impl Holdings {
-    /// What leads an instance to `desired`.
+    /// What leads somebody to `desired`.
     pub(super) fn towards(
         &mut self,
-        instance: InstanceId,
-        desired: Vec<(AddressKey, Vip)>,
-    ) -> Vec<Op<AddressKey, Vip>> {
-        let owned = self.owned.entry(instance).or_default();
+        owner: Owner,
+        desired: Vec<(Key, Entry)>,
+    ) -> Vec<Op<Key, Entry>> {
+        let owned = self.owned.entry(owner).or_default();
         let ops = owned.towards(&desired);
         // What is equal for the kernel may differ for us, as `no_track` does.
-        for (key, vip) in desired {
-            if owned.get(&key).is_some_and(|held| *held == vip) {
-                owned.insert(key, vip);
+        for (key, entry) in desired {
+            if owned.get(&key).is_some_and(|held| *held == entry) {
+                owned.insert(key, entry);
             }
         }
         if owned.is_empty() && ops.is_empty() {
-            self.owned.remove(&instance);
+            self.owned.remove(&owner);
         }
         ops
     }
 
     /// Notes an operation that is done.
-    pub(super) fn settle(&mut self, instance: InstanceId, op: &Op<AddressKey, Vip>) {
-        self.owned.entry(instance).or_default().settle(op);
+    pub(super) fn settle(&mut self, owner: Owner, op: &Op<Key, Entry>) {
+        self.owned.entry(owner).or_default().settle(op);
         match op {
-            Op::Del(key, _) => self.let_go(key, instance),
+            Op::Del(key, _) => self.let_go(key, owner),
             Op::Add(key, _) | Op::Replace { key, .. } => {
-                self.holders.entry(*key).or_default().insert(instance);
+                self.holders.entry(key.clone()).or_default().insert(owner);
             }
         }
-        if self.owned.get(&instance).is_some_and(Owned::is_empty) {
-            self.owned.remove(&instance);
+        if self.owned.get(&owner).is_some_and(Owned::is_empty) {
+            self.owned.remove(&owner);
         }
     }
 
-    fn let_go(&mut self, key: &AddressKey, instance: InstanceId) {
+    fn let_go(&mut self, key: &Key, owner: Owner) {
         if let Some(holders) = self.holders.get_mut(key) {
-            holders.remove(&instance);
+            holders.remove(&owner);
             if holders.is_empty() {
                 self.holders.remove(key);
             }
@@ -93,13 +57,13 @@ impl Holdings {
     }
 
     /// Somebody else holds it too.
-    pub(super) fn shared(&self, key: &AddressKey, instance: InstanceId) -> bool {
+    pub(super) fn shared(&self, key: &Key, owner: Owner) -> bool {
         let holders = self.holders.get(key);
-        holders.is_some_and(|all| all.iter().any(|holder| *holder != instance))
+        holders.is_some_and(|all| all.iter().any(|holder| *holder != owner))
     }
 
     /// The address is gone from the kernel: who held it?
-    pub(super) fn lost(&mut self, key: &AddressKey) -> Vec<(InstanceId, Vip)> {
+    pub(super) fn lost(&mut self, key: &Key) -> Vec<(Owner, Entry)> {
         let mut losers: Vec<_> = self
             .holders
             .remove(key)
@@ -109,36 +73,73 @@ impl Holdings {
         losers.sort_unstable();
         losers
             .into_iter()
-            .filter_map(|instance| {
-                let vip = self.owned.get_mut(&instance)?.remove(key)?;
-                Some((instance, vip))
+            .filter_map(|owner| {
+                let entry = self.owned.get_mut(&owner)?.remove(key)?;
+                Some((owner, entry))
             })
             .collect()
     }
 
-    /// Every address that is ours.
-    pub(super) fn all(&self) -> Vec<AddressKey> {
-        self.holders.keys().copied().collect()
+    /// Forgets the routes of those whose routes the kernel may have dropped without a word. Returns who they are.
+    pub(super) fn doubt_routes(&mut self) -> Vec<Owner> {
+        let routes: Vec<(Key, Vec<Owner>)> = self
+            .holders
+            .iter()
+            .filter(|(key, _)| matches!(key, Key::Route(..)))
+            .map(|(key, owners)| (key.clone(), owners.iter().copied().collect()))
+            .collect();
+        let mut owners = Vec::new();
+        for (key, of) in routes {
+            self.lost(&key);
+            owners.extend(of);
+        }
+        owners
+    }
+
+    /// Routes and rules with their keys.
+    pub(super) fn ways(&self) -> impl Iterator<Item = (&Key, &Entry)> {
+        let entry = |key, owners: &HashSet<Owner>| {
+            let owner = owners.iter().next()?;
+            Some((key, self.owned.get(owner)?.get(key)?))
+        };
+        self.holders
+            .iter()
+            .filter(|(key, _)| !matches!(key, Key::Address(_)))
+            .filter_map(move |(key, owners)| entry(key, owners))
+    }
+
+    /// What removes everything that is ours.
+    pub(super) fn removals(&self) -> Vec<Request> {
+        let of = |owned: &Owned<Key, Entry>| -> Vec<Op<Key, Entry>> { owned.towards(&[]) };
+        let mut all: Vec<_> = self.owned.values().flat_map(of).collect();
+        all.sort_by_key(rank);
+        all.iter()
+            .filter_map(|op| match op {
+                Op::Del(key, entry) => entry.del(key),
+                Op::Add(..) | Op::Replace { .. } => None,
+            })
+            .collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::net::IfName;
+    use crate::model::net::{IfName, VirtualAddress};
+    use crate::vrrp::InstanceId;
 
-    fn desired(addrs: &[&str]) -> Vec<(AddressKey, Vip)> {
+    fn desired(addrs: &[&str]) -> Vec<(Key, Entry)> {
         let dev = IfName::new("a").expect("a name");
         let vips = addrs.iter().map(|addr| {
             let addr = addr.parse().expect("an address");
-            Vip::new(VirtualAddress::new(addr, 24, dev.clone()))
+            Entry::address(VirtualAddress::new(addr, 24, dev.clone()), 1)
         });
-        vips.map(|vip| (terms::key(&vip.address, 1), vip)).collect()
+        vips.collect()
     }
 
     #[test]
     fn an_address_of_two_instances_goes_with_the_last() {
-        let (one, two) = (InstanceId(1), InstanceId(2));
+        let (one, two) = (Owner::Instance(InstanceId(1)), Owner::Statics);
         let mut h = Holdings::default();
         let wanted = desired(&["10.0.0.1"]);
         for instance in [one, two] {
@@ -146,30 +147,32 @@ mod tests {
                 h.settle(instance, &op);
             }
         }
-        let key = wanted[0].0;
+        let key = wanted[0].0.clone();
         assert!(h.shared(&key, one));
         for op in h.towards(one, Vec::new()) {
             h.settle(one, &op);
         }
         assert!(!h.shared(&key, two));
-        assert_eq!(h.all(), [key]);
+        assert_eq!(h.removals().len(), 1);
         let losers: Vec<_> = h.lost(&key).into_iter().map(|(id, _)| id).collect();
         assert_eq!(losers, [two]);
-        assert!(h.all().is_empty());
+        assert!(h.removals().is_empty());
         assert_eq!(h.towards(two, wanted).len(), 1);
     }
 
     #[test]
     fn a_change_that_the_kernel_does_not_see_is_no_operation_but_is_noted() {
-        let id = InstanceId(1);
+        let id = Owner::Statics;
         let mut h = Holdings::default();
         let mut wanted = desired(&["10.0.0.1"]);
         for op in h.towards(id, wanted.clone()) {
             h.settle(id, &op);
         }
-        wanted[0].1.address.track = false;
+        if let Entry::Address(_, vip) = &mut wanted[0].1 {
+            vip.track = false;
+        }
         assert_eq!(h.towards(id, wanted.clone()), []);
         let lost = h.lost(&wanted[0].0);
-        assert!(!lost[0].1.address.track);
+        assert!(!lost[0].1.tracked());
     }
 }
