@@ -202,6 +202,11 @@ impl PidFiles {
         files.extend(config).map(|()| files)
     }
 
+    /// The file that tells a successor what of ours may be in the kernel: beside the pid file, one for each daemon too.
+    fn held(&self) -> PathBuf {
+        self.paths[1].with_extension("held")
+    }
+
     /// Those of the parts that have work now. A part that once had work keeps its file.
     fn extend(&mut self, config: &Config) -> Result<(), PidFileError> {
         let pid = std::process::id();
@@ -301,7 +306,7 @@ impl Daemon {
         pid_files: PidFiles,
         systemd: Systemd,
     ) -> io::Result<Self> {
-        let (tasks, notices) = Tasks::start()?;
+        let (tasks, notices) = Tasks::start(pid_files.held())?;
         let requests = Requests::listen(options.ignore_sigint)?;
         startup::release_signals()?;
         let release = |keep| if keep { Release::Nothing } else { Release::All };

@@ -4,6 +4,7 @@
 //! the configuration and `-P`, `-C` leave of it.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,11 +47,12 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     /// Starts them, without configuration, on the `LocalSet` this is called in; the VRRP task on a thread of its own,
-    /// so that nothing else in the process can delay an advertisement.
+    /// so that nothing else in the process can delay an advertisement. `held`: the file that tells a successor what of
+    /// ours may be in the kernel.
     ///
     /// # Errors
     /// When the thread cannot be made.
-    pub(crate) fn start() -> io::Result<(Self, mpsc::Receiver<Notice>)> {
+    pub(crate) fn start(held: PathBuf) -> io::Result<(Self, mpsc::Receiver<Notice>)> {
         let (to_vrrp, vrrp_commands) = mpsc::channel(bus::COMMANDS);
         let (to_track, track_commands) = mpsc::channel(bus::COMMANDS);
         let (to_lvs, lvs_commands) = mpsc::channel(bus::COMMANDS);
@@ -63,6 +65,7 @@ impl Tasks {
             trackers,
             updates: vrrp_updates,
             notices: to_daemon.clone(),
+            held: Some(held),
         };
         let for_track = track::task::Inbox {
             commands: track_commands,

@@ -13,6 +13,7 @@ use rtnetlink::packet_route::address::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::netlink::Request;
+use super::view::address as told;
 
 /// `IFA_PROTO` of addresses that keepalived adds: its routing protocol number (linux/rtnetlink.h `RTPROT_KEEPALIVED`).
 pub(crate) const PROTO: u8 = 18;
@@ -103,6 +104,14 @@ pub(crate) fn add(key: &AddressKey, options: &AddressOptions) -> Request {
 /// `RTM_DELADDR`; refused with `EADDRNOTAVAIL` where there is no such address, `ENODEV` where there is no interface.
 pub(crate) fn del(key: &AddressKey) -> Request {
     Request::new(&RouteNetlinkMessage::DelAddress(message(key)), 0)
+}
+
+/// The address that a request is about; `None`: it is about something else.
+pub(crate) fn key_of(request: &Request) -> Option<AddressKey> {
+    /// `RTM_NEWADDR`, `RTM_DELADDR`.
+    const KINDS: [u16; 2] = [20, 21];
+    let (kind, body) = request.parts();
+    KINDS.contains(&kind).then(|| told(body)).flatten()
 }
 
 fn message(key: &AddressKey) -> AddressMessage {

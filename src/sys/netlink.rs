@@ -70,6 +70,31 @@ impl Request {
         Self::raw(message.message_type(), flags, body)
     }
 
+    /// In one line of text: type, flags and octets.
+    pub(crate) fn to_line(&self) -> String {
+        let mut line = format!("{} {} ", self.kind, self.flags);
+        for octet in &self.body {
+            // Writing to a string does not fail.
+            let _ = fmt::Write::write_fmt(&mut line, format_args!("{octet:02x}"));
+        }
+        line
+    }
+
+    /// `None`: no such line.
+    pub(crate) fn from_line(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let (kind, flags) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let pairs = words.next()?.as_bytes().chunks(2);
+        let body = pairs.map(octet).collect::<Option<_>>()?;
+        Some(Self::raw(kind, flags, body))
+    }
+
+    /// `RTM_*`, and all behind the netlink header.
+    pub(crate) fn parts(&self) -> (u16, &[u8]) {
+        (self.kind, &self.body)
+    }
+
     /// For messages that are put together octet by octet.
     pub(crate) fn raw(kind: u16, flags: u16, body: Vec<u8>) -> Self {
         Self { kind, flags, body }
@@ -296,6 +321,16 @@ mod tests {
             for (header, payload) in messages(&octets) {
                 let _ = verdict(header.flags, payload);
             }
+        }
+    }
+
+    #[test]
+    fn a_request_survives_being_written_down() {
+        let request = Request::raw(21, 0x400, vec![0, 1, 0xfe, 0xff]);
+        let again = Request::from_line(&request.to_line()).expect("a request");
+        assert_eq!(again.parts(), request.parts());
+        for bad in ["", "21", "21 0", "21 0 0g", "x 0 00"] {
+            assert!(Request::from_line(bad).is_none(), "{bad}");
         }
     }
 

@@ -16,7 +16,12 @@ use self::addresses::{Addresses, Effect};
 pub(super) use self::told::ip;
 use self::told::{AddressTold, LinkTold};
 pub(super) use self::told::{attributes, number};
-use super::addr::{AddressKey, AddressOptions};
+use super::addr::{AddressKey, AddressOptions, flag};
+
+/// The address that a message of route netlink speaks of.
+pub(super) fn address(payload: &[u8]) -> Option<AddressKey> {
+    AddressTold::parse(payload).map(|told| told.key)
+}
 
 /// An interface as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +48,8 @@ pub(crate) enum Change {
     LinkGone(u32),
     /// An address that was not there is there.
     AddressNew(AddressKey),
+    /// IPv6: duplicate address detection has found that somebody else has it, or has ended well.
+    AddressChecked { key: AddressKey, good: bool },
     /// An address is gone. `by`: the port of the socket that asked for it; `None` where that was missed.
     AddressGone { key: AddressKey, by: Option<u32> },
 }
@@ -156,6 +163,11 @@ impl View {
         self.links.get(&key.index)?.addresses.options(key)
     }
 
+    /// Who set an address that is there (`IFA_PROTO`); `None`: nobody knows.
+    pub(crate) fn address_proto(&self, key: &AddressKey) -> Option<u8> {
+        self.links.get(&key.index)?.addresses.proto(key)
+    }
+
     /// Whether any interface has this address.
     pub(crate) fn has(&self, addr: IpAddr) -> bool {
         self.counts.contains_key(&addr)
@@ -241,6 +253,23 @@ impl View {
         };
         let own_label = told.options.label.as_deref() == Some(entry.link.name.as_str());
         told.options.label = told.options.label.filter(|_| !own_label);
+        let before = entry.addresses.flags(&key);
+        let now = told.flags;
+        let unfit = flag::TENTATIVE | flag::DADFAILED;
+        match before {
+            Some(before) if before & unfit != now & unfit => {
+                let failed = now & flag::DADFAILED != 0;
+                if failed || now & unfit == 0 {
+                    let good = !failed;
+                    self.changes.push(Change::AddressChecked { key, good });
+                }
+            }
+            None if now & flag::DADFAILED != 0 => {
+                let good = false;
+                self.changes.push(Change::AddressChecked { key, good });
+            }
+            Some(_) | None => {}
+        }
         match entry.addresses.put(told, dumped, self.round) {
             Effect::New => {
                 self.dirty.insert(key.index);

@@ -294,8 +294,16 @@ impl Router {
     }
 
     fn learn(&mut self, now: Mono, facts: Arc<InterfaceFacts>, out: &mut Vec<Action>) {
+        let moved = self
+            .world
+            .mac(facts.index)
+            .is_some_and(|mac| mac != facts.mac);
+        let name = facts.name.clone();
         let names = self.world.learn(facts);
         self.interfaces_changed(now, &names, out);
+        if moved {
+            self.announce_on(now, &name, out);
+        }
     }
 
     fn interfaces_changed(&mut self, now: Mono, names: &[IfName], out: &mut Vec<Action>) {
@@ -395,6 +403,25 @@ impl Router {
         self.touch(id);
         self.flush(unit, out);
         self.say_farewell(out);
+    }
+
+    /// The link-layer address of an interface is another one: neighbours must hear of it.
+    fn announce_on(&mut self, now: Mono, name: &IfName, out: &mut Vec<Action>) {
+        let mut ids = Vec::new();
+        for instance in self.instances.iter_mut() {
+            let mut all = instance
+                .model
+                .addresses
+                .iter()
+                .chain(&instance.model.excluded);
+            if all.any(|a| a.dev == *name) {
+                ids.push(instance.id);
+                instance.announce(now, &self.world, out);
+            }
+        }
+        for id in ids {
+            self.touch(id);
+        }
     }
 
     /// keepalived: what is marked `no_track` is not missed.

@@ -14,6 +14,7 @@ mod wires;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -46,6 +47,8 @@ pub(crate) struct Inbox {
     /// States and addresses, for the LVS task.
     pub(crate) updates: Sender<VrrpUpdate>,
     pub(crate) notices: Sender<Notice>,
+    /// Where to put on file what of ours may be in the kernel, for a successor; `None`: nowhere.
+    pub(crate) held: Option<PathBuf>,
 }
 
 /// Runs until [`VrrpCommand::Stop`] is carried out, or nobody can send it any more. Wants a current-thread runtime of
@@ -60,9 +63,10 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
         mut trackers,
         updates,
         notices,
+        held,
     } = inbox;
     let mut alarm = Alarm::new()?;
-    let mut task = Task::open(updates, notices)?;
+    let mut task = Task::open(updates, notices, held)?;
     let mut trackers_open = true;
     let mut turn = 0_u32;
     while task.phase != Phase::Over {
@@ -136,12 +140,16 @@ struct Task {
 }
 
 impl Task {
-    fn open(updates: Sender<VrrpUpdate>, notices: Sender<Notice>) -> io::Result<Self> {
+    fn open(
+        updates: Sender<VrrpUpdate>,
+        notices: Sender<Notice>,
+        held: Option<PathBuf>,
+    ) -> io::Result<Self> {
         let mut task = Self {
             router: Router::new(),
             last: clock::now(),
             wall: Duration::ZERO,
-            kernel: Kernel::open()?,
+            kernel: Kernel::open(held)?,
             wires: Wires::open()?,
             tuning: Tuning::default(),
             notices: Outbox::new(notices),
@@ -382,6 +390,9 @@ impl Task {
         }
         if self.phase == Phase::Stopping && self.promises.is_empty() {
             self.phase = Phase::Over;
+            if self.release == Release::All {
+                self.kernel.nothing_left();
+            }
         }
     }
 

@@ -209,6 +209,11 @@ impl World {
             .unwrap_or(ScriptState::Unknown)
     }
 
+    /// The link-layer address of an interface.
+    pub(super) fn mac(&self, index: IfIndex) -> Option<[u8; 6]> {
+        self.links.get(&index).map(|link| link.facts.mac)
+    }
+
     /// False for an interface that does not exist.
     pub(super) fn running(&self, name: &IfName) -> bool {
         self.facts(name).is_some_and(|facts| facts.running)

@@ -8,6 +8,7 @@ mod election;
 mod equality;
 mod groups;
 mod hardship;
+mod kernel;
 mod lock;
 mod scripts;
 mod tutorials;

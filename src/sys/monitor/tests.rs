@@ -74,6 +74,7 @@ fn the_first_reading_holds_links_and_addresses_that_were_there() {
                 Change::Link(_)
                 | Change::LinkGone(_)
                 | Change::AddressNew(_)
+                | Change::AddressChecked { .. }
                 | Change::AddressGone { .. } => None,
             });
             of_name.next_back().expect("the link")
@@ -132,6 +133,7 @@ fn a_link_that_goes_down_and_up_is_told_twice_and_its_end_once() {
                 Change::Link(_)
                 | Change::LinkGone(_)
                 | Change::AddressNew(_)
+                | Change::AddressChecked { .. }
                 | Change::AddressGone { .. } => None,
             })
             .collect();

@@ -16,6 +16,7 @@ struct Held {
     options: AddressOptions,
     /// All of `IFA_F_*`.
     flags: u32,
+    proto: Option<u8>,
     /// Last round of dumps in which it was seen.
     round: u32,
 }
@@ -95,6 +96,7 @@ impl Addresses {
             place,
             options: told.options,
             flags: told.flags,
+            proto: told.proto,
             round,
         };
         self.held.insert(told.key, held);
@@ -112,6 +114,16 @@ impl Addresses {
 
     pub(super) fn options(&self, key: &AddressKey) -> Option<&AddressOptions> {
         self.held.get(key).map(|held| &held.options)
+    }
+
+    /// All of `IFA_F_*`.
+    pub(super) fn flags(&self, key: &AddressKey) -> Option<u32> {
+        self.held.get(key).map(|held| held.flags)
+    }
+
+    /// `IFA_PROTO`; `None`: not there, or the kernel does not tell.
+    pub(super) fn proto(&self, key: &AddressKey) -> Option<u8> {
+        self.held.get(key)?.proto
     }
 
     pub(super) fn in_order(&self) -> impl Iterator<Item = &AddressKey> {

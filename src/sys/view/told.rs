@@ -27,6 +27,7 @@ const IFA_LABEL: u16 = 3;
 const IFA_BROADCAST: u16 = 4;
 const IFA_CACHEINFO: u16 = 6;
 const IFA_FLAGS: u16 = 8;
+const IFA_PROTO: u16 = 11;
 
 const NETCONFA_IFINDEX: u16 = 1;
 const NETCONFA_FORWARDING: u16 = 2;
@@ -78,6 +79,8 @@ pub(super) struct AddressTold {
     pub(super) options: AddressOptions,
     /// All of `IFA_F_*`.
     pub(super) flags: u32,
+    /// Who set it; kernels before 5.18 do not tell.
+    pub(super) proto: Option<u8>,
 }
 
 impl AddressTold {
@@ -86,7 +89,7 @@ impl AddressTold {
         let (head, rest) = payload.split_first_chunk::<8>()?;
         let &[_, prefix_len, old_flags, scope, i0, i1, i2, i3] = head;
         let (mut local, mut remote, mut label, mut broadcast) = (None, None, None, None);
-        let (mut flags, mut preferred_lft) = (u32::from(old_flags), None);
+        let (mut flags, mut preferred_lft, mut proto) = (u32::from(old_flags), None, None);
         for (kind, value) in attributes(rest) {
             match kind {
                 IFA_LOCAL => local = ip(value),
@@ -95,6 +98,7 @@ impl AddressTold {
                 IFA_BROADCAST => {
                     broadcast = value.try_into().ok().map(|o: [u8; 4]| Ipv4Addr::from(o));
                 }
+                IFA_PROTO => proto = value.first().copied(),
                 IFA_FLAGS => flags = number(value).unwrap_or(flags),
                 IFA_CACHEINFO => preferred_lft = number(value).filter(|&secs| secs != u32::MAX),
                 _ => {}
@@ -120,6 +124,7 @@ impl AddressTold {
                 preferred_lft,
             },
             flags,
+            proto,
         })
     }
 }

@@ -4,26 +4,30 @@
 //! an address is announced after it is there. Here nothing waits: what was asked for counts as ours at once, and the
 //! answer corrects that. Never touches what is in no configuration.
 
+mod duplicates;
 mod entry;
 mod holdings;
 mod leftovers;
 mod links;
 mod news;
 mod patience;
+mod record;
 mod ways;
 mod worker;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::net::IpAddr;
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use self::duplicates::Duplicates;
 use self::entry::{Entry, Key, Owner, key_of, rank};
 use self::holdings::Holdings;
 use self::leftovers::Leftovers;
 use self::links::Links;
 use self::patience::Patience;
+use self::record::Record;
 use self::worker::{Answers, Frame, Worker};
 use super::outbox::Outbox;
 use super::terms;
@@ -94,6 +98,7 @@ pub(super) struct Kernel {
     gone: HashMap<Key, Option<u32>>,
     holdings: Holdings,
     leftovers: Leftovers,
+    record: Record,
     /// Who wants something on an interface that does not exist, by its name.
     unmet: BTreeSet<(IfName, Owner)>,
     /// Whose desires must be looked at again.
@@ -102,6 +107,7 @@ pub(super) struct Kernel {
     /// `vrrp_restore_deleted`.
     restore: bool,
     patience: Patience,
+    duplicates: Duplicates,
     links: Links,
     /// Which interfaces are set up.
     up: HashMap<u32, bool>,
@@ -109,11 +115,11 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// Must be called inside a runtime.
+    /// Must be called inside a runtime. `held`: where to put on file what is ours, if anywhere.
     ///
     /// # Errors
     /// The kernel denies netlink or packet sockets.
-    pub(super) fn open() -> io::Result<Self> {
+    pub(super) fn open(held: Option<PathBuf>) -> io::Result<Self> {
         Ok(Self {
             monitor: Monitor::open()?,
             fib: None,
@@ -124,11 +130,13 @@ impl Kernel {
             gone: HashMap::new(),
             holdings: Holdings::default(),
             leftovers: Leftovers::default(),
+            record: Record::new(held),
             unmet: BTreeSet::new(),
             again: BTreeSet::new(),
             statics: Desired::default(),
             restore: false,
             patience: Patience::default(),
+            duplicates: Duplicates::default(),
             links: Links::default(),
             up: HashMap::new(),
             reached: Vec::new(),
@@ -161,6 +169,12 @@ impl Kernel {
                 .inspect_err(|e| tracing::error!(err = %e, "cannot watch routes and rules"))
                 .ok();
         }
+        self.record(config);
+    }
+
+    /// Nothing of ours is left in the kernel.
+    pub(super) fn nothing_left(&self) {
+        self.record.remove();
     }
 
     /// Puts what the configuration wants in any case in force, or, at the end, nothing.
@@ -260,6 +274,13 @@ impl Kernel {
 
     fn depart(&mut self, owner: Owner, ops: Vec<Op<Key, Entry>>, cause: Cause, last: bool) {
         self.flush();
+        let additions = ops.iter().filter_map(|op| match op {
+            Op::Add(key, entry) | Op::Replace { key, to: entry, .. } => record::line(key, entry),
+            Op::Del(..) => None,
+        });
+        if let Some((path, text)) = self.record.note(additions.collect()) {
+            self.worker.save(path, text);
+        }
         let (mut requests, mut given_up) = (Vec::new(), Vec::new());
         let mut counted = Vec::with_capacity(ops.len());
         for op in ops {
@@ -279,11 +300,19 @@ impl Kernel {
             last,
             milestones: Vec::new(),
         });
-        self.ask(requests, given_up);
+        self.worker.request(requests, given_up);
     }
 
-    fn ask(&mut self, requests: Vec<Request>, given_up: Vec<IpAddr>) {
-        self.worker.request(requests, given_up);
+    /// For what nobody holds.
+    fn depart_unasked(&mut self, requests: Vec<Request>) {
+        self.flights.push_back(Flight {
+            owner: Owner::Statics,
+            ops: Vec::new(),
+            cause: Cause::Repair,
+            last: true,
+            milestones: Vec::new(),
+        });
+        self.worker.request(requests, Vec::new());
     }
 
     /// The requests for one operation; none where the kernel is there already.
@@ -401,6 +430,7 @@ impl Kernel {
             }
             Err(e) => tracing::error!(err = %e, "cannot remove what is ours"),
         }
+        self.record.remove();
     }
 }
 

@@ -42,6 +42,7 @@ fn start() -> Daemon {
         trackers: for_trackers,
         updates: for_updates,
         notices: for_notices,
+        held: None,
     }));
     Daemon {
         commands,
@@ -264,7 +265,10 @@ fn a_reload_that_changes_a_label_replaces_that_address_only() {
         eventually("the label is new", || shown("a").contains("a:2")).await;
         let touched = watch.drain().into_iter().filter_map(|change| match change {
             Change::AddressGone { key, .. } => Some(key.local.to_string()),
-            Change::Link(_) | Change::LinkGone(_) | Change::AddressNew(_) => None,
+            Change::Link(_)
+            | Change::LinkGone(_)
+            | Change::AddressNew(_)
+            | Change::AddressChecked { .. } => None,
         });
         assert_eq!(touched.collect::<Vec<_>>(), ["10.0.0.101"]);
         d.stop(Release::All).await;
@@ -369,6 +373,7 @@ fn a_panic_takes_the_addresses_along_and_resigns() {
             trackers: for_trackers,
             updates: for_updates,
             notices: for_notices,
+            held: None,
         });
         let (break_it, broken) = oneshot::channel::<()>();
         let task = tokio::task::spawn_local(async move {

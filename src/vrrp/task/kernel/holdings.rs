@@ -96,6 +96,12 @@ impl Holdings {
         owners
     }
 
+    /// One of those who hold it, and how.
+    pub(super) fn held(&self, key: &Key) -> Option<(Owner, Entry)> {
+        let owner = *self.holders.get(key)?.iter().next()?;
+        Some((owner, self.owned.get(&owner)?.get(key)?.clone()))
+    }
+
     /// Routes and rules with their keys.
     pub(super) fn ways(&self) -> impl Iterator<Item = (&Key, &Entry)> {
         let entry = |key, owners: &HashSet<Owner>| {

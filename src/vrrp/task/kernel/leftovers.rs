@@ -56,6 +56,7 @@ impl Kernel {
             }
         }
         self.discard(doomed);
+        self.discard_forgotten(config);
     }
 
     /// Removes the rest of them, unless what was asked for until now has claimed it. To be called once, after the

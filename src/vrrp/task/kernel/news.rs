@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::Kernel;
 use super::entry::{Entry, Key, Owner};
 use super::patience::Reply;
+use super::{Cause, Kernel};
 use crate::daemon::bus::VrrpUpdate;
 use crate::model::net::IfName;
+use crate::reconcile::Op;
+use crate::sys::addr::AddressKey;
 use crate::sys::clock;
 use crate::sys::fibwatch::FibChange;
 use crate::sys::netlink;
@@ -61,12 +63,21 @@ impl Kernel {
 
     /// When [`Kernel::tick`] has something to do.
     pub(in crate::vrrp::task) fn deadline(&self) -> Mono {
-        self.links.deadline()
+        self.links.deadline().min(self.duplicates.deadline())
     }
 
     /// Does what is due.
     pub(in crate::vrrp::task) fn tick(&mut self, now: Mono, events: &mut VecDeque<Event>) {
         self.links.tick(now, events);
+        for key in self.duplicates.due(now) {
+            let key = Key::Address(key);
+            // Where it is not there any more nobody wants it.
+            if let Some((owner, entry)) = self.holdings.held(&key) {
+                let (from, to) = (entry.clone(), entry);
+                let op = Op::Replace { key, from, to };
+                self.depart(owner, vec![op], Cause::Repair, true);
+            }
+        }
     }
 
     /// Turns changes in the kernel into events, in their order.
@@ -99,6 +110,7 @@ impl Kernel {
                     addr: key.local,
                     up: true,
                 }),
+                Change::AddressChecked { key, good } => self.checked(key, good, events),
                 Change::AddressGone { key, by } => {
                     let up = self.monitor.view().has(key.local);
                     let addr = key.local;
@@ -152,6 +164,27 @@ impl Kernel {
     fn doubt_routes(&mut self) {
         let owners = self.holdings.doubt_routes();
         self.again.extend(owners);
+    }
+
+    /// The kernel has looked whether somebody else has an address.
+    fn checked(&mut self, key: AddressKey, good: bool, events: &mut VecDeque<Event>) {
+        let Some((owner, entry)) = self.holdings.held(&Key::Address(key)) else {
+            self.duplicates.forget(&key);
+            return;
+        };
+        if !good {
+            let again = self.duplicates.found(key, clock::now());
+            tracing::warn!(
+                ?again,
+                "somebody else on the link has our {}",
+                entry.words()
+            );
+        } else if self.duplicates.forget(&key)
+            && let Owner::Instance(id) = owner
+        {
+            tracing::info!("ours alone at last: {}", entry.words());
+            events.push_back(Event::Mended(id));
+        }
     }
 
     /// Something may have gone away; once nothing of ours is on its way to it that can be told.

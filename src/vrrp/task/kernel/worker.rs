@@ -8,12 +8,14 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::record;
 use crate::model::net::IfName;
 use crate::sys::netlink::{BATCH, Refusal, Request, RouteSocket};
 use crate::sys::raw::FrameSocket;
@@ -41,6 +43,7 @@ enum Job {
         given_up: Vec<IpAddr>,
     },
     Frames(VecDeque<Frame>),
+    Save(PathBuf, String),
 }
 
 /// An Ethernet frame that announces an address.
@@ -103,6 +106,11 @@ impl Worker {
     /// Hands over frames, to be sent after everything asked for before.
     pub(super) fn frames(&mut self, frames: VecDeque<Frame>) {
         self.put(Job::Frames(frames));
+    }
+
+    /// Has a file written before anything that is asked for later.
+    pub(super) fn save(&mut self, path: PathBuf, text: String) {
+        self.put(Job::Save(path, text));
     }
 
     fn put(&mut self, job: Job) {
@@ -172,6 +180,11 @@ impl Line {
                     if let Some(frame) = frames.pop_front() {
                         self.send(&frame);
                         self.seen.push_front(Job::Frames(frames));
+                    }
+                }
+                Some(Job::Save(path, text)) => {
+                    if let Err(e) = record::write(&path, &text) {
+                        tracing::warn!(path = %path.display(), err = %e, "cannot put on file what is ours");
                     }
                 }
                 None => match self.jobs.blocking_recv() {

@@ -1,0 +1,218 @@
+//! What a router keeps in the kernel when others meddle with it, and what a killed one leaves to its successor.
+
+use std::time::Duration;
+
+use crate::lab::daemon::{Daemon, now};
+use crate::lab::{Lan, Node, root, until_or};
+use crate::routers::Which::Ours;
+use crate::routers::{VIP, lan};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Version 3, an advertisement each 100 ms: master after 0.34 s.
+fn conf(before: &str, addresses: &str, more: &str) -> String {
+    format!(
+        "global_defs {{
+    router_id lab
+    {before}
+}}
+vrrp_instance V {{
+    interface eth0
+    virtual_router_id 66
+    priority 150
+    version 3
+    advert_int 0.1
+    virtual_ipaddress {{
+        {addresses}
+    }}
+    {more}
+}}
+"
+    )
+}
+
+/// Waits until what ip(8) shows contains a text, or does not.
+fn wait_shows(node: &Node, command: &str, text: &str, wanted: bool) {
+    until_or(
+        || {
+            let shown = node.ip(command);
+            format!(
+                "ip {command}: {text}, {wanted}\n{shown}\n{}",
+                node.last_log()
+            )
+        },
+        PATIENCE,
+        || (node.ip(command).contains(text) == wanted).then_some(()),
+    );
+}
+
+/// A router alone, with routes and rules, and static ones.
+fn alone(before: &str) -> (Lan, Daemon) {
+    let lan = lan();
+    let statics = "
+static_ipaddress {
+    10.9.9.9/24 dev eth0
+}
+static_routes {
+    10.20.0.0/16 via 10.66.0.2 dev eth0
+}
+static_rules {
+    from 10.20.0.0/16 table 20 priority 20
+}
+";
+    let more = "virtual_routes {
+        10.30.0.0/16 via 10.66.0.2 dev eth0
+    }
+    virtual_rules {
+        from 10.30.0.0/16 table 30 priority 30
+    }";
+    let conf = conf(before, &format!("{VIP}/24"), more) + statics;
+    let router = Ours.start(lan.node(0), &conf);
+    wait_shows(lan.node(0), "rule", "30:", true);
+    wait_shows(lan.node(0), "rule", "20:", true);
+    (lan, router)
+}
+
+#[test]
+fn a_deleted_route_or_rule_costs_a_resignation_and_comes_back() {
+    if !root() {
+        return;
+    }
+    let (lan, router) = alone("");
+    let node = lan.node(0);
+    for (turn, deletion) in ["route del 10.30.0.0/16", "rule del priority 30"]
+        .iter()
+        .enumerate()
+    {
+        let deleted = now();
+        node.ip(deletion);
+        lan.advert("it resigns", 0, deleted, |a| a.priority == 0);
+        router.wait_log_times("(V) Entering MASTER STATE", turn + 2);
+        wait_shows(node, "route", "10.30.0.0/16", true);
+        wait_shows(node, "rule", "30:", true);
+    }
+    assert!(router.log().contains("deleted by somebody else"));
+}
+
+#[test]
+fn with_vrrp_restore_deleted_it_is_put_back_until_patience_ends() {
+    if !root() {
+        return;
+    }
+    let (lan, router) = alone("vrrp_restore_deleted");
+    let node = lan.node(0);
+    let start = now();
+    for _ in 0..5 {
+        node.ip(&format!("addr del {VIP}/24 dev eth0"));
+        node.wait_has(VIP, true);
+    }
+    node.ip("route del 10.30.0.0/16");
+    wait_shows(node, "route", "10.30.0.0/16", true);
+    node.ip("rule del priority 30");
+    wait_shows(node, "rule", "30:", true);
+    let resigned = |lan: &Lan| {
+        let all = lan.events();
+        all.iter()
+            .any(|s| s.at > start && s.advert().is_some_and(|a| a.priority == 0))
+    };
+    assert!(!resigned(&lan), "{}", lan.story());
+    // The sixth time within a minute.
+    node.ip(&format!("addr del {VIP}/24 dev eth0"));
+    lan.advert("it resigns", 0, start, |a| a.priority == 0);
+    router.wait_log("not putting it back any more");
+    node.wait_has(VIP, true);
+}
+
+#[test]
+fn static_entries_come_back_whoever_takes_them_away() {
+    if !root() {
+        return;
+    }
+    let (lan, mut router) = alone("");
+    let node = lan.node(0);
+    node.ip("addr del 10.9.9.9/24 dev eth0");
+    node.ip("route del 10.20.0.0/16");
+    node.ip("rule del priority 20");
+    let all_there = || {
+        node.wait_has("10.9.9.9", true);
+        wait_shows(node, "route", "10.20.0.0/16", true);
+        wait_shows(node, "rule", "20:", true);
+    };
+    all_there();
+    // The kernel drops the routes of an interface that is set down, without a word.
+    node.ip("link set eth0 down");
+    wait_shows(node, "route", "10.20.0.0/16", false);
+    node.ip("link set eth0 up");
+    all_there();
+    router.stop();
+    wait_shows(node, "route", "10.20.0.0/16", false);
+    wait_shows(node, "rule", "20:", false);
+    node.wait_has("10.9.9.9", false);
+}
+
+#[test]
+fn what_a_killed_router_left_goes_also_when_it_has_left_the_file() {
+    if !root() {
+        return;
+    }
+    let (lan, mut router) = alone("");
+    let node = lan.node(0);
+    router.kill();
+    for (command, text) in [("rule", "30:"), ("rule", "20:"), ("route", "10.30.0.0/16")] {
+        assert!(node.ip(command).contains(text), "nothing was left");
+    }
+    // Somebody else's.
+    node.ip("route add 10.40.0.0/16 via 10.66.0.2");
+    let mut next = Ours.start(node, &conf("", "10.66.0.101/24", ""));
+    node.wait_has("10.66.0.101", true);
+    for (command, text) in [
+        ("rule", "30:"),
+        ("rule", "20:"),
+        ("route", "10.30.0.0/16"),
+        ("route", "10.20.0.0/16"),
+    ] {
+        assert!(!node.ip(command).contains(text), "{text} is still there");
+    }
+    assert!(!node.has(VIP) && !node.has("10.9.9.9"));
+    assert!(node.ip("route").contains("10.40.0.0/16"));
+    assert!(node.path("vrrp.held").exists());
+    next.stop();
+    assert!(!node.path("vrrp.held").exists());
+}
+
+#[test]
+fn another_link_layer_address_is_announced() {
+    if !root() {
+        return;
+    }
+    let (lan, _router) = alone("");
+    lan.wait("the first burst", PATIENCE, |seen| {
+        let garps = seen.iter().filter(|s| s.announces(VIP));
+        (garps.count() >= 5).then_some(())
+    });
+    let changed = now();
+    lan.node(0).ip("link set eth0 address 02:00:00:00:00:77");
+    lan.wait("another burst", PATIENCE, |seen| {
+        let garps = seen.iter().filter(|s| s.at > changed && s.announces(VIP));
+        (garps.count() >= 5).then_some(())
+    });
+}
+
+#[test]
+fn a_duplicate_ipv6_address_is_tried_again_until_it_is_ours_alone() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    lan.node(1).ip("addr add fd66::5/64 dev eth0 nodad");
+    let excluded = "virtual_ipaddress_excluded {
+        fd66::5/64 -nodad
+    }";
+    let router = Ours.start(lan.node(0), &conf("", &format!("{VIP}/24"), excluded));
+    router.wait_log("somebody else on the link has our address fd66::5/64");
+    wait_shows(lan.node(0), "-6 addr", "dadfailed", true);
+    lan.node(1).ip("addr del fd66::5/64 dev eth0");
+    router.wait_log("ours alone at last");
+    wait_shows(lan.node(0), "-6 addr", "dadfailed", false);
+    lan.node(0).wait_has("fd66::5", true);
+}
