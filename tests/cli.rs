@@ -677,6 +677,67 @@ fn options_without_effect_are_named() {
 }
 
 #[test]
+fn the_file_may_name_the_namespace_and_the_instance() {
+    if !root() {
+        return;
+    }
+    let m = Machine::new();
+    for args in [
+        "netns add green",
+        "-n green link set lo up",
+        "-n green link add eth8 type veth peer name peer8",
+        "-n green link set peer8 up",
+        "-n green addr add 10.8.0.1/24 dev eth8",
+        "-n green link set eth8 up",
+    ] {
+        let args: Vec<_> = args.split(' ').collect();
+        let status = m.command("ip", &args).status().expect("iproute2");
+        assert!(status.success(), "{args:?}");
+    }
+    let text = |instance: &str| {
+        format!("net_namespace green\ninstance {instance}\nglobal_defs {{\ndata_use_instance\n}}\n")
+            + &GOOD.replace("eth0", "eth8")
+    };
+    let conf = m.file("green.conf", &text("one"));
+    let mut d = m.start(&["-nlG", "-f", &conf]);
+    d.wait_log("Startup complete");
+    for stem in ["keepalived", "vrrp"] {
+        let path = format!("/run/keepalived/green/{stem}_one.pid");
+        assert_eq!(m.pid_of(&path), Some(d.pid()), "{path}");
+    }
+    d.wait_log("Entering MASTER STATE");
+    m.file("green.conf", &text("two"));
+    d.signal("HUP");
+    d.wait_log("Cannot change instance at a reload - please restart keepalived");
+    let dumped = m.dir.path().join("keepalived.green_one.data");
+    d.signal("USR1");
+    d.wait_log("Printing VRRP data");
+    let end = Instant::now() + LIMIT;
+    while !dumped.exists() {
+        assert!(Instant::now() < end, "no {}", dumped.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    d.signal("TERM");
+    assert_eq!(d.exit_code(), Some(0));
+}
+
+#[test]
+fn use_pid_dir_makes_a_directory_for_as_long_as_it_is_needed() {
+    if !root() {
+        return;
+    }
+    let m = Machine::new();
+    let conf = m.file("dir.conf", &format!("use_pid_dir\n{GOOD}"));
+    let mut d = m.start(&["-nlG", "-f", &conf]);
+    d.wait_log("Startup complete");
+    assert_eq!(m.pid_of("/run/keepalived/keepalived.pid"), Some(d.pid()));
+    assert!(!m.path("/run/keepalived.pid").exists());
+    d.signal("TERM");
+    assert_eq!(d.exit_code(), Some(0));
+    assert!(!m.path("/run/keepalived").exists());
+}
+
+#[test]
 fn a_namespace_has_pid_files_of_its_own() {
     if !root() {
         return;

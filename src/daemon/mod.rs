@@ -7,6 +7,7 @@ pub(crate) mod check;
 mod dumpfile;
 mod dumps;
 pub(crate) mod host;
+mod identity;
 mod pidfile;
 mod reload;
 mod run;

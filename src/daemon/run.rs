@@ -1,7 +1,6 @@
 //! The life of the daemon: start, the loop, the stop.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ use tracing::Level;
 
 use super::bus::{Notice, Release};
 use super::dumps::Dumps;
-use super::pidfile::{PidFile, PidFileError};
+use super::identity::{Identity, PidFiles};
+use super::pidfile::PidFileError;
 use super::reload::{self, Parts, Reload};
 use super::signals::{Request, Requests};
 use super::supervise::{self, End};
@@ -37,8 +37,6 @@ const DENIED: u8 = 4;
 const NOTIFY_PATIENCE: Duration = Duration::from_secs(1);
 /// How long the last log lines may take.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
-/// Where pid files live.
-const RUN_DIR: &str = "/run";
 
 /// Runs the daemon until it is stopped; `words` is its command line. Returns the exit code: in daemon mode in both
 /// processes, first in the one that was started.
@@ -64,6 +62,7 @@ pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
             report: to_launcher,
         }) => {
             report = to_launcher;
+            log.rename(Identity::new(options, &config).log_suffix());
             if let Err(e) = log.start() {
                 tracing::error!(reason = %e, "Unable to start the log thread");
             }
@@ -91,7 +90,7 @@ fn log_settings(options: &Options) -> Settings {
             1 => Level::DEBUG,
             _ => Level::TRACE,
         },
-        suffix: options.namespace.iter().map(|n| format!("_{n}")).collect(),
+        suffix: String::new(),
     }
 }
 
@@ -124,16 +123,17 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
     {
         tracing::warn!(reason = %e, "Unable to allow core files");
     }
-    if let Some(name) = &options.namespace
-        && let Err(e) = netns::enter(name)
-    {
-        let reason = std::error::Error::source(&e).map(ToString::to_string);
-        tracing::error!(reason, "{e}");
-        tracing::error!("Unable to set network namespace {name} - exiting");
-        return Err(GONE);
+    if let Some(name) = &options.namespace {
+        enter(name)?;
     }
     let mut source = load_options(options);
     let config = reload::read(&source, parts(options))?;
+    if options.namespace.is_none()
+        && let Some(name) = &config.global.net_namespace
+    {
+        enter(name)?;
+        source.in_namespace = true;
+    }
     if options.dump_conf {
         let text = dump::data::data(&config, &[], &dumps::times());
         text.lines().for_each(|line| tracing::info!("{line}"));
@@ -163,66 +163,19 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
     }
 }
 
+fn enter(name: &str) -> Result<(), u8> {
+    netns::enter(name).map_err(|e| {
+        let reason = std::error::Error::source(&e).map(ToString::to_string);
+        tracing::error!(reason, "{e}");
+        tracing::error!("Unable to set network namespace {name} - exiting");
+        GONE
+    })
+}
+
 fn parts(options: &Options) -> Parts {
     Parts {
         vrrp: !options.no_vrrp,
         checkers: !options.no_checkers,
-    }
-}
-
-/// The pid files of this process: one always, one for each part that has work.
-struct PidFiles {
-    paths: [PathBuf; 3],
-    /// Held, not read: its lock says that we are alive.
-    _main: PidFile,
-    vrrp: Option<PidFile>,
-    checkers: Option<PidFile>,
-}
-
-impl PidFiles {
-    fn claim(options: &Options, config: &Config) -> Result<Self, PidFileError> {
-        let dir = Path::new(match options.namespace {
-            Some(_) => netns::RUN_DIR,
-            None => RUN_DIR,
-        });
-        let given = [
-            &options.pid_file,
-            &options.vrrp_pid_file,
-            &options.checkers_pid_file,
-        ];
-        let names = ["keepalived.pid", "vrrp.pid", "checkers.pid"];
-        let path = |n: usize| given[n].clone().unwrap_or_else(|| dir.join(names[n]));
-        let paths = [path(0), path(1), path(2)];
-        let mut files = Self {
-            _main: PidFile::claim(&paths[0])?,
-            paths,
-            vrrp: None,
-            checkers: None,
-        };
-        files.extend(config).map(|()| files)
-    }
-
-    /// The file that tells a successor what of ours may be in the kernel: beside the pid file, one for each daemon too.
-    fn held(&self) -> PathBuf {
-        self.paths[1].with_extension("held")
-    }
-
-    /// Those of the parts that have work now. A part that once had work keeps its file.
-    fn extend(&mut self, config: &Config) -> Result<(), PidFileError> {
-        let pid = std::process::id();
-        let [_, vrrp, checkers] = &self.paths;
-        if self.checkers.is_none() && !config.virtual_servers.is_empty() {
-            self.checkers = Some(PidFile::claim(checkers)?);
-            tracing::info!("Starting Healthcheck child process, pid={pid}");
-        }
-        if self.vrrp.is_none() && !config.instances.is_empty() {
-            self.vrrp = Some(PidFile::claim(vrrp)?);
-            tracing::info!("Starting VRRP child process, pid={pid}");
-        }
-        if self.vrrp.is_none() && self.checkers.is_none() {
-            tracing::warn!("Warning - keepalived has no configuration to run");
-        }
-        Ok(())
     }
 }
 
@@ -234,7 +187,8 @@ fn serve(
     systemd: Systemd,
     report: &mut Option<startup::Report>,
 ) -> u8 {
-    let pid_files = match PidFiles::claim(options, &config) {
+    let identity = Identity::new(options, &config);
+    let pid_files = match PidFiles::claim(options, &identity, &config) {
         Ok(files) => files,
         Err(e @ PidFileError::Locked(_)) => {
             tracing::warn!("{e}");
@@ -418,7 +372,14 @@ impl Daemon {
     }
 
     async fn end_reload(&mut self, config: Option<Arc<Config>>) -> Result<(), Ended> {
-        match config {
+        let fixed = |new: &Arc<Config>| {
+            let word = Identity::fixed_word(&self.config, new);
+            if let Some(word) = word {
+                tracing::error!("Cannot change {word} at a reload - please restart keepalived");
+            }
+            word.is_none()
+        };
+        match config.filter(fixed) {
             Some(config) => {
                 if let Err(e) = self.pid_files.extend(&config) {
                     tracing::warn!("{e}");

@@ -25,7 +25,9 @@ use super::director::Director;
 use super::{Action, Attempt, CheckId, Event, Report, Said, Told};
 use crate::daemon::bus::{self, LvsCommand, Notice, Release, TrackerUpdate, VrrpUpdate};
 use crate::model::Config;
+use crate::model::process::IpvsNamespace;
 use crate::sys::clock::{self, Alarm};
+use crate::sys::netns::Place;
 use crate::time::Mono;
 use table::{Batch, Table};
 
@@ -204,7 +206,7 @@ impl Task {
     async fn apply(&mut self, config: Arc<Config>) {
         if self.table.is_none() && !config.virtual_servers.is_empty() {
             info!("Initializing ipvs");
-            match Table::open(clock::now()).await {
+            match Table::open(clock::now(), &ipvs_place(&config)).await {
                 Ok(table) => self.table = Some(table),
                 Err(err) => {
                     error!("IPVS: Can't initialize ipvs: {err}; virtual servers are not served");
@@ -326,6 +328,15 @@ fn tell(report: &Report) {
         | Report::Sorry { .. }
         | Report::AliveServers { .. }
         | Report::Removed(_) => info!("{report}"),
+    }
+}
+
+/// `net_namespace_ipvs`.
+fn ipvs_place(config: &Config) -> Place {
+    match &config.global.process.ipvs_namespace {
+        IpvsNamespace::Own => Place::Here,
+        IpvsNamespace::Default => Place::First,
+        IpvsNamespace::Named(name) => Place::Named(Arc::clone(name)),
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::pending;
 use std::io::{self, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -23,6 +23,7 @@ use rtnetlink::packet_core::NetlinkBuffer;
 pub(crate) use attrs::{Attrs, attrs};
 
 use super::fd::WatchedFd;
+use super::netns::Place;
 
 /// Requests on their way at once: an answer takes at most 1.3 KiB of the receive buffer, which holds 208 KiB.
 const BATCH: usize = 32;
@@ -89,6 +90,8 @@ pub(crate) enum GenlError {
     Interrupted,
     /// The answer cannot be read; names the part.
     Malformed(&'static str),
+    /// The network namespace cannot be used.
+    Namespace,
     /// The socket failed: whether the request was carried out is not known.
     Socket(Errno),
 }
@@ -100,6 +103,7 @@ impl fmt::Display for GenlError {
             Self::Lost => f.write_str("the answer was lost, the receive buffer is full"),
             Self::Interrupted => f.write_str("the table changed while it was read"),
             Self::Malformed(what) => write!(f, "unreadable {what} in the answer"),
+            Self::Namespace => f.write_str("the network namespace cannot be used"),
             Self::Socket(errno) => write!(f, "netlink socket: {}", errno.desc()),
         }
     }
@@ -191,12 +195,17 @@ pub(crate) struct Genl<T> {
 }
 
 impl<T> Genl<T> {
-    /// Opens a socket in the network namespace of this thread and looks the family up.
+    /// Opens a socket in the network namespace `place` and looks the family up.
     ///
     /// # Errors
-    /// [`GenlError::Refused`] with `ENOENT` when the kernel has no such family.
-    pub(crate) async fn open(name: &str) -> Result<Self, GenlError> {
-        let mut controller: Genl<()> = Genl::bound().map_err(GenlError::Socket)?;
+    /// [`GenlError::Refused`] with `ENOENT` when the kernel has no such family; [`GenlError::Namespace`].
+    pub(crate) async fn open(name: &str, place: &Place) -> Result<Self, GenlError> {
+        let made = place.run(Self::socket).map_err(|e| {
+            tracing::error!(err = %e, "cannot open a socket in another network namespace");
+            GenlError::Namespace
+        })?;
+        let (fd, port) = made.map_err(GenlError::Socket)?;
+        let mut controller: Genl<()> = Genl::watching(fd, port).map_err(GenlError::Socket)?;
         let attrs = Attrs::default().text(CTRL_ATTR_FAMILY_NAME, name);
         controller.submit(
             (),
@@ -226,7 +235,7 @@ impl<T> Genl<T> {
         })
     }
 
-    fn bound() -> nix::Result<Self> {
+    fn socket() -> nix::Result<(OwnedFd, u32)> {
         let fd = socket(
             AddressFamily::Netlink,
             SockType::Raw,
@@ -235,6 +244,10 @@ impl<T> Genl<T> {
         )?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         let port = getsockname::<NetlinkAddr>(fd.as_raw_fd())?.pid();
+        Ok((fd, port))
+    }
+
+    fn watching(fd: OwnedFd, port: u32) -> nix::Result<Self> {
         let socket = WatchedFd::readable_only(fd)
             .map_err(|e| Errno::from_raw(e.raw_os_error().unwrap_or(libc::EIO)))?;
         Ok(Self {

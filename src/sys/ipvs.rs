@@ -12,6 +12,7 @@ use dest::Dest;
 use service::{Service, ServiceId};
 
 use super::genl::{Attrs, Genl, GenlError, Reply, Request, attrs};
+use super::netns::Place;
 
 /// `IPVS_GENL_NAME`.
 pub(crate) const FAMILY: &str = "IPVS";
@@ -129,8 +130,8 @@ pub(crate) struct Ipvs<T>(Genl<T>);
 impl<T> Ipvs<T> {
     /// # Errors
     /// [`GenlError::Refused`] with `ENOENT` when the kernel has no IPVS (the module `ip_vs` is not loaded).
-    pub(crate) async fn open() -> Result<Self, GenlError> {
-        Genl::open(FAMILY).await.map(Self)
+    pub(crate) async fn open(place: &Place) -> Result<Self, GenlError> {
+        Genl::open(FAMILY, place).await.map(Self)
     }
 
     /// Queues a call; calls are carried out in order.

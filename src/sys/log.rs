@@ -37,7 +37,7 @@ pub(crate) struct Settings {
     pub(crate) facility: Option<i32>,
     /// The least important level of our own messages: INFO, DEBUG with `-D`, TRACE with `-DD`.
     pub(crate) level: Level,
-    /// Appended to the identities: `_NAMESPACE`.
+    /// Appended to the identities: `_NAMESPACE_INSTANCE`.
     pub(crate) suffix: String,
 }
 
@@ -113,6 +113,13 @@ impl Log {
         Self {
             queue,
             waiting: Some((lines, writer)),
+        }
+    }
+
+    /// Appends `suffix` to the identities. To be called before [`Log::start`].
+    pub(crate) fn rename(&mut self, suffix: String) {
+        if let Some((_, writer)) = &mut self.waiting {
+            writer.settings.suffix = suffix;
         }
     }
 

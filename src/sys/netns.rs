@@ -6,6 +6,7 @@ use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -42,6 +43,50 @@ impl std::error::Error for NetnsError {
             | Self::Enter { path: _, source }
             | Self::RunDir { path: _, source } => Some(source),
         }
+    }
+}
+
+/// A network namespace that something is to be opened in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// That of this thread.
+    Here,
+    /// That of process 1.
+    First,
+    /// By its name.
+    Named(Arc<str>),
+}
+
+impl Place {
+    /// Runs `open` there, on a thread of its own where that is somewhere else.
+    ///
+    /// # Errors
+    /// No such namespace, not allowed, no thread.
+    pub(crate) fn run<T: Send>(&self, open: impl FnOnce() -> T + Send) -> Result<T, NetnsError> {
+        let path = match self {
+            Self::Here => return Ok(open()),
+            Self::First => PathBuf::from("/proc/1/ns/net"),
+            Self::Named(name) => Path::new(NAMES).join(&**name),
+        };
+        let ns = File::open(&path).map_err(|source| NetnsError::Open {
+            path: path.clone(),
+            source,
+        })?;
+        let refused = |source: io::Error| NetnsError::Enter {
+            path: path.clone(),
+            source,
+        };
+        std::thread::scope(|scope| {
+            let there = || {
+                setns(&ns, CloneFlags::CLONE_NEWNET)?;
+                io::Result::Ok(open())
+            };
+            let thread = std::thread::Builder::new().spawn_scoped(scope, there);
+            match thread.map_err(&refused)?.join() {
+                Ok(done) => done.map_err(refused),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
     }
 }
 

@@ -9,11 +9,7 @@ pub(crate) const INERT: Inert = &[
         "",
         &[
             "linkbeat_use_polling",
-            "net_namespace",
-            "net_namespace_ipvs",
             "namespace_with_ipsets",
-            "use_pid_dir",
-            "instance",
             "child_wait_time",
             "track_file",
             "vrrp_track_file",

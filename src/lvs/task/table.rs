@@ -20,6 +20,7 @@ use crate::sys::genl::GenlError;
 use crate::sys::ipvs::service::ServiceId;
 use crate::sys::ipvs::{Call, Ipvs, Told};
 use crate::sys::module::{self, ModuleError};
+use crate::sys::netns::Place;
 use crate::time::Mono;
 
 /// The kernel module; it brings everything but the schedulers, which the kernel fetches itself.
@@ -79,17 +80,18 @@ impl Table {
     ///
     /// # Errors
     /// See [`OpenError`]; no IPVS or no privileges.
-    pub(super) async fn open(now: Mono) -> Result<Self, OpenError> {
+    pub(super) async fn open(now: Mono, place: &Place) -> Result<Self, OpenError> {
         const NO_FAMILY: GenlError = GenlError::Refused(Errno::ENOENT);
-        let mut ipvs = match Ipvs::open().await {
+        let mut ipvs = match Ipvs::open(place).await {
             Err(NO_FAMILY) => {
                 let loaded = module::load(MODULE).await;
-                Ipvs::open().await.map_err(|e| match e {
+                Ipvs::open(place).await.map_err(|e| match e {
                     NO_FAMILY => OpenError::Missing(loaded.err()),
                     GenlError::Refused(_)
                     | GenlError::Lost
                     | GenlError::Interrupted
                     | GenlError::Malformed(_)
+                    | GenlError::Namespace
                     | GenlError::Socket(_) => OpenError::Kernel(e),
                 })?
             }

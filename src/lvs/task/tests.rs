@@ -122,7 +122,9 @@ fn a_panic_withdraws_what_is_ours_and_nothing_else() {
         .expect("a runtime");
     runtime.block_on(async {
         let now = clock::now();
-        let mut table = Table::open(now).await.expect("the guest has IPVS");
+        let mut table = Table::open(now, &crate::sys::netns::Place::Here)
+            .await
+            .expect("the guest has IPVS");
         let foreign = std::process::Command::new("ipvsadm")
             .args(FOREIGN.split_whitespace())
             .status();

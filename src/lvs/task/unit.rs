@@ -279,6 +279,7 @@ fn meaning(step: &Step, error: GenlError) -> Meaning {
         GenlError::Lost
         | GenlError::Interrupted
         | GenlError::Malformed(_)
+        | GenlError::Namespace
         | GenlError::Socket(_) => return Meaning::Stale,
     };
     match (step, errno) {

@@ -115,13 +115,14 @@ fn answers_to_somebody_else_are_dropped() {
 
 #[tokio::test]
 async fn a_family_that_nobody_has_is_reported_as_missing() {
-    let opened = Genl::<()>::open("KA_NONE").await;
+    let opened = Genl::<()>::open("KA_NONE", &Place::Here).await;
     assert_eq!(opened.err(), Some(GenlError::Refused(Errno::ENOENT)));
 }
 
 #[tokio::test]
 async fn the_controller_answers_a_batch_in_order_and_a_dump_between_them() {
-    let mut genl: Genl<u32> = Genl::bound().expect("netlink sockets are for everybody");
+    let (fd, port) = Genl::<u32>::socket().expect("netlink sockets are for everybody");
+    let mut genl: Genl<u32> = Genl::watching(fd, port).expect("a runtime");
     let ask = |dump| Request {
         cmd: CTRL_CMD_GETFAMILY,
         dump,
