@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
 
-use super::host::{FileFacts, FileKind, Host, Interface, ReadError, User};
+use super::host::{FileFacts, FileKind, Host, Interface, ReadError, SubLinkFacts, User};
 use super::{LoadOptions, Loaded, load};
 
 /// A machine that is what the test says. The default: interfaces `lo`, `eth0` and `eth1`, user root, no files.
@@ -16,6 +16,8 @@ pub(crate) struct Fake {
     pub(crate) facts: HashMap<PathBuf, FileFacts>,
     /// `None`: every interface exists whose name holds a letter.
     pub(crate) interfaces: Option<Vec<String>>,
+    /// Macvlans and ipvlans.
+    pub(crate) sub_links: Vec<SubLinkFacts>,
     /// User → uid and gid; `None`: every user exists.
     pub(crate) users: Option<Vec<(String, u32)>>,
     /// Every script whose path stands in this text exists.
@@ -34,6 +36,7 @@ impl Default for Fake {
             programs: Vec::new(),
             facts: HashMap::new(),
             interfaces: Some(vec!["eth0".into(), "eth1".into()]),
+            sub_links: Vec::new(),
             users: Some(vec![("root".into(), 0), ("nobody".into(), 65534)]),
             scripts_in: None,
             namespaces: Vec::new(),
@@ -170,6 +173,10 @@ impl Host for Fake {
 
     fn resolve(&self, name: &str) -> Option<std::net::IpAddr> {
         (name == "localhost").then_some(std::net::Ipv4Addr::LOCALHOST.into())
+    }
+
+    fn sub_links(&self) -> Vec<SubLinkFacts> {
+        self.sub_links.clone()
     }
 
     fn is_vrf(&self, _: &str) -> bool {

@@ -27,6 +27,31 @@ pub(crate) struct Interface {
     pub(crate) loopback: bool,
 }
 
+/// An interface on top of another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SubLinkFacts {
+    pub(crate) name: String,
+    /// Name of the interface below.
+    pub(crate) base: String,
+    pub(crate) mac: [u8; 6],
+    pub(crate) sort: SubLinkSort,
+}
+
+/// The sorts that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubLinkSort {
+    PrivateMacvlan,
+    OtherMacvlan,
+    Ipvlan,
+}
+
+impl SubLinkSort {
+    /// Both are macvlans, or neither is.
+    pub(crate) fn is_like(self, other: Self) -> bool {
+        (self == Self::Ipvlan) == (other == Self::Ipvlan)
+    }
+}
+
 /// An entry of the user data base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct User {
@@ -72,6 +97,8 @@ pub(crate) trait Host {
     fn resolve(&self, name: &str) -> Option<IpAddr>;
     /// The interface of that name in the daemon's network namespace.
     fn interface(&self, name: &str) -> Option<Interface>;
+    /// The macvlans and ipvlans of the daemon's network namespace.
+    fn sub_links(&self) -> Vec<SubLinkFacts>;
     /// Whether the interface of that name is a VRF.
     fn is_vrf(&self, name: &str) -> bool;
     /// A user by name.

@@ -9,6 +9,7 @@ mod notify;
 mod scripts;
 mod servers;
 mod statics;
+mod sub_links;
 mod tracks;
 
 use std::collections::{HashMap, HashSet};
@@ -78,6 +79,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
         processes: draft.track_processes,
         bfds: draft.bfds,
     };
+    let mut names = sub_links::Names::new(&draft.instances, host);
     let (mut instances, mut known) = (Vec::new(), HashSet::new());
     for (mut i, rules) in draft.instances.into_iter().zip(rules.of_instances) {
         let of_group = grouped.get(&i.name);
@@ -93,7 +95,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
         if !weighted {
             tracks::only_faults(&mut other_tracks, &name, diags);
         }
-        match instance::link(i, &global, weighted, &mut scripts, diags) {
+        match instance::link(i, &global, weighted, &mut scripts, &mut names, diags) {
             Linked::Runs(instance) => instances.push(Arc::new(Instance {
                 rules,
                 other_tracks,

@@ -11,12 +11,16 @@ use std::path::{Path, PathBuf};
 use nix::net::if_::InterfaceFlags;
 use nix::unistd;
 
-use crate::config::host::{FileFacts, FileKind, Host, Interface, MAX_FILE, ReadError, User};
+use crate::config::host::{
+    FileFacts, FileKind, Host, Interface, MAX_FILE, ReadError, SubLinkFacts, SubLinkSort, User,
+};
+use crate::sys::link::{self, Kind};
 
 /// A snapshot of the interfaces of the current network namespace; everything else is looked up when asked.
 #[derive(Debug)]
 pub(crate) struct Machine {
     interfaces: RefCell<HashMap<String, Interface>>,
+    sub_links: RefCell<Vec<SubLinkFacts>>,
 }
 
 /// Where `ip netns` keeps namespaces.
@@ -33,14 +37,40 @@ fn interfaces() -> io::Result<HashMap<String, Interface>> {
         .collect())
 }
 
+/// The macvlans and ipvlans of the network namespace this thread is in.
+fn sub_links() -> io::Result<Vec<SubLinkFacts>> {
+    let all = link::list()?;
+    let name_of = |index| {
+        let base = all.iter().find(|l| l.index == index);
+        base.map_or_else(String::new, |l| l.name.clone())
+    };
+    let facts = |l: &link::LinkTold| {
+        let sort = match l.kind {
+            Kind::Macvlan { mode } if mode == link::PRIVATE => SubLinkSort::PrivateMacvlan,
+            Kind::Macvlan { .. } => SubLinkSort::OtherMacvlan,
+            Kind::Ipvlan { .. } => SubLinkSort::Ipvlan,
+            Kind::Other => return None,
+        };
+        Some(SubLinkFacts {
+            name: l.name.clone(),
+            base: name_of(l.base),
+            mac: l.mac,
+            sort,
+        })
+    };
+    Ok(all.iter().filter_map(facts).collect())
+}
+
 impl Machine {
     /// Reads the interfaces of the network namespace this thread is in; make a new one for every load.
     ///
     /// # Errors
     /// When the kernel does not list them (`getifaddrs(3)`).
     pub(crate) fn snapshot() -> io::Result<Self> {
-        let interfaces = RefCell::new(interfaces()?);
-        Ok(Self { interfaces })
+        Ok(Self {
+            interfaces: RefCell::new(interfaces()?),
+            sub_links: RefCell::new(sub_links()?),
+        })
     }
 }
 
@@ -113,11 +143,13 @@ impl Host for Machine {
         // A thread of its own joins it, so that this one stays where it is.
         let there = std::thread::spawn(move || {
             nix::sched::setns(file, nix::sched::CloneFlags::CLONE_NEWNET)?;
-            interfaces()
+            io::Result::Ok((interfaces()?, sub_links()?))
         });
         match there.join() {
             Ok(Ok(found)) => {
-                self.interfaces.replace(found);
+                let (interfaces, sub_links) = found;
+                self.interfaces.replace(interfaces);
+                self.sub_links.replace(sub_links);
                 true
             }
             Ok(Err(_)) | Err(_) => false,
@@ -131,6 +163,10 @@ impl Host for Machine {
 
     fn interface(&self, name: &str) -> Option<Interface> {
         self.interfaces.borrow().get(name).copied()
+    }
+
+    fn sub_links(&self) -> Vec<SubLinkFacts> {
+        self.sub_links.borrow().clone()
     }
 
     fn is_vrf(&self, name: &str) -> bool {

@@ -18,6 +18,7 @@ pub(crate) mod process;
 pub(crate) mod route;
 pub(crate) mod track;
 pub(crate) mod unicast;
+pub(crate) mod vmac;
 pub(crate) mod vrrp;
 
 use std::sync::Arc;

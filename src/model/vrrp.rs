@@ -12,6 +12,7 @@ use super::net::{Family, IfName, VirtualAddress};
 use super::route::{Route, Rule};
 use super::track::{InterfaceTrack, NotifyScript, OtherTracks, ScriptTrack};
 use super::unicast::Unicast;
+use super::vmac::{SubLinkKind, SubLinks};
 
 pub(crate) use super::auth::Auth;
 
@@ -140,6 +141,8 @@ pub(crate) struct InstanceKey {
     pub(crate) family: Family,
     pub(crate) vrid: Vrid,
     pub(crate) hears: Hears,
+    /// What the instance lives on, if not on `interface` itself.
+    pub(crate) link: Option<SubLinkKind>,
 }
 
 /// Where an instance listens.
@@ -160,6 +163,8 @@ pub(crate) struct Instance {
     pub(crate) interface: Option<IfName>,
     /// `vrf`: where a unicast instance without interface works.
     pub(crate) vrf: Option<IfName>,
+    /// `use_vmac` and its kin: the interfaces that come with the instance.
+    pub(crate) links: SubLinks,
     /// That of the first virtual address; IPv4 without one.
     pub(crate) family: Family,
     /// `virtual_router_id`, 1..=255.
@@ -236,6 +241,7 @@ impl Instance {
             name: name.into(),
             interface: interface.into(),
             vrf: None,
+            links: SubLinks::default(),
             family: Family::V4,
             vrid,
             version: global.vrrp_version,
@@ -279,6 +285,7 @@ impl Instance {
             family: _,
             vrid: _,
             mcast_group: _,
+            links,
             version,
             strict,
             name,
@@ -312,6 +319,7 @@ impl Instance {
         } = new;
         // keepalived: even another version does not make a master give way.
         let adjust = *name != self.name
+            || *links != self.links
             || *version != self.version
             || *strict != self.strict
             || *priority != self.priority
@@ -344,6 +352,28 @@ impl Instance {
         Reload::of(false, adjust)
     }
 
+    /// The interface that advertisements leave and enter through.
+    pub(crate) fn voice(&self) -> Option<&IfName> {
+        let own = self.links.own.as_ref().filter(|_| !self.links.xmit_base);
+        let own = own.map(|link| &link.name);
+        own.or(self.interface.as_ref()).or(self.vrf.as_ref())
+    }
+
+    /// The interface whose address is the source of advertisements: on a VMAC, IPv4 uses that of the base.
+    pub(crate) fn source_interface(&self) -> Option<&IfName> {
+        let on_vmac = self.links.own.as_ref().is_some_and(|link| link.is_vmac());
+        match self.family {
+            Family::V4 if on_vmac => self.interface.as_ref(),
+            Family::V4 | Family::V6 => self.voice(),
+        }
+    }
+
+    /// Those that must be up.
+    pub(crate) fn own_interfaces(&self) -> impl Iterator<Item = &IfName> {
+        let link = self.links.own.iter().map(|link| &link.name);
+        self.interface.iter().chain(&self.vrf).chain(link)
+    }
+
     /// Address owner: priority 255 (RFC 9568 §6.1).
     pub(crate) fn is_owner(&self) -> bool {
         self.priority == Priority::OWNER
@@ -362,6 +392,7 @@ impl Keyed for Instance {
                 Some(_) => Hears::Unicast(self.source),
                 None => Hears::Group(self.mcast_group),
             },
+            link: self.links.own.as_ref().map(|link| link.kind.clone()),
         }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod fibwatch;
 pub(crate) mod fifo;
 pub(crate) mod genl;
 pub(crate) mod ipvs;
+pub(crate) mod link;
 pub(crate) mod log;
 pub(crate) mod module;
 pub(crate) mod monitor;
@@ -26,6 +27,7 @@ pub(crate) mod raw;
 pub(crate) mod schedule;
 pub(crate) mod regex;
 pub(crate) mod startup;
+pub(crate) mod sysctl;
 #[cfg(test)]
 pub(crate) mod testnet;
 pub(crate) mod view;

@@ -12,9 +12,10 @@ use std::net::IpAddr;
 use rtnetlink::packet_core::{NLM_F_MULTIPART, NetlinkHeader};
 
 use self::addresses::{Addresses, Effect};
+use self::told::AddressTold;
+pub(crate) use self::told::LinkTold;
 #[cfg(test)]
 pub(super) use self::told::ip;
-use self::told::{AddressTold, LinkTold};
 pub(super) use self::told::{attributes, number};
 use super::addr::{AddressKey, AddressOptions, flag};
 
@@ -156,6 +157,23 @@ impl View {
     /// The name of an interface.
     pub(crate) fn name_of(&self, index: u32) -> Option<&str> {
         self.links.get(&index).map(|entry| entry.link.name.as_str())
+    }
+
+    /// What the kernel says about an interface.
+    pub(crate) fn link_named(&self, name: &str) -> Option<&LinkTold> {
+        Some(&self.links.get(&self.index_of(name)?)?.link)
+    }
+
+    /// The addresses of an interface, in the kernel's order.
+    pub(crate) fn addresses_of(&self, index: u32) -> impl Iterator<Item = &AddressKey> {
+        let entry = self.links.get(&index).into_iter();
+        entry.flat_map(|entry| entry.addresses.in_order())
+    }
+
+    /// Those of them that packets may be sent from.
+    pub(crate) fn usable_addresses_of(&self, index: u32) -> impl Iterator<Item = AddressKey> {
+        let entry = self.links.get(&index).into_iter();
+        entry.flat_map(|entry| entry.addresses.usable())
     }
 
     /// How the kernel holds an address, if it does.

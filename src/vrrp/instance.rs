@@ -126,8 +126,9 @@ impl Instance {
         if source.is_some() && source != self.source() {
             self.template = source.and_then(|src| Template::new(model, src));
         }
-        let device = model.interface.as_ref().or(model.vrf.as_ref());
-        let interface = device.map(|name| world.facts(name).map(|facts| facts.index));
+        let interface = model
+            .voice()
+            .map(|name| world.facts(name).map(|facts| facts.index));
         let protocol = match model.auth {
             Auth::Ah(_) => Protocol::Ah,
             Auth::None | Auth::Pass(_) | Auth::Hmac(_) => Protocol::Vrrp,

@@ -19,6 +19,7 @@ mod garp;
 mod instance;
 #[cfg(test)]
 mod lab;
+pub(crate) mod links;
 mod master;
 mod priority;
 mod receive;

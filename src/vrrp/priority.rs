@@ -102,7 +102,7 @@ enum Health {
 pub(super) fn standing(model: &Instance, watch: &Watch, conceded: bool, world: &World) -> Standing {
     let mut causes = Vec::new();
     let mut sum = 0_i32;
-    for name in model.interface.iter().chain(&model.vrf) {
+    for name in model.own_interfaces() {
         if !model.dont_track_primary && !world.running(name) {
             causes.push(FaultCause::InterfaceDown(name.clone()));
         }

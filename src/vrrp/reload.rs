@@ -197,8 +197,7 @@ impl Router {
         self.dependents.clear();
         for i in self.instances.iter() {
             let tracked = i.watch.interfaces.iter().map(|t| &t.interface);
-            let own = i.model.interface.iter().chain(&i.model.vrf);
-            for name in tracked.chain(own) {
+            for name in tracked.chain(i.model.own_interfaces()) {
                 self.watchers.entry(name.clone()).or_default().push(i.id);
             }
             let others = &i.watch.others;

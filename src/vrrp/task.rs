@@ -5,8 +5,10 @@
 //! removes its addresses while it unwinds.
 
 mod kernel;
+mod links;
 mod outbox;
 mod report;
+mod station;
 mod terms;
 mod tuning;
 mod wires;
@@ -15,6 +17,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -23,11 +26,14 @@ use tokio::task::yield_now;
 
 use self::kernel::{Heard, Kernel, Milestone};
 use self::outbox::Outbox;
+use self::station::Station;
 use self::tuning::Tuning;
 use self::wires::Wires;
+use super::links::Wanted;
 use super::router::Router;
 use super::{Action, Event};
 use crate::daemon::bus::{Notice, Release, TrackerUpdate, VrrpCommand, VrrpUpdate};
+use crate::model::Config;
 use crate::sys::clock::{self, Alarm};
 use crate::sys::raw::Route;
 use crate::time::Mono;
@@ -80,7 +86,7 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
             biased; // Deadlines first: a flood of packets must not delay an advertisement.
             () = alarm.sleep_until(deadline) => task.wake(deadline),
             () = std::future::ready(()), if !idle => task.go_on(),
-            command = commands.recv(), if task.phase == Phase::Running => match command {
+            command = commands.recv(), if task.phase == Phase::Running && task.applying.is_none() => match command {
                 Some(command) => task.command(command),
                 None => task.stop(Release::All, None),
             },
@@ -89,6 +95,7 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
                 None => trackers_open = false,
             },
             heard = task.kernel.heard() => task.heed(heard)?,
+            () = task.station.done() => task.links_are_there(),
             () = task.wires.readable() => task.listen(),
             () = task.notices.progress(), if task.notices.is_full() => {}
             () = task.updates.progress(), if task.updates.is_full() => {}
@@ -117,6 +124,13 @@ struct Promise {
     done: Option<oneshot::Sender<()>>,
 }
 
+/// A configuration on its way to be in force.
+#[derive(Debug)]
+struct Applying {
+    config: Arc<Config>,
+    done: oneshot::Sender<()>,
+}
+
 struct Task {
     router: Router,
     /// When its last event happened.
@@ -124,6 +138,7 @@ struct Task {
     /// What the core believes of the wall clock: its value at the origin of [`Mono`].
     wall: Duration,
     kernel: Kernel,
+    station: Station,
     wires: Wires,
     tuning: Tuning,
     notices: Outbox<Notice>,
@@ -135,6 +150,8 @@ struct Task {
     /// A configuration is in force.
     started: bool,
     phase: Phase,
+    /// Waits until its interfaces are there.
+    applying: Option<Applying>,
     /// What a task that ends before its time leaves behind.
     release: Release,
 }
@@ -150,6 +167,7 @@ impl Task {
             last: clock::now(),
             wall: Duration::ZERO,
             kernel: Kernel::open(held)?,
+            station: Station::start()?,
             wires: Wires::open()?,
             tuning: Tuning::default(),
             notices: Outbox::new(notices),
@@ -159,6 +177,7 @@ impl Task {
             milestones: 0,
             started: false,
             phase: Phase::Running,
+            applying: None,
             release: Release::All,
         };
         task.catch_up();
@@ -234,8 +253,13 @@ impl Task {
     /// As [`Task::step`], for something that happened a moment ago.
     fn step_at(&mut self, at: Mono, event: Event) {
         match &event {
-            Event::InterfaceGone(index) => self.wires.forget(*index),
+            Event::InterfaceGone(index) => {
+                self.wires.forget(*index);
+                self.station.look(None, self.kernel.view());
+            }
             Event::Interface(facts) => {
+                self.station
+                    .look(Some(facts.name.as_str()), self.kernel.view());
                 self.wires.retry(self.kernel.view());
                 self.wires.note(facts);
             }
@@ -328,18 +352,12 @@ impl Task {
             VrrpCommand::Apply { config, done } => {
                 self.tuning.apply(&config.global.process);
                 self.catch_up();
-                let first = !std::mem::replace(&mut self.started, true);
-                if first {
-                    self.kernel.find_leftovers(&config);
-                    self.catch_up();
+                let asked = self.station.want(Wanted::of(&config), self.kernel.view());
+                let applying = Applying { config, done };
+                match asked {
+                    true => self.applying = Some(applying),
+                    false => self.apply(applying),
                 }
-                self.kernel.configure(&config);
-                self.step(Event::Apply(config));
-                self.kernel.converge_statics();
-                if first {
-                    self.kernel.sweep_leftovers();
-                }
-                self.promise(Some(done));
             }
             VrrpCommand::Stop { release, done } => self.stop(release, Some(done)),
             VrrpCommand::Snapshot(reply) => {
@@ -348,6 +366,35 @@ impl Task {
             }
             VrrpCommand::ClearStats => self.router.clear_stats(),
         }
+    }
+
+    /// The interfaces of a new configuration, or those that somebody else had changed, are there.
+    fn links_are_there(&mut self) {
+        self.catch_up();
+        let idle = self.station.settle(self.kernel.view());
+        if let Some(applying) = self.applying.take_if(|_| idle) {
+            self.apply(applying);
+        }
+    }
+
+    /// With [`Release::Nothing`] they stay.
+    fn links_are_gone(&mut self) -> bool {
+        self.release == Release::Nothing || self.station.leave(self.kernel.view())
+    }
+
+    fn apply(&mut self, Applying { config, done }: Applying) {
+        let first = !std::mem::replace(&mut self.started, true);
+        if first {
+            self.kernel.find_leftovers(&config);
+            self.catch_up();
+        }
+        self.kernel.configure(&config);
+        self.step(Event::Apply(config));
+        self.kernel.converge_statics();
+        if first {
+            self.kernel.sweep_leftovers();
+        }
+        self.promise(Some(done));
     }
 
     fn stop(&mut self, release: Release, done: Option<oneshot::Sender<()>>) {
@@ -377,9 +424,12 @@ impl Task {
 
     fn keep(&mut self, milestone: Milestone) {
         // What was done last may have more to follow.
-        if self.phase == Phase::Stopping && self.busy() {
+        if self.phase == Phase::Stopping && (self.busy() || !self.links_are_gone()) {
             self.kernel.milestone(milestone);
             return;
+        }
+        if self.phase == Phase::Running {
+            self.station.tidy(self.kernel.view());
         }
         let kept = |promise: &Promise| promise.milestone <= milestone;
         while self.promises.front().is_some_and(kept) {
@@ -414,6 +464,7 @@ impl Task {
             }
         }
         self.kernel.withdraw();
+        self.station.withdraw();
     }
 }
 

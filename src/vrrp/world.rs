@@ -227,7 +227,7 @@ impl World {
     /// interface, or an IPv6 link-local one.
     pub(super) fn source_of(&self, model: &Instance) -> Option<IpAddr> {
         let first = || {
-            let link = self.link(model.interface.as_ref()?)?;
+            let link = self.link(model.source_interface()?)?;
             match model.family {
                 Family::V4 => link.source_v4,
                 Family::V6 => link.source_v6,

@@ -12,6 +12,7 @@ mod kernel;
 mod lock;
 mod scripts;
 mod tutorials;
+mod vmac;
 mod wire;
 
 #[path = "../lab/routers.rs"]

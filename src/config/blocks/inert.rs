@@ -18,7 +18,6 @@ pub(crate) const INERT: Inert = &[
             "linkbeat_interfaces",
         ],
     ),
-    ("address", &["use_vmac"]),
     ("global_defs", GLOBAL),
     ("vrrp_instance", INSTANCE),
     (
@@ -44,7 +43,6 @@ const GLOBAL: &[&str] = &[
     "bfd_process_name",
     "set_supplementary_groups",
     "smtp_alert_checker",
-    "disable_local_igmp",
     "lvs_timeouts",
     "lvs_flush",
     "lvs_flush_on_stop",
@@ -97,8 +95,6 @@ const GLOBAL: &[&str] = &[
     "no_checker_emails",
     "vrrp_rx_bufs_policy",
     "vrrp_rx_bufs_multiplier",
-    "vmac_prefix",
-    "vmac_addr_prefix",
     "umask",
     "random_seed",
     "reload_time_file",
@@ -111,14 +107,9 @@ const GLOBAL: &[&str] = &[
 ];
 
 const INSTANCE: &[&str] = &[
-    "use_vmac",
-    "use_vmac_addr",
-    "vmac_xmit_base",
-    "use_ipvlan",
     "track_file",
     "track_process",
     "track_bfd",
-    "promote_secondaries",
     "no_accept",
     "lvs_sync_daemon_interface",
     "kernel_rx_buf_size",

@@ -9,88 +9,11 @@ use super::super::value;
 use super::auth_hmac::AUTH_HMAC;
 use super::checks::{extra_if, flag, ifname};
 use super::command;
-use super::global_process::once;
 use super::tracking::other as other_tracker;
 use super::vrrp_instance::InstanceDraft;
 use crate::model::net::Family;
 use crate::model::unicast::{OldChecksum, Peer};
 use crate::model::vrrp::Version;
-
-/// `[[name] <IFNAME>] [<MAC>] [netlink_notify_msg] [group <GROUP>]`
-fn use_vmac(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    v.vmac = true;
-    let mut named = false;
-    while let Some(word) = a.opt() {
-        match word {
-            "name" => {
-                ifname(a)?;
-                named = true;
-            }
-            "group" => {
-                a.word()?;
-                if value::whole(a.last()).is_none() {
-                    a.warn(Code::BadValue, format!("unknown group '{}'", a.last()));
-                }
-            }
-            "netlink_notify_msg" => {}
-            mac if mac.contains(':')
-                && mac
-                    .split(':')
-                    .all(|o| !o.is_empty() && o.chars().all(|c| c.is_ascii_hexdigit())) =>
-            {
-                let octets = value::link_address(mac, 5, 6);
-                let rfc = |o: &[u8]| {
-                    o.starts_with(&[0, 0, 0x5e, 0, 1]) || o.starts_with(&[0, 0, 0x5e, 0, 2])
-                };
-                if octets.is_none_or(|o| o[0] & 1 != 0 || rfc(&o)) {
-                    a.warn(
-                        Code::InvalidAddress,
-                        format!("invalid MAC address '{mac}' - ignored"),
-                    );
-                }
-            }
-            _ if named => a.warn(Code::Repeated, format!("a second name '{word}' - ignored")),
-            _ => {
-                named = true;
-                if crate::model::net::IfName::new(word).is_none() {
-                    a.warn(
-                        Code::TooLong,
-                        format!("'{word}' cannot be the name of an interface"),
-                    );
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// `[[name] <IFNAME>] [<IP>[/PLEN]] [bridge|private|vepa] [group <GROUP>]`
-fn use_ipvlan(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    once(&mut v.ipvlan, a)?;
-    let mut mode = false;
-    while let Some(word) = a.opt() {
-        match word {
-            "bridge" | "private" | "vepa" => {
-                if std::mem::replace(&mut mode, true) {
-                    a.warn(Code::Repeated, format!("a second mode '{word}' - ignored"));
-                }
-            }
-            "name" | "group" => {
-                a.word()?;
-            }
-            _ if value::with_suffix(word).is_some() => {}
-            _ => {
-                if crate::model::net::IfName::new(word).is_none() {
-                    a.warn(
-                        Code::TooLong,
-                        format!("'{word}' cannot be the name of an interface"),
-                    );
-                }
-            }
-        }
-    }
-    Ok(())
-}
 
 /// `<IP> [min_ttl N] [max_ttl N]`
 fn peer(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
@@ -161,20 +84,6 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
             }
         }
     }),
-    key(
-        "use_vmac",
-        "[[name] <IFNAME>] [<MAC>] [netlink_notify_msg] [group <GROUP>]",
-        use_vmac,
-    ),
-    key("use_vmac_addr", "flag", flag),
-    key("vmac_xmit_base", "flag", |v, a| {
-        a.flag().map(|on| v.vmac_xmit_base = on)
-    }),
-    key(
-        "use_ipvlan",
-        "[[name] <IFNAME>] [<IP>] [bridge|private|vepa] [group <GROUP>]",
-        use_ipvlan,
-    ),
     values(
         "unicast_peer",
         "{ <IP> [min_ttl N] [max_ttl N] ... }",
@@ -260,7 +169,9 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     key("unicast_ttl", "0..=255", |v, a| {
         a.strict(0..=255_u8).map(|ttl| v.unicast_ttl = Some(ttl))
     }),
-    key("promote_secondaries", "flag", flag),
+    key("promote_secondaries", "flag", |v, a| {
+        a.flag().map(|on| v.links.promote_secondaries = on)
+    }),
     key(
         "linkbeat_use_polling",
         "deprecated: linkbeat_interfaces",

@@ -62,6 +62,11 @@ impl AddressDraft {
         }
     }
 
+    /// `use_vmac`.
+    pub(crate) fn use_vmac(&self) -> bool {
+        self.use_vmac
+    }
+
     /// Whether somebody else's deletion matters.
     pub(crate) fn tracked(&self) -> bool {
         self.track

@@ -26,6 +26,7 @@ mod scheduling;
 pub(crate) mod script;
 pub(crate) mod server_group;
 pub(crate) mod statics;
+pub(crate) mod sub_links;
 pub(crate) mod sync_group;
 mod tracked_things;
 pub(crate) mod tracking;

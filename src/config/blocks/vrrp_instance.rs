@@ -17,6 +17,7 @@ use super::ip_line::{self, AddressDraft};
 use super::root::Trackers;
 use super::route_line;
 use super::rule_line::{self, RuleDraft};
+use super::sub_links::{SUB_LINK_ROWS, SubLinkDraft};
 use super::tracking::{self, TrackDraft};
 use crate::model::global::Global;
 use crate::model::net::{Family, IfName};
@@ -114,9 +115,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) owner_ignore_adverts: Option<bool>,
     /// The highest priority of the others.
     pub(crate) timer_expired_backup: u8,
-    pub(crate) vmac: bool,
-    pub(crate) vmac_xmit_base: bool,
-    pub(crate) ipvlan: bool,
+    pub(crate) links: SubLinkDraft,
     pub(crate) hmac: Option<HmacDraft>,
     pub(crate) track_files: Vec<TrackDraft>,
     pub(crate) track_processes: Vec<TrackDraft>,
@@ -177,9 +176,7 @@ impl InstanceDraft {
             checksum_as_v2: global.v3_checksum_as_v2,
             owner_ignore_adverts: None,
             timer_expired_backup: 254,
-            vmac: false,
-            vmac_xmit_base: false,
-            ipvlan: false,
+            links: SubLinkDraft::default(),
             hmac: None,
             track_files: Vec::new(),
             track_processes: Vec::new(),
@@ -505,5 +502,5 @@ pub(crate) static VRRP_INSTANCE: Block<InstanceDraft> = Block {
             command::script(a, &mut v.notify.any, v.known.nobody)
         })),
     ],
-    more: &[MORE_ROWS],
+    more: &[MORE_ROWS, SUB_LINK_ROWS],
 };

@@ -5,12 +5,12 @@ mod genuine;
 use std::time::Duration;
 
 use super::scripts::Scripts;
+use super::sub_links::{self, Names};
 use super::{hooks, tracked};
-use crate::config::blocks::ip_line::AddressDraft;
 use crate::config::blocks::vrrp_instance::{AuthType, InstanceDraft};
 use crate::config::source::{Code, Diag, Diags, Span, Weight};
 use crate::model::global::Global;
-use crate::model::net::{Family, IfName, VirtualAddress};
+use crate::model::net::Family;
 use crate::model::track::Weight as TrackWeight;
 use crate::model::unicast::{Peer, Unicast};
 use crate::model::vrrp::{InitialState, Instance, Priority, Version};
@@ -54,6 +54,7 @@ pub(super) fn link(
     global: &Global,
     weighted: bool,
     scripts: &mut Scripts<'_>,
+    names: &mut Names<'_>,
     diags: &mut Diags,
 ) -> Linked {
     let notify = hooks(std::mem::take(&mut draft.notify), global, scripts, diags);
@@ -102,12 +103,17 @@ pub(super) fn link(
     }
     group(&mut voice, &mut v, unicast);
     unicast_words(&mut voice, unicast);
-    addresses(&mut voice, &mut v, global);
+    if !sub_links::link(&mut v, voice.draft, global, names, voice.diags) {
+        return Linked::Unusable;
+    }
+    // keepalived: unicast does not work on a VMAC.
+    v.links.xmit_base |= unicast && draft.links.vmac.is_some();
+    addresses(&mut voice, &mut v);
     v.routes = draft.routes.clone();
     state(&mut voice, &mut v);
     v.advert_int = interval(&mut voice, v.version);
     v.auth = genuine::link(&mut voice, &v);
-    v.source = source(&mut voice, v.family);
+    v.source = source(&mut voice, v.family).or(v.links.ipvlan_address());
     v.track_source = draft.track_source && v.source.is_some();
     v.unicast = unicast.then(|| Unicast {
         peers: peers(&mut voice, v.family),
@@ -184,13 +190,13 @@ fn unicast_words(voice: &mut Voice<'_>, unicast: bool) {
             "Unicast peers are not supported in strict mode",
         );
     }
-    if draft.vmac_xmit_base && !draft.vmac {
+    if draft.links.xmit_base && draft.links.vmac.is_none() {
         voice.say(
             Code::Useless,
             "vmac_xmit_base is only valid with a vmac - clearing",
         );
     }
-    if unicast && draft.vmac && !draft.vmac_xmit_base {
+    if unicast && draft.links.vmac.is_some() && !draft.links.xmit_base {
         voice.say(
             Code::Conflict,
             "unicast with use_vmac requires vmac_xmit_base - setting",
@@ -224,29 +230,8 @@ fn inherited(draft: &InstanceDraft, global: &Global) -> (Duration, u32) {
     (delay, repeat)
 }
 
-fn addresses(voice: &mut Voice<'_>, v: &mut Instance, global: &Global) {
+fn addresses(voice: &mut Voice<'_>, v: &mut Instance) {
     let draft = voice.draft;
-    let default = global.default_interface.as_deref().and_then(IfName::new);
-    let interface = v.interface.clone().or(default);
-    let mut placed = |list: &[AddressDraft]| -> Vec<VirtualAddress> {
-        let mut found = Vec::with_capacity(list.len());
-        for a in list {
-            match a.dev.as_ref().or(interface.as_ref()) {
-                Some(dev) => found.push(a.on(dev)),
-                None => voice.diags.push(Diag::bare(
-                    Some(draft.span),
-                    Code::NoValue,
-                    format!(
-                        "({}): no interface for vip {} - removing",
-                        draft.name, a.addr
-                    ),
-                )),
-            }
-        }
-        found
-    };
-    v.addresses = placed(&draft.addresses);
-    v.excluded = placed(&draft.excluded);
     // The list of an advertisement has a count of one octet.
     if v.addresses.len() > usize::from(u8::MAX) {
         let moved = v.addresses.split_off(u8::MAX.into());
@@ -474,6 +459,12 @@ fn strict(voice: &mut Voice<'_>, v: &mut Instance) {
             "higher_prio_send_advert must be off in strict mode",
         );
         v.higher_prio_send_advert = false;
+    }
+    if std::mem::take(&mut v.links.xmit_base) {
+        voice.say(
+            Code::Conflict,
+            "vmac_xmit_base is incompatible with strict mode - clearing",
+        );
     }
     let asked = draft.lower_prio_delay.is_some_and(|d| !d.is_zero())
         || draft.lower_prio_repeat.is_some_and(|n| n > 0);

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::addr::{AddressKey, AddressOptions, flag};
+use super::super::link::Kind;
 
 pub(super) const RTM_NEWLINK: u16 = 16;
 pub(super) const RTM_DELLINK: u16 = 17;
@@ -15,10 +16,15 @@ pub(super) const RTM_NEWNETCONF: u16 = 80;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
-/// And what lies in it: `IFLA_INFO_KIND`, `IFLA_INFO_DATA`, `IFLA_VRF_TABLE`.
+/// And what lies in `IFLA_LINKINFO`.
+const IFLA_LINK: u16 = 5;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_GROUP: u16 = 27;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+/// Of a macvlan (4 octets) and of an ipvlan (2 octets); the latter has flags, too.
+const MODE: u16 = 1;
+const IPVLAN_FLAGS: u16 = 2;
 const IFLA_VRF_TABLE: u16 = 1;
 
 const IFA_ADDRESS: u16 = 1;
@@ -34,21 +40,27 @@ const NETCONFA_FORWARDING: u16 = 2;
 
 /// About a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct LinkTold {
-    pub(super) index: u32,
-    pub(super) flags: u32,
-    pub(super) name: String,
-    pub(super) mtu: u32,
+pub(crate) struct LinkTold {
+    pub(crate) index: u32,
+    /// `IFF_*`, netdevice(7).
+    pub(crate) flags: u32,
+    pub(crate) name: String,
+    pub(crate) mtu: u32,
     /// Zero where it has not six octets.
-    pub(super) mac: [u8; 6],
+    pub(crate) mac: [u8; 6],
+    /// `IFLA_LINK`: the interface below; 0 without one.
+    pub(crate) base: u32,
+    /// `IFLA_GROUP`.
+    pub(crate) group: u32,
+    pub(crate) kind: Kind,
     /// The routing table of a VRF.
-    pub(super) vrf_table: Option<u32>,
+    pub(crate) vrf_table: Option<u32>,
 }
 
 impl LinkTold {
     /// `struct ifinfomsg`: family, pad, type (2), index (4), flags (4), change (4); then attributes. `None`: not about
     /// the link itself (bridges and IPv6 tell about their side of it in messages of the same type).
-    pub(super) fn parse(payload: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(payload: &[u8]) -> Option<Self> {
         let (head, rest) = payload.split_first_chunk::<16>()?;
         let &[family, _, _, _, i0, i1, i2, i3, f0, f1, f2, f3, ..] = head;
         if i32::from(family) != libc::AF_UNSPEC {
@@ -63,12 +75,39 @@ impl LinkTold {
             match kind {
                 IFLA_IFNAME => told.name = text(value),
                 IFLA_MTU => told.mtu = number(value).unwrap_or_default(),
-                IFLA_LINKINFO => told.vrf_table = vrf_table(value),
                 IFLA_ADDRESS => told.mac = value.try_into().unwrap_or_default(),
+                IFLA_LINK => told.base = number(value).unwrap_or_default(),
+                IFLA_GROUP => told.group = number(value).unwrap_or_default(),
+                IFLA_LINKINFO => {
+                    told.kind = kind_of(value);
+                    told.vrf_table = vrf_table(value);
+                }
                 _ => {}
             }
         }
         Some(told)
+    }
+}
+
+fn kind_of(info: &[u8]) -> Kind {
+    let find = |octets, wanted| {
+        let mut found = attributes(octets).filter(move |&(kind, _)| kind == wanted);
+        found.next().map(|(_, value)| value)
+    };
+    let data = find(info, IFLA_INFO_DATA).unwrap_or_default();
+    let short = |wanted| {
+        let value = find(data, wanted).and_then(<[u8]>::first_chunk);
+        value.map_or(0, |n| u16::from_ne_bytes(*n))
+    };
+    match find(info, IFLA_INFO_KIND).map(text).as_deref() {
+        Some("macvlan") => Kind::Macvlan {
+            mode: find(data, MODE).and_then(number).unwrap_or_default(),
+        },
+        Some("ipvlan") => Kind::Ipvlan {
+            mode: short(MODE),
+            flags: short(IPVLAN_FLAGS),
+        },
+        Some(_) | None => Kind::Other,
     }
 }
 

@@ -1,0 +1,421 @@
+//! The interfaces that the daemon makes, and the kernel settings that go with them: the only place that changes either.
+//!
+//! Everything is a comparison of what is wanted with what is there: a start, a reload, an interface that somebody
+//! deleted and one that an earlier run left are all the same. Never touches an interface that does not bear a wanted
+//! name, nor a setting for longer than it is needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::model::net::IfName;
+use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind};
+use crate::sys::addr::{self, AddressKey, AddressOptions, flag};
+use crate::sys::link::{self, Kind, LinkTold, NewLink};
+use crate::sys::netlink::{Refusal, Request, RouteSocket};
+use crate::sys::sysctl;
+use crate::sys::view::View;
+use crate::vrrp::links::{Settings, Wanted, WantedLink, own_settings};
+
+/// `IFF_UP`.
+const UP: u32 = 1;
+
+/// Scope of link-local addresses, rtnetlink(7).
+const SCOPE_LINK: u8 = 253;
+
+/// What is wanted, with what only the picture of the present says about it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Order {
+    wanted: Wanted,
+    /// Per interface the link-local address of its base.
+    copied: BTreeMap<IfName, (Ipv6Addr, u8)>,
+}
+
+impl Order {
+    pub(super) fn new(wanted: Wanted, view: &View) -> Self {
+        let copied = wanted
+            .links
+            .iter()
+            .filter_map(|w| Some((w.link.name.clone(), copied(&wanted, &w.link, view)?)));
+        let copied = copied.collect();
+        Self { wanted, copied }
+    }
+}
+
+fn copied(wanted: &Wanted, link: &SubLink, view: &View) -> Option<(Ipv6Addr, u8)> {
+    let base = view.index_of(link.base.as_str())?;
+    let usable = view.usable_addresses_of(base);
+    wanted.copied(link, usable.map(|key| (key.local, key.prefix_len)))
+}
+
+/// Whether the interfaces on or called `name` are as they should be, as far as can be seen without asking.
+pub(super) fn settled(wanted: &Wanted, name: &str, view: &View) -> bool {
+    let touched = |w: &&WantedLink| w.link.name.as_str() == name || w.link.base.as_str() == name;
+    wanted.links.iter().filter(touched).all(|w| {
+        let Some(base) = view.index_of(w.link.base.as_str()) else {
+            return true; // Nothing can be done.
+        };
+        let Some(there) = view.link_named(w.link.name.as_str()) else {
+            return false;
+        };
+        let copy = copied(wanted, &w.link, view).filter(|_| there.flags & UP != 0);
+        let has = |addr| view.addresses_of(there.index).any(|key| key.local == addr);
+        fits(&w.link, base, there) && copy.is_none_or(|(addr, _)| has(IpAddr::V6(addr)))
+    })
+}
+
+fn kind(link: &SubLink) -> Kind {
+    match &link.kind {
+        SubLinkKind::Macvlan { mac: _ } => Kind::Macvlan {
+            mode: link::PRIVATE,
+        },
+        SubLinkKind::Ipvlan { mode, addr: _ } => Kind::Ipvlan {
+            mode: link::L2,
+            flags: match mode {
+                IpvlanMode::Bridge => 0,
+                IpvlanMode::Private => link::IPVLAN_PRIVATE,
+                IpvlanMode::Vepa => link::IPVLAN_VEPA,
+            },
+        },
+    }
+}
+
+fn mac(link: &SubLink) -> Option<[u8; 6]> {
+    match &link.kind {
+        SubLinkKind::Macvlan { mac } => Some(*mac),
+        SubLinkKind::Ipvlan { .. } => None,
+    }
+}
+
+/// `there` is what `link` wants.
+fn fits(link: &SubLink, base: u32, there: &LinkTold) -> bool {
+    let same_mac = mac(link).is_none_or(|mac| mac == there.mac);
+    there.base == base && there.kind == kind(link) && same_mac
+}
+
+/// "VMAC", "IPVLAN": keepalived's words.
+fn sort(link: &SubLink) -> &'static str {
+    match link.kind {
+        SubLinkKind::Macvlan { .. } => "VMAC",
+        SubLinkKind::Ipvlan { .. } => "IPVLAN",
+    }
+}
+
+/// An interface that we brought into being, or took over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    index: u32,
+    /// The address that stands on it all the time.
+    copied: Option<(Ipv6Addr, u8)>,
+}
+
+/// A setting that was another one before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Changed {
+    before: String,
+    ours: String,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    held: BTreeMap<IfName, (Held, WantedLink)>,
+    changed: BTreeMap<String, Changed>,
+    /// `rp_filter`s, as they were decided when the first VMAC came.
+    rp_filters: Option<Settings>,
+}
+
+impl Links {
+    /// Makes, takes over or repairs what is wanted.
+    pub(super) fn make(&mut self, order: &Order, route: &mut RouteSocket) {
+        let Order { wanted, copied } = order;
+        let mut there = match link::list() {
+            Ok(there) => there,
+            Err(e) => return tracing::error!(err = %e, "cannot list the interfaces"),
+        };
+        self.set(wanted);
+        for w in &wanted.links {
+            let find = |name: &IfName| there.iter().find(|l| l.name == name.as_str());
+            let Some(base) = find(&w.link.base).cloned() else {
+                continue; // It may come.
+            };
+            let found = find(&w.link.name).cloned();
+            let copy = copied.get(&w.link.name).copied();
+            if let Some(index) = self.one(w, &base, found, route) {
+                self.address(w, index, copy, route);
+            }
+            // Names that were taken may be free now.
+            there.retain(|l| l.name != w.link.name.as_str());
+        }
+    }
+
+    /// The index of the interface once it is there.
+    fn one(
+        &mut self,
+        w: &WantedLink,
+        base: &LinkTold,
+        found: Option<LinkTold>,
+        route: &mut RouteSocket,
+    ) -> Option<u32> {
+        let link = &w.link;
+        if let Some(found) = found {
+            let known = self.held.get(&link.name).map(|(held, _)| held.index);
+            if fits(link, base.index, &found) {
+                if known != Some(found.index) {
+                    tracing::info!(instance = %w.instance, iface = %link.name, "took over an interface of an earlier run");
+                    self.furnish(w, found.index, route);
+                }
+                return Some(found.index);
+            }
+            if !similar(kind(link), found.kind) {
+                tracing::error!(instance = %w.instance, iface = %link.name, "the name of our interface is taken by another one");
+                return None;
+            }
+            tracing::warn!(instance = %w.instance, iface = %link.name, "replacing an interface that has the name of ours");
+            ask(
+                route,
+                vec![link::del(found.index)],
+                "remove an interface",
+                link,
+            );
+        }
+        self.held.remove(&link.name);
+        let new = NewLink {
+            name: link.name.as_str().to_owned(),
+            base: base.index,
+            kind: kind(link),
+            mac: mac(link),
+            group: link.group.unwrap_or(base.group),
+        };
+        if let Err(refusal) = first(route, link::add(&new)) {
+            tracing::error!(instance = %w.instance, iface = %link.name, base = %link.base, err = %refusal,
+                "cannot make an interface");
+            return None;
+        }
+        let index = link::index_of(&new.name)?;
+        tracing::info!(
+            "({}): Success creating {} interface {}",
+            w.instance,
+            sort(link),
+            link.name
+        );
+        self.furnish(w, index, route);
+        if link.tell_base {
+            let again = vec![link::tell_again(base.index, base.group)];
+            ask(route, again, "have the kernel tell about the base of", link);
+        }
+        Some(index)
+    }
+
+    /// Settings, then up: nothing may leave before.
+    fn furnish(&mut self, w: &WantedLink, index: u32, route: &mut RouteSocket) {
+        for (key, value) in own_settings(&w.link) {
+            if let Err(e) = put(&key, value) {
+                tracing::warn!(instance = %w.instance, key, value, err = %e, "cannot change a kernel setting");
+            }
+        }
+        let held = Held {
+            index,
+            copied: None,
+        };
+        self.held.insert(w.link.name.clone(), (held, w.clone()));
+        ask(route, vec![link::up(index)], "set up", &w.link);
+    }
+
+    /// The address that stands there whatever state the instance is in.
+    fn address(
+        &mut self,
+        w: &WantedLink,
+        index: u32,
+        copy: Option<(Ipv6Addr, u8)>,
+        route: &mut RouteSocket,
+    ) {
+        let Some((held, _)) = self.held.get_mut(&w.link.name) else {
+            return;
+        };
+        let before = std::mem::replace(&mut held.copied, copy);
+        let mut requests = Vec::new();
+        if let Some((addr, len)) = copy {
+            requests.push(addr::add(&key(index, addr.into(), len), &unused()));
+        }
+        if let SubLinkKind::Ipvlan {
+            addr: Some((addr, len)),
+            ..
+        } = w.link.kind
+        {
+            let plain = AddressOptions {
+                scope: 0,
+                preferred_lft: None,
+                ..unused()
+            };
+            requests.push(addr::add(&key(index, addr, len), &plain));
+        }
+        if let Some((addr, len)) = before.filter(|_| before != copy) {
+            requests.push(addr::del(&key(index, addr.into(), len)));
+        }
+        ask(route, requests, "set the address of", &w.link);
+    }
+
+    /// Removes what is wanted no more. To be called when nobody uses it any more.
+    pub(super) fn remove_others(&mut self, order: &Order, route: &mut RouteSocket) {
+        let all = std::mem::take(&mut self.held);
+        for (name, (held, w)) in all {
+            if order.wanted.has(&name) {
+                self.held.insert(name, (held, w));
+                continue;
+            }
+            // Somebody else may have removed it, and made another one of that name.
+            if link::index_of(name.as_str()) != Some(held.index) {
+                continue;
+            }
+            match first(route, link::del(held.index)) {
+                Ok(()) => tracing::info!(
+                    "({}): Success removing {} interface {name}",
+                    w.instance,
+                    sort(&w.link)
+                ),
+                Err(refusal) => {
+                    tracing::warn!(iface = %name, err = %refusal, "cannot remove an interface");
+                }
+            }
+        }
+        self.set(&order.wanted);
+    }
+
+    /// Removes all of it.
+    pub(super) fn withdraw(&mut self, route: &mut RouteSocket) {
+        self.remove_others(&Order::default(), route);
+    }
+
+    /// Settings of others' interfaces and of the machine.
+    fn set(&mut self, wanted: &Wanted) {
+        let mut settings = wanted.settings();
+        if !wanted.needs_own_rp_filters() {
+            self.rp_filters = None;
+        } else {
+            let plan = self
+                .rp_filters
+                .get_or_insert_with(|| wanted.rp_filters(&rp_filters()));
+            settings.extend(plan.clone());
+        }
+        let over: BTreeSet<String> = self.changed.keys().cloned().collect();
+        for key in over.iter().filter(|key| !settings.contains_key(*key)) {
+            self.undo(key);
+        }
+        for (key, value) in settings {
+            self.change(key, value);
+        }
+    }
+
+    fn change(&mut self, key: String, ours: String) {
+        let before = match sysctl::read(&key) {
+            Ok(before) => before,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                // Its interface is not there; another one of that name begins anew.
+                self.changed.remove(&key);
+                return;
+            }
+            Err(e) => return tracing::warn!(key, err = %e, "cannot read a kernel setting"),
+        };
+        if before == ours {
+            return;
+        }
+        match sysctl::write(&key, &ours) {
+            Ok(()) => {
+                tracing::info!(
+                    "setting sysctl net.{} from {before} to {ours}",
+                    dotted(&key)
+                );
+                // What was there first is what it goes back to.
+                let first = self.changed.get(&key).map(|c| c.before.clone());
+                let before = first.unwrap_or(before);
+                self.changed.insert(key, Changed { before, ours });
+            }
+            Err(e) => {
+                tracing::warn!(key, value = ours, err = %e, "cannot change a kernel setting");
+            }
+        }
+    }
+
+    /// Back to what it was, unless somebody else has changed it since.
+    fn undo(&mut self, key: &str) {
+        let Some(Changed { before, ours }) = self.changed.remove(key) else {
+            return;
+        };
+        match sysctl::read(key) {
+            Ok(now) if now == ours => match sysctl::write(key, &before) {
+                Ok(()) => tracing::info!("resetting sysctl net.{} to {before}", dotted(key)),
+                Err(e) => {
+                    tracing::warn!(key, value = before, err = %e, "cannot change a kernel setting");
+                }
+            },
+            // Not ours any more, or gone with its interface.
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Writes a setting unless it is that already.
+fn put(key: &str, value: &str) -> std::io::Result<()> {
+    match sysctl::read(key)? == value {
+        true => Ok(()),
+        false => sysctl::write(key, value),
+    }
+}
+
+fn dotted(key: &str) -> String {
+    key.replace('/', ".")
+}
+
+fn rp_filters() -> BTreeMap<String, u8> {
+    let names = sysctl::names("ipv4/conf");
+    let value = |name: &str| {
+        let text = sysctl::read(&format!("ipv4/conf/{name}/rp_filter")).ok()?;
+        text.parse().ok()
+    };
+    names
+        .into_iter()
+        .filter_map(|name| Some((name.clone(), value(&name)?)))
+        .collect()
+}
+
+fn key(index: u32, addr: IpAddr, prefix_len: u8) -> AddressKey {
+    AddressKey {
+        index,
+        local: addr,
+        remote: addr,
+        prefix_len,
+    }
+}
+
+/// An address that nobody should choose as a source by himself.
+fn unused() -> AddressOptions {
+    AddressOptions {
+        label: None,
+        broadcast: None,
+        scope: SCOPE_LINK,
+        flags: flag::NODAD,
+        preferred_lft: Some(0),
+    }
+}
+
+/// Both are macvlans, or both ipvlans.
+fn similar(a: Kind, b: Kind) -> bool {
+    matches!(
+        (a, b),
+        (Kind::Macvlan { .. }, Kind::Macvlan { .. }) | (Kind::Ipvlan { .. }, Kind::Ipvlan { .. })
+    )
+}
+
+fn first(route: &mut RouteSocket, request: Request) -> Result<(), Refusal> {
+    route.execute(vec![request]).into_iter().collect()
+}
+
+/// What is there already, or gone already, is no failure.
+fn ask(route: &mut RouteSocket, requests: Vec<Request>, what: &str, link: &SubLink) {
+    use nix::errno::Errno::{EADDRNOTAVAIL, EEXIST};
+    for refusal in route.execute(requests).into_iter().filter_map(Result::err) {
+        if !matches!(refusal.errno, EEXIST | EADDRNOTAVAIL) {
+            tracing::warn!(iface = %link.name, err = %refusal, "cannot {what} an interface of ours");
+        }
+    }
+}

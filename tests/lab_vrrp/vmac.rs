@@ -1,0 +1,332 @@
+//! Interfaces of the daemon's own: what the kernel holds, what leaves them, and what becomes of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::lab::daemon::Daemon;
+use crate::lab::frame::Seen;
+use crate::lab::{Lan, Node, root, until_or};
+use crate::routers::Which::{self, Ours, Stock};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// One instance named V on eth0 with a VMAC, and these lines in it.
+fn instance(priority: u8, lines: &str) -> String {
+    format!(
+        "global_defs {{\n router_id lab\n script_user root\n}}
+vrrp_instance V {{\n interface eth0\n use_vmac\n virtual_router_id 51\n priority {priority}\n version 3\n advert_int 0.2
+ {lines}\n}}\n"
+    )
+}
+
+const V4: &str = "virtual_ipaddress {\n 10.66.0.100/24\n }";
+const V6: &str = "virtual_ipaddress {\n fe80::100\n 2001:db8::100/64\n }";
+
+/// As the lab's routers, with IPv6 addresses that need no time to be usable.
+fn lan() -> Lan {
+    let lan = Lan::new("eth0", &["10.66.0.1/24", "10.66.0.2/24"]);
+    for n in 0..2 {
+        let node = lan.node(n);
+        node.ip(&format!("addr add fe80::{}/64 dev eth0 nodad", n + 1));
+        node.ip(&format!("addr add 2001:db8::{}/64 dev eth0 nodad", n + 1));
+    }
+    lan
+}
+
+/// Everything that the kernel holds and that a VMAC may change, by name.
+fn kernel(node: &Node) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let inside = || {
+        let mut found = BTreeMap::new();
+        for family in ["ipv4", "ipv6"] {
+            let root = format!("/proc/sys/net/{family}/conf");
+            for interface in std::fs::read_dir(&root).expect("settings").flatten() {
+                for setting in std::fs::read_dir(interface.path()).expect("settings") {
+                    let path = setting.expect("a setting").path();
+                    let text = std::fs::read_to_string(&path).unwrap_or_default();
+                    let key = path.to_string_lossy().replace("/proc/sys/net/", "");
+                    found.insert(key, text.trim().to_owned());
+                }
+            }
+        }
+        found
+    };
+    all.extend(node.ns.run(inside));
+    for (what, command) in [("link", "-d link show"), ("addr", "addr show")] {
+        let mut name = String::new();
+        for line in node.ip(command).lines() {
+            if !line.starts_with(' ') {
+                name = line
+                    .split([':', '@'])
+                    .nth(1)
+                    .unwrap_or("?")
+                    .trim()
+                    .to_owned();
+            }
+            let words = line.split_whitespace().filter(|w| !w.ends_with(':'));
+            let line = words.collect::<Vec<_>>().join(" ").replace(" proto 18", "");
+            // The kernel thinks about it for a second.
+            let line = line.replace(" state UNKNOWN", " state UP");
+            let all: &mut String = all.entry(format!("{what} {name}")).or_default();
+            *all += &line;
+            all.push('\n');
+        }
+    }
+    all
+}
+
+fn has_link(node: &Node, name: &str) -> bool {
+    let out = node.ns.try_ip(&format!("link show dev {name}"));
+    out.status.success()
+}
+
+fn wait_link(node: &Node, name: &str, wanted: bool) {
+    until_or(
+        || format!("link {name}: {wanted}\n{}", node.last_log()),
+        LIMIT,
+        || (has_link(node, name) == wanted).then_some(()),
+    );
+}
+
+fn wait_addr(node: &Node, interface: &str, addr: &str, wanted: bool) {
+    let found = || {
+        let all = node.ns.addresses();
+        let addr = addr.parse().expect("an address");
+        all.contains(&(interface.to_owned(), addr)) == wanted
+    };
+    until_or(
+        || format!("{addr} on {interface}: {wanted}\n{}", node.last_log()),
+        LIMIT,
+        || found().then_some(()),
+    );
+}
+
+/// What there is as backup, as master, as backup again, after the stop.
+fn life(which: Which, lines: &str, vip: &str) -> Vec<BTreeMap<String, String>> {
+    let lan = lan();
+    let node = lan.node(0);
+    let mut seen = Vec::new();
+    // A better router makes it backup first and last.
+    let mut better = Stock.start(lan.node(1), &instance(200, lines));
+    lan.advert("the better one", 1, 0, |a| a.priority == 200);
+    let mut daemon = which.start(node, &instance(100, lines));
+    daemon.wait_log("Entering BACKUP STATE");
+    seen.push(kernel(node));
+    better.stop();
+    wait_addr(node, "vrrp.51", vip, true);
+    seen.push(kernel(node));
+    let mut better = Stock.start(lan.node(1), &instance(200, lines));
+    wait_addr(node, "vrrp.51", vip, false);
+    seen.push(kernel(node));
+    daemon.stop();
+    wait_link(node, "vrrp.51", false);
+    seen.push(kernel(node));
+    better.stop();
+    seen
+}
+
+/// Differences that are meant, and why.
+const EXPLAINED: &[(&str, &str, &str)] = &[
+    (
+        "ipv4/conf/eth0/arp_filter",
+        "after",
+        "stock forgets to put it back",
+    ),
+    (
+        "ipv4/conf/eth0/arp_ignore",
+        "after",
+        "stock forgets to put it back",
+    ),
+    (
+        "ipv4/conf/vrrp.51/arp_ignore",
+        "IPv6",
+        "2.4 sets it on IPv6 VMACs, too, 2.2 does not",
+    ),
+];
+
+fn same_kernel(lines: &str, vip: &str) {
+    if !root() {
+        return;
+    }
+    let (ours, stock) = std::thread::scope(|scope| {
+        let stock = scope.spawn(|| life(Stock, lines, vip));
+        (life(Ours, lines, vip), stock.join().expect("stock runs"))
+    });
+    let v6 = vip.contains(':');
+    for (n, when) in ["as backup", "as master", "as backup again", "after"]
+        .iter()
+        .enumerate()
+    {
+        let keys = ours[n].keys().chain(stock[n].keys());
+        for key in keys {
+            let explained = EXPLAINED.iter().any(|(what, where_, _)| {
+                what == key && (where_ == when || (*where_ == "IPv6" && v6))
+            });
+            if !explained {
+                assert_eq!(ours[n].get(key), stock[n].get(key), "{when}: {key}");
+            }
+        }
+    }
+    // What stock forgets: all is as it was.
+    for setting in ["arp_filter", "arp_ignore"] {
+        let key = format!("ipv4/conf/eth0/{setting}");
+        assert_eq!(ours[3][&key], "0", "{key}");
+    }
+}
+
+#[test]
+fn the_kernel_holds_what_stock_has_it_hold_ipv4() {
+    same_kernel(V4, "10.66.0.100");
+}
+
+#[test]
+fn the_kernel_holds_what_stock_has_it_hold_ipv6() {
+    same_kernel(V6, "2001:db8::100");
+}
+
+/// Router 0 of priority 150, router 1 of priority 100: election, failover, failback, all from the MAC of the RFC.
+fn story(one: Which, two: Which, lines: &str, vip: &str, mac: [u8; 6]) {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let mut backup = two.start(lan.node(1), &instance(100, lines));
+    backup.wait_log("Entering BACKUP STATE");
+    let mut master = one.start(lan.node(0), &instance(150, lines));
+    lan.advert("the better one is master", 0, 0, |a| a.priority == 150);
+    wait_addr(lan.node(0), "vrrp.51", vip, true);
+    wait_addr(lan.node(1), "vrrp.51", vip, false);
+    let gone = master.terminate();
+    lan.advert("it resigns", 0, gone, |a| a.priority == 0);
+    let at = lan
+        .advert("the other takes over", 1, gone, |a| a.priority == 100)
+        .at;
+    wait_addr(lan.node(1), "vrrp.51", vip, true);
+    master.wait_exit();
+    let mut master = one.start(lan.node(0), &instance(150, lines));
+    lan.advert("failback", 0, at, |a| a.priority == 150);
+    wait_addr(lan.node(1), "vrrp.51", vip, false);
+    let from = |s: &Seen| s.octets.get(6..12) == Some(&mac[..]);
+    for s in lan.events().iter().filter(|s| s.advert().is_some()) {
+        assert!(from(s), "{} {:02x?}", s.event, s.octets.get(6..12));
+    }
+    master.stop();
+    backup.stop();
+    assert!(!has_link(lan.node(0), "vrrp.51") && !has_link(lan.node(1), "vrrp.51"));
+}
+
+macro_rules! stories {
+    ($($name:ident: $one:ident $two:ident $lines:ident $vip:literal $mac:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            story($one, $two, $lines, $vip, $mac);
+        }
+    )*};
+}
+
+const MAC4: [u8; 6] = [0, 0, 0x5e, 0, 1, 51];
+const MAC6: [u8; 6] = [0, 0, 0x5e, 0, 2, 51];
+
+stories! {
+    our_master_stock_backup_ipv4: Ours Stock V4 "10.66.0.100" MAC4;
+    stock_master_our_backup_ipv4: Stock Ours V4 "10.66.0.100" MAC4;
+    our_master_stock_backup_ipv6: Ours Stock V6 "2001:db8::100" MAC6;
+    stock_master_our_backup_ipv6: Stock Ours V6 "2001:db8::100" MAC6;
+}
+
+fn index(node: &Node, name: &str) -> String {
+    let text = node.ip(&format!("-o link show dev {name}"));
+    text.split(':').next().unwrap_or_default().to_owned()
+}
+
+/// Alone on the LAN and master.
+fn master(lan: &Lan, lines: &str) -> Daemon {
+    let daemon = Ours.start(lan.node(0), &instance(150, lines));
+    wait_addr(lan.node(0), "vrrp.51", "10.66.0.100", true);
+    daemon
+}
+
+#[test]
+fn after_a_crash_the_interface_is_taken_over() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let node = lan.node(0);
+    let mut daemon = master(&lan, V4);
+    let before = index(node, "vrrp.51");
+    daemon.kill();
+    assert!(has_link(node, "vrrp.51"), "a crash leaves it");
+    let mut daemon = Ours.start(node, &instance(150, V4));
+    daemon.wait_log("took over an interface");
+    daemon.wait_log("Entering MASTER STATE");
+    assert_eq!(index(node, "vrrp.51"), before, "it is the same one");
+    daemon.stop();
+    assert!(!has_link(node, "vrrp.51"));
+}
+
+#[test]
+fn a_vmac_that_somebody_deletes_comes_back_and_so_does_the_master() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let node = lan.node(0);
+    let mut daemon = master(&lan, V4);
+    node.ip("link del vrrp.51");
+    daemon.wait_log("Entering FAULT STATE");
+    daemon.wait_log_times("Success creating VMAC interface vrrp.51", 2);
+    daemon.wait_log_times("Entering MASTER STATE", 2);
+    wait_addr(node, "vrrp.51", "10.66.0.100", true);
+    daemon.stop();
+}
+
+#[test]
+fn the_base_comes_and_goes_and_the_vmac_with_it() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let node = lan.node(0);
+    let mut daemon = master(&lan, V4);
+    node.ip("link set eth0 down");
+    daemon.wait_log("Entering FAULT STATE");
+    node.ip("link set eth0 up");
+    daemon.wait_log_times("Entering MASTER STATE", 2);
+    wait_addr(node, "vrrp.51", "10.66.0.100", true);
+    daemon.stop();
+    let key = "/proc/sys/net/ipv4/conf/eth0/arp_ignore";
+    let value = node
+        .ns
+        .run(|| std::fs::read_to_string(key).unwrap_or_default());
+    assert_eq!(value.trim(), "0");
+}
+
+#[test]
+fn a_reload_makes_and_removes_interfaces_and_leaves_the_others_alone() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let node = lan.node(0);
+    let mut daemon = master(&lan, V4);
+    let before = index(node, "vrrp.51");
+    let second = "vrrp_instance W {\n interface eth0\n use_vmac own\n virtual_router_id 52\n priority 100\n advert_int 1
+ virtual_ipaddress {\n 10.66.0.101/24\n }\n}\n";
+    node.configure(&(instance(150, V4) + second));
+    daemon.signal(Signal::SIGHUP);
+    wait_addr(node, "own", "10.66.0.101", true);
+    assert_eq!(index(node, "vrrp.51"), before);
+    node.configure(&instance(150, V4));
+    daemon.signal(Signal::SIGHUP);
+    wait_link(node, "own", false);
+    assert_eq!(index(node, "vrrp.51"), before);
+    assert_eq!(
+        daemon.log().matches("(V) Entering").count(),
+        2,
+        "no transition"
+    );
+    daemon.stop();
+}
