@@ -6,9 +6,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use nix::errno::Errno;
-use rtnetlink::packet_core::{
-    NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NetlinkHeader,
-};
+use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLMSG_DONE, NLMSG_ERROR};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{
     InfoData, InfoIpVlan, InfoKind, InfoMacVlan, IpVlanFlags, LinkAttribute, LinkFlags, LinkInfo,
@@ -80,10 +78,10 @@ pub(crate) fn add(new: &NewLink) -> Request {
     }
     let info = vec![LinkInfo::Kind(kind), LinkInfo::Data(data)];
     attributes.push(LinkAttribute::LinkInfo(info));
-    Request {
-        message: RouteNetlinkMessage::NewLink(message),
-        flags: NLM_F_CREATE | NLM_F_EXCL,
-    }
+    Request::new(
+        &RouteNetlinkMessage::NewLink(message),
+        NLM_F_CREATE | NLM_F_EXCL,
+    )
 }
 
 /// Sets an interface up.
@@ -104,20 +102,14 @@ pub(crate) fn tell_again(index: u32, group: u32) -> Request {
 }
 
 fn set(message: LinkMessage) -> Request {
-    Request {
-        message: RouteNetlinkMessage::NewLink(message),
-        flags: 0,
-    }
+    Request::new(&RouteNetlinkMessage::NewLink(message), 0)
 }
 
 /// `RTM_DELLINK`.
 pub(crate) fn del(index: u32) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = index;
-    Request {
-        message: RouteNetlinkMessage::DelLink(message),
-        flags: 0,
-    }
+    Request::new(&RouteNetlinkMessage::DelLink(message), 0)
 }
 
 /// The index of an interface of this thread's namespace.
@@ -131,12 +123,9 @@ pub(crate) fn index_of(name: &str) -> Option<u32> {
 /// No netlink, no memory, no descriptors.
 pub(crate) fn list() -> io::Result<Vec<LinkTold>> {
     let fd = netlink::open(0)?;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    header.sequence_number = 1;
     let mut octets = Vec::new();
     let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    netlink::append(&mut octets, header, all);
+    netlink::append(&mut octets, 1, &Request::new(&all, NLM_F_DUMP));
     netlink::send_all(fd.as_fd(), &octets)?;
     let mut found = Vec::new();
     let mut buffer = vec![0; DATAGRAM];

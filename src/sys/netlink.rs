@@ -188,7 +188,7 @@ fn refusal(errno: Errno) -> Refusal {
 }
 
 /// Appends one message to a datagram, aligned as the next one needs it.
-fn append(octets: &mut Vec<u8>, sequence: u32, request: &Request) {
+pub(crate) fn append(octets: &mut Vec<u8>, sequence: u32, request: &Request) {
     let Request { kind, flags, body } = request;
     let len = u32::try_from(body.len() + 16).unwrap_or(u32::MAX);
     octets.extend(len.to_ne_bytes());

@@ -54,6 +54,7 @@ pub(super) fn global(s: &mut Sheet<'_>, global: &Global) {
         vmac_addr_prefix,
         default_interface,
         dynamic_interfaces,
+        restore_deleted,
         script_security,
         script_user,
         symlink_paths,
@@ -103,6 +104,7 @@ pub(super) fn global(s: &mut Sheet<'_>, global: &Global) {
         s.key_from("vmac_addr_prefix", &word(vmac_addr_prefix), &from);
         s.option("default_interface", text(default_interface.as_ref()));
         s.flag("dynamic_interfaces", *dynamic_interfaces);
+        s.toggle("vrrp_restore_deleted", *restore_deleted);
         s.flag("enable_script_security", *script_security);
         s.option("script_user", script_user.as_ref().map(|u| s.user(u)));
         s.toggle("use_symlink_paths", *symlink_paths);
@@ -153,6 +155,7 @@ fn garp_defaults(s: &mut Sheet<'_>, garp: &Garp) {
         master_refresh_repeat,
         lower_prio_delay,
         lower_prio_repeat,
+        extra: _, // only instances have it; theirs begins as `vrrp_garp_extra_if`
     } = garp;
     let said = |keyword| [Said::Here(keyword), Said::Here("vrrp_min_garp")];
     let keyword = "vrrp_garp_master_delay";

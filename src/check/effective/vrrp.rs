@@ -1,12 +1,13 @@
 //! `vrrp_instance` and `vrrp_sync_group`.
 
-use super::global::version;
+use super::global::{extra_if, version};
 use super::net;
 use super::sheet::{Said, Sheet, seconds, word, words};
 use super::track;
 use crate::model::auth::{AntiReplay, Auth, Hmac, HmacMode};
 use crate::model::net::Family;
 use crate::model::unicast::{OldChecksum, Peer, Unicast};
+use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind, SubLinks};
 use crate::model::vrrp::{Deletion, Garp, InitialState, Instance, Notify, SyncGroup};
 
 /// One instance.
@@ -45,10 +46,13 @@ pub(super) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
         owner_ignore_adverts,
         skip_check_adv_addr,
         notify: hooks,
+        links,
+        timer_expired_backup,
     } = instance;
     let said = s.top("vrrp_instance", name);
     s.block(&format!("vrrp_instance {}", word(name)), &said, |s| {
         s.option("interface", interface.as_ref().map(|i| word(i.as_str())));
+        sub_links(s, links);
         s.option("vrf", vrf.as_ref().map(|v| word(v.as_str())));
         s.key("virtual_router_id", vrid);
         if *family == Family::V6 && addresses.is_empty() {
@@ -101,6 +105,7 @@ pub(super) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
         track::lists(s, track_interfaces, track_scripts, other_tracks);
         s.flag("dont_track_primary", *dont_track_primary);
         garp(s, announcements);
+        s.key("timer_expired_backup", timer_expired_backup);
         let from = |keyword, global| [Said::Here(keyword), Said::Global(global)];
         let keyword = "down_timer_adverts";
         let from = from(keyword, "vrrp_down_timer_adverts");
@@ -241,6 +246,7 @@ fn garp(s: &mut Sheet<'_>, garp: &Garp) {
         master_refresh_repeat,
         lower_prio_delay,
         lower_prio_repeat,
+        extra,
     } = garp;
     let values = [
         (
@@ -284,6 +290,70 @@ fn garp(s: &mut Sheet<'_>, garp: &Garp) {
         ];
         s.key_from(keyword, &value, &from);
     }
+    let from = [
+        Said::Here("garp_extra_if"),
+        Said::Global("vrrp_garp_extra_if"),
+    ];
+    match extra {
+        Some(extra) => s.key_from("garp_extra_if", &extra_if(*extra), &from),
+        None => s.remark("garp_extra_if: none"),
+    }
+}
+
+/// `use_vmac`, `use_ipvlan` and what belongs to them; `use_vmac` of single addresses stands in their lines.
+fn sub_links(s: &mut Sheet<'_>, links: &SubLinks) {
+    let SubLinks {
+        own,
+        xmit_base,
+        of_addresses: _,
+        promote_secondaries,
+    } = links;
+    if let Some(own) = own {
+        let SubLink {
+            name,
+            base: _,
+            kind,
+            group,
+            v4: _,
+            v6: _,
+            tell_base,
+        } = &**own;
+        let group = group.map(|g| format!(" group {g}")).unwrap_or_default();
+        match kind {
+            SubLinkKind::Macvlan { mac } => {
+                let rfc =
+                    mac.starts_with(&[0, 0, 0x5e, 0, 1]) || mac.starts_with(&[0, 0, 0x5e, 0, 2]);
+                let octets: Vec<_> = mac[..5].iter().map(|o| format!("{o:02x}")).collect();
+                let mac = if rfc {
+                    String::new()
+                } else {
+                    format!(" {}", octets.join(":"))
+                };
+                let tell = if *tell_base {
+                    " netlink_notify_msg"
+                } else {
+                    ""
+                };
+                s.key("use_vmac", format_args!("name {name}{mac}{tell}{group}"));
+            }
+            SubLinkKind::Ipvlan { mode, addr } => {
+                let mode = match mode {
+                    IpvlanMode::Bridge => "bridge",
+                    IpvlanMode::Private => "private",
+                    IpvlanMode::Vepa => "vepa",
+                };
+                let addr = addr
+                    .map(|(a, len)| format!(" {a}/{len}"))
+                    .unwrap_or_default();
+                s.key(
+                    "use_ipvlan",
+                    format_args!("name {name}{addr} {mode}{group}"),
+                );
+            }
+        }
+    }
+    s.flag("vmac_xmit_base", *xmit_base);
+    s.flag("promote_secondaries", *promote_secondaries);
 }
 
 /// The `notify*` keywords that instances and groups share.
