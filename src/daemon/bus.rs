@@ -85,10 +85,8 @@ pub(crate) enum TrackerUpdate {
     /// The verdict on a `vrrp_script` changed, or its first one is here.
     Script { name: Arc<str>, good: bool },
     /// The number in a `track_file`, and each change of it. 0 for a file that is missing, empty or no number.
-    #[cfg_attr(not(test), expect(dead_code, reason = "not sent yet"))]
     File { name: Arc<str>, value: i32 },
     /// Whether a `vrrp_track_process` has its quorum: the first verdict and changes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "not sent yet"))]
     Process { name: Arc<str>, good: bool },
     /// Whether the session of a `bfd_instance` is up. Down until the first word.
     #[cfg_attr(not(test), expect(dead_code, reason = "not sent yet"))]

@@ -170,9 +170,9 @@ pub(crate) enum Arguments {
     Any,
     /// All are equal, and there are no others.
     Exact,
-    /// The first ones are equal.
+    /// The first ones are equal, the last of them may go on.
     Initial,
-    /// Like `Initial`, and the last one may go on.
+    /// The first ones are equal.
     Partial,
 }
 

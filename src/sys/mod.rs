@@ -9,6 +9,7 @@
 
 pub(crate) mod addr;
 pub(crate) mod clock;
+pub(crate) mod connector;
 pub(crate) mod fd;
 pub(crate) mod fib;
 pub(crate) mod fibwatch;
@@ -23,6 +24,7 @@ pub(crate) mod netlink;
 pub(crate) mod netns;
 pub(crate) mod privs;
 pub(crate) mod process;
+pub(crate) mod procfs;
 pub(crate) mod raw;
 pub(crate) mod schedule;
 pub(crate) mod regex;

@@ -3,7 +3,7 @@
 //! It never waits for the VRRP task: what the channel does not take is kept, the latest verdict per script, and offered
 //! again. It never waits for a script: a run is a future among others.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,13 @@ use tokio::sync::mpsc::error::TrySendError;
 use tracing::{error, info, warn};
 
 use super::command;
+use super::file::Files;
+use super::process::Processes;
 use super::script::{Action, Event, Failure, Report, RunId, Scripts};
 use super::verdict::Health;
 use crate::daemon::bus::{TrackCommand, TrackerUpdate};
 use crate::model::Config;
-use crate::model::track::Script;
+use crate::model::track::{Script, TrackProcess};
 use crate::sys::clock::{self, Alarm};
 use crate::sys::process::{Children, End, Signal};
 
@@ -48,6 +50,7 @@ pub(crate) async fn run(mut inbox: Inbox) {
         }
     };
     let mut scripts = Scripts::default();
+    let (mut files, mut processes) = (Files::new(), Processes::new());
     let mut edge = Edge {
         outbox: Outbox::new(inbox.updates),
         children: Children::default(),
@@ -59,6 +62,13 @@ pub(crate) async fn run(mut inbox: Inbox) {
                 Some(TrackCommand::Apply { config, done }) => {
                     let actions = scripts.apply(clock::now(), &tracked(&config));
                     edge.execute(actions);
+                    for (name, value) in files.apply(&config.track_files) {
+                        edge.outbox.put(TrackerUpdate::File { name, value });
+                    }
+                    let buffer = &config.global.process.buffers.process_monitor;
+                    for (name, good) in processes.apply(&counted(&config), buffer) {
+                        edge.outbox.put(TrackerUpdate::Process { name, good });
+                    }
                     let _ = done.send(()); // The daemon may have stopped waiting.
                 }
                 Some(TrackCommand::Stop { done }) => break Some(done),
@@ -67,6 +77,10 @@ pub(crate) async fn run(mut inbox: Inbox) {
             // Before the deadlines: a script that ended while this process slept has not timed out.
             end = edge.children.next() => edge.on_end(&mut scripts, end),
             () = edge.outbox.deliver() => {}
+            (name, value) = files.next() => edge.outbox.put(TrackerUpdate::File { name, value }),
+            (name, good) = processes.next() => {
+                edge.outbox.put(TrackerUpdate::Process { name, good });
+            }
             () = alarm.sleep_until(scripts.deadline()) => {
                 edge.execute(scripts.on_event(clock::now(), Event::Wake));
                 // One start at a time: the other tasks of this thread come in between.
@@ -100,6 +114,22 @@ fn tracked(config: &Config) -> Vec<Arc<Script>> {
         .collect()
 }
 
+/// The kinds of processes that an instance or a group tracks. The others are not looked for.
+fn counted(config: &Config) -> Vec<Arc<TrackProcess>> {
+    let instances = config.instances.iter().map(|i| &i.other_tracks);
+    let groups = config.groups.iter().map(|g| &g.other_tracks);
+    let names: BTreeSet<&str> = instances
+        .chain(groups)
+        .flat_map(|t| &t.processes)
+        .map(|t| &*t.name)
+        .collect();
+    let kinds = config.track_processes.iter();
+    kinds
+        .filter(|p| names.contains(&*p.name))
+        .map(Arc::clone)
+        .collect()
+}
+
 /// What the task holds of the world.
 struct Edge {
     outbox: Outbox,
@@ -129,7 +159,7 @@ impl Edge {
                 }
                 Action::Terminate(run) => self.signal(run, Signal::Term),
                 Action::Kill(run) => self.signal(run, Signal::Kill),
-                Action::Verdict { script, health } => self.outbox.put(script, health),
+                Action::Verdict { script, health } => self.outbox.put(update(&script, health)),
                 Action::Report { script, report } => say(&script, report),
             }
         }
@@ -184,53 +214,58 @@ fn say(script: &str, report: Report) {
     }
 }
 
-/// Verdicts on their way to the VRRP task. What the channel does not take waits here, the latest per script.
+/// Verdicts on their way to the VRRP task. What the channel does not take waits here, the latest on each object.
 struct Outbox {
     updates: mpsc::Sender<TrackerUpdate>,
-    unsent: HashMap<Arc<str>, Health>,
-    /// The keys of `unsent`, first come first.
-    order: VecDeque<Arc<str>>,
+    /// First come first.
+    unsent: VecDeque<TrackerUpdate>,
 }
 
 impl Outbox {
     fn new(updates: mpsc::Sender<TrackerUpdate>) -> Self {
         Self {
             updates,
-            unsent: HashMap::new(),
-            order: VecDeque::new(),
+            unsent: VecDeque::new(),
         }
     }
 
     /// Never waits.
-    fn put(&mut self, script: Arc<str>, health: Health) {
-        if self.order.is_empty() {
-            match self.updates.try_send(update(&script, health)) {
+    fn put(&mut self, update: TrackerUpdate) {
+        let mut update = update;
+        if self.unsent.is_empty() {
+            update = match self.updates.try_send(update) {
                 Ok(()) | Err(TrySendError::Closed(_)) => return,
-                Err(TrySendError::Full(_)) => {}
-            }
+                Err(TrySendError::Full(update)) => update,
+            };
         }
-        if self.unsent.insert(Arc::clone(&script), health).is_none() {
-            self.order.push_back(script);
+        let mut unsent = self.unsent.iter_mut();
+        match unsent.find(|earlier| about(earlier) == about(&update)) {
+            Some(earlier) => *earlier = update,
+            None => self.unsent.push_back(update),
         }
     }
 
     /// Hands on one verdict when there is room; waits for ever when there is none to hand on. Cancel safe.
     async fn deliver(&mut self) {
-        if self.order.is_empty() {
+        if self.unsent.is_empty() {
             return pending().await;
         }
-        let room = self.updates.reserve().await;
-        let script = self.order.pop_front();
-        let entry = script.and_then(|script| self.unsent.remove_entry(&script));
-        match (room, entry) {
-            (Ok(room), Some((script, health))) => room.send(update(&script, health)),
+        match (self.updates.reserve().await, self.unsent.pop_front()) {
+            (Ok(room), Some(update)) => room.send(update),
             (Ok(_), None) => {}
             // Nobody listens any more: the process is about to end.
-            (Err(_), _) => {
-                self.order.clear();
-                self.unsent.clear();
-            }
+            (Err(_), _) => self.unsent.clear(),
         }
+    }
+}
+
+/// The kind of object and its name.
+fn about(update: &TrackerUpdate) -> (u8, &str) {
+    match update {
+        TrackerUpdate::Script { name, .. } => (0, name),
+        TrackerUpdate::File { name, .. } => (1, name),
+        TrackerUpdate::Process { name, .. } => (2, name),
+        TrackerUpdate::Bfd { name, .. } => (3, name),
     }
 }
 

@@ -298,7 +298,7 @@ fn a_full_channel_delays_nobody_and_the_last_verdict_arrives() {
         std::fs::remove_file(&flag.0).expect("the file");
         let seen = runs.lines().len();
         runs.wait_for_lines(seen + 3).await;
-        let mut last = HashMap::new();
+        let mut last = std::collections::HashMap::new();
         while last.len() < 3 || last.get("c") == Some(&true) {
             let (name, good) = running.update().await;
             last.insert(name, good);
