@@ -267,8 +267,10 @@ enum Nature {
     Obeys { after_ms: u64, status: i32 },
     /// Ends this long after SIGKILL.
     Stubborn { after_ms: u64 },
-    /// Cannot be started.
-    Missing,
+    /// Somebody else kills it.
+    Dies { after_ms: u64, signal: i32 },
+    /// Cannot be started: it is not there (127), or not allowed (126).
+    NotRun { status: i32 },
 }
 
 #[derive(Debug)]
@@ -325,7 +327,10 @@ impl World {
                     child.killed_at = Some(self.now);
                     let wait = match child.nature {
                         Nature::Stubborn { after_ms } => after_ms,
-                        Nature::Exits { .. } | Nature::Obeys { .. } | Nature::Missing => 0,
+                        Nature::Exits { .. }
+                        | Nature::Obeys { .. }
+                        | Nature::Dies { .. }
+                        | Nature::NotRun { .. } => 0,
                     };
                     let end = self.now + Duration::from_millis(wait);
                     child.ends_at.get_or_insert((end, Outcome::Signal(9)));
@@ -366,7 +371,10 @@ impl World {
             Nature::Exits { after_ms, status } => {
                 Some((Duration::from_millis(after_ms), Outcome::Status(status)))
             }
-            Nature::Missing => Some((Duration::ZERO, Outcome::Status(127))),
+            Nature::Dies { after_ms, signal } => {
+                Some((Duration::from_millis(after_ms), Outcome::Signal(signal)))
+            }
+            Nature::NotRun { status } => Some((Duration::ZERO, Outcome::Status(status))),
             Nature::Obeys { .. } | Nature::Stubborn { .. } => None,
         };
         let child = Simulated {
@@ -456,7 +464,8 @@ fn natures() -> impl Strategy<Value = Nature> {
         4 => (0u64..4000, 0i32..3).prop_map(|(after_ms, status)| Nature::Exits { after_ms, status }),
         2 => (0u64..4500, 0i32..2).prop_map(|(after_ms, status)| Nature::Obeys { after_ms, status }),
         1 => (0u64..60_000).prop_map(|after_ms| Nature::Stubborn { after_ms }),
-        1 => Just(Nature::Missing),
+        1 => (0u64..4000, 1i32..32).prop_map(|(after_ms, signal)| Nature::Dies { after_ms, signal }),
+        1 => (126i32..128).prop_map(|status| Nature::NotRun { status }),
     ]
 }
 
