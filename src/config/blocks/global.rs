@@ -90,7 +90,7 @@ impl GlobalDraft {
 }
 
 /// Who runs scripts, if the account exists.
-const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
+pub(crate) const DEFAULT_SCRIPT_USER: &str = "keepalived_script";
 
 /// Longest delay in whole seconds: what fits 32 bits of microseconds.
 pub(crate) const MAX_DELAY: u32 = 4294;

@@ -5,14 +5,15 @@
 //! keepalived 2.4 also refuses paths through a linked directory, such as `/bin/sh` where `/bin` is a link; we look at
 //! where the link leads instead. Source: keepalived's behaviour.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::blocks::command::CommandDraft;
+use crate::config::blocks::global::DEFAULT_SCRIPT_USER;
 use crate::config::blocks::script::ScriptDraft;
 use crate::config::host::{FileFacts, FileKind, Host};
-use crate::config::source::{Code, Diag, Diags, Span, Weight};
+use crate::config::source::{Code, Diag, Diags, Weight};
 use crate::model::global::Global;
 use crate::model::track::{Command, Credentials, NotifyScript, Script, Weight as TrackWeight};
 
@@ -48,6 +49,10 @@ pub(super) struct Scripts<'a> {
     model: Vec<Arc<Script>>,
     /// Whether a script would run at all.
     used: bool,
+    /// One of them could be changed by somebody else than root, who runs it.
+    insecure_used: bool,
+    /// Scripts without a user have none, and that was not said yet.
+    default_user_missing: bool,
 }
 
 impl<'a> Scripts<'a> {
@@ -60,6 +65,8 @@ impl<'a> Scripts<'a> {
             known: HashMap::new(),
             model: Vec::new(),
             used: false,
+            insecure_used: false,
+            default_user_missing: global.script_user.is_none(),
         }
     }
 
@@ -160,18 +167,37 @@ impl<'a> Scripts<'a> {
     fn resolve(&mut self, draft: &CommandDraft, diags: &mut Diags) -> Result<Command, Refused> {
         let user = draft.user.clone().or_else(|| self.default_user.clone());
         let name = draft.argv.first().ok_or(Refused::NotFound)?;
-        let (written, path) = self
-            .find(name, user.as_ref(), draft.span, diags)
-            .ok_or(Refused::NotFound)?;
-        if let Some(part) = self.insecure(&written, &path, user.as_ref()) {
-            let text = format!(
-                "script {name}: {} can be changed by others than root",
-                part.display()
-            );
+        let mut log = |text: String| {
             diags.push(Diag::at(draft.span, Code::Script, text).weighing(Weight::Log));
+        };
+        if user.is_none() && self.default_user_missing {
+            self.default_user_missing = false; // once for all scripts
+            log(format!(
+                "Script user '{DEFAULT_SCRIPT_USER}' does not exist"
+            ));
+            log(format!(
+                "scripts run as the daemon's own user; to have them run by somebody who may do less: \
+                 useradd --system --no-create-home --shell /usr/sbin/nologin {DEFAULT_SCRIPT_USER}"
+            ));
+        }
+        let (written, path) = self.find(name, user.as_ref(), &mut log).map_err(|why| {
+            log(format!("script {name}: {why}"));
+            Refused::NotFound
+        })?;
+        let weak = self.insecure(&written, &path, user.as_ref());
+        if !weak.is_empty() {
+            let disabling = if self.security { " - disabling" } else { "" };
+            let shown = written.display();
+            log(format!(
+                "Unsafe permissions found for script '{shown}'{disabling}."
+            ));
+            for part in weak {
+                log(format!("script {name}: {part}"));
+            }
             if self.security {
                 return Err(Refused::Insecure);
             }
+            self.insecure_used = true;
         }
         self.used = true;
         Ok(Command {
@@ -181,40 +207,58 @@ impl<'a> Scripts<'a> {
         })
     }
 
-    /// The absolute path as written and without links, if the user may execute it.
+    /// The absolute path as written and without links, if the user may execute it; else why not.
     fn find(
         &self,
         name: &str,
         user: Option<&Credentials>,
-        span: Span,
-        diags: &mut Diags,
-    ) -> Option<(PathBuf, PathBuf)> {
-        let runnable = |written: PathBuf| {
-            let path = self.host.real_path(&written)?;
-            let facts = self
-                .host
-                .lstat(&path)
-                .filter(|f| f.kind == FileKind::Regular)?;
-            let reachable = path.ancestors().skip(1).all(|dir| {
-                let facts = self.host.lstat(dir);
-                facts.is_some_and(|f| self.may_execute(f, user))
-            });
-            (reachable && self.may_execute(facts, user)).then_some((written, path))
-        };
+        log: &mut impl FnMut(String),
+    ) -> Result<(PathBuf, PathBuf), String> {
         if name.contains('/') {
-            return runnable(self.host.cwd().join(name));
+            return self.runnable(self.host.cwd().join(name), user);
         }
         let path = self.host.env("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
         let found = path
             .split(':')
             .filter(|d| !d.is_empty())
-            .find_map(|dir| runnable(Path::new(dir).join(name)))?;
-        let text = format!(
+            .find_map(|dir| self.runnable(Path::new(dir).join(name), user).ok());
+        let found = found.ok_or_else(|| format!("nothing of that name can be run in {path}"))?;
+        log(format!(
             "WARNING - script `{name}` resolved by path search to `{}`. Please specify full path.",
             found.0.display()
-        );
-        diags.push(Diag::at(span, Code::Script, text).weighing(Weight::Log));
-        Some(found)
+        ));
+        Ok(found)
+    }
+
+    fn runnable(
+        &self,
+        written: PathBuf,
+        user: Option<&Credentials>,
+    ) -> Result<(PathBuf, PathBuf), String> {
+        let uid = user.map_or(self.host.myself().uid, |u| u.uid);
+        let Some(path) = self.host.real_path(&written) else {
+            return Err(format!("{} does not exist", written.display()));
+        };
+        let mut parts: Vec<&Path> = path.ancestors().collect();
+        parts.reverse();
+        for part in parts {
+            let shown = part.display();
+            let Some(facts) = self.host.lstat(part) else {
+                return Err(format!("{shown} does not exist"));
+            };
+            let is_file = part == path;
+            if is_file && facts.kind != FileKind::Regular {
+                return Err(format!("{shown} is not a file"));
+            }
+            if !self.may_execute(facts, user) {
+                let what = if is_file { "executed" } else { "entered" };
+                let mode = facts.mode;
+                return Err(format!(
+                    "{shown} cannot be {what} by user {uid} (mode {mode:04o})"
+                ));
+            }
+        }
+        Ok((written, path))
     }
 
     fn may_execute(&self, facts: FileFacts, user: Option<&Credentials>) -> bool {
@@ -231,38 +275,66 @@ impl<'a> Scripts<'a> {
         facts.mode & bits != 0 || (uid == 0 && facts.kind == FileKind::Directory)
     }
 
-    /// The component that somebody else than root could change, where that matters: the script runs as root.
-    fn insecure(&self, written: &Path, path: &Path, user: Option<&Credentials>) -> Option<PathBuf> {
-        let facts = self.host.lstat(path)?;
+    /// The components that somebody else than root could change, where that matters: the script runs as root.
+    fn insecure(
+        &self,
+        written: &Path,
+        path: &Path,
+        user: Option<&Credentials>,
+    ) -> BTreeSet<String> {
+        let Some(facts) = self.host.lstat(path) else {
+            return BTreeSet::new();
+        };
         let as_root = user.map_or(self.host.myself().uid == 0, |u| u.uid == 0 || u.gid == 0);
         let set_id = (facts.mode & 0o4000 != 0 && facts.uid == 0)
             || (facts.mode & 0o2000 != 0 && facts.gid == 0);
         if !as_root && !set_id {
-            return None;
+            return BTreeSet::new();
         }
-        self.weak_component(&normal(written))
-            .or_else(|| self.weak_component(path))
+        let normal = normal(written);
+        let parts = normal.ancestors().chain(path.ancestors());
+        parts.flat_map(|part| self.weakness(part)).collect()
     }
 
-    fn weak_component(&self, path: &Path) -> Option<PathBuf> {
-        let mut parts: Vec<&Path> = path.ancestors().collect();
-        parts.reverse();
-        let weak = |part: &&Path| {
-            let Some(f) = self.host.lstat(part) else {
-                return true;
-            };
-            let by_others = (f.mode & 0o020 != 0 && f.gid != 0) || f.mode & 0o002 != 0;
-            let sticky = f.kind == FileKind::Directory && f.mode & 0o1000 != 0;
-            f.uid != 0 || (by_others && !sticky && f.kind != FileKind::Symlink)
+    /// What is wrong with one component, and the commands that mend it.
+    fn weakness(&self, part: &Path) -> Vec<String> {
+        let shown = part.display();
+        let Some(f) = self.host.lstat(part) else {
+            return vec![format!("{shown} does not exist")];
         };
-        parts.into_iter().find(weak).map(Path::to_path_buf)
+        let mut found = Vec::new();
+        if f.uid != 0 {
+            let uid = f.uid;
+            found.push(format!(
+                "{shown} belongs to user {uid}; to mend: chown root {shown}"
+            ));
+        }
+        let sticky = f.kind == FileKind::Directory && f.mode & 0o1000 != 0;
+        if !sticky && f.kind != FileKind::Symlink {
+            let (gid, mode) = (f.gid, f.mode);
+            if mode & 0o020 != 0 && gid != 0 {
+                found.push(format!(
+                    "{shown} can be written to by group {gid} (mode {mode:04o}); to mend: chmod g-w {shown}"
+                ));
+            }
+            if mode & 0o002 != 0 {
+                found.push(format!(
+                    "{shown} can be written to by everybody (mode {mode:04o}); to mend: chmod o-w {shown}"
+                ));
+            }
+        }
+        found
     }
 
     /// Says that the scripts seen since the last time run without security. `what`: `scripts` or `check scripts`.
     pub(super) fn say(&mut self, what: &str, diags: &mut Diags) {
         if std::mem::take(&mut self.used) && !self.security {
+            let insecure = match std::mem::take(&mut self.insecure_used) {
+                true => " There are insecure scripts.",
+                false => "",
+            };
             let text = format!(
-                "SECURITY VIOLATION - {what} are being executed but script_security not enabled."
+                "SECURITY VIOLATION - {what} are being executed but script_security not enabled.{insecure}"
             );
             diags.push(Diag::bare(None, Code::ScriptSecurity, text));
         }
