@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::model::Config;
+use crate::model::lvs::VirtualServer;
 use crate::model::track::NotifyScript;
 use crate::model::vrrp::{Instance, SyncGroup};
 use crate::time::Mono;
@@ -72,11 +73,46 @@ pub(crate) enum LvsCommand {
         config: Arc<Config>,
         done: oneshot::Sender<()>,
     },
+    /// Every virtual server as it stands, for the dump files.
+    Snapshot(oneshot::Sender<Vec<ServiceSnapshot>>),
     /// Remove services and destinations, then end.
     Stop {
         release: Release,
         done: oneshot::Sender<()>,
     },
+}
+
+/// Run-time values of one virtual server for dumps.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceSnapshot {
+    pub(crate) vs: Arc<VirtualServer>,
+    pub(crate) quorum_met: bool,
+    /// Its real servers, in file order.
+    pub(crate) servers: Vec<ServerSnapshot>,
+}
+
+/// Run-time values of one real server.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerSnapshot {
+    pub(crate) alive: bool,
+    /// The one in force.
+    pub(crate) weight: u32,
+    /// Wanted in the kernel's table.
+    pub(crate) in_table: bool,
+    /// Its checkers, in file order.
+    pub(crate) checks: Vec<CheckSnapshot>,
+}
+
+/// Run-time values of one checker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CheckSnapshot {
+    /// False while `ha_suspend` holds it.
+    pub(crate) enabled: bool,
+    pub(crate) up: bool,
+    /// There has been a result.
+    pub(crate) ran: bool,
+    /// Failures in a row that were forgiven.
+    pub(crate) tries: u32,
 }
 
 /// Track task → VRRP task.

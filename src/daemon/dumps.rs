@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bus::InstanceSnapshot;
+use super::bus::{InstanceSnapshot, ServiceSnapshot};
 use super::dumpfile;
 use crate::dump::{self, Times};
 use crate::model::Config;
@@ -18,6 +18,7 @@ use crate::time::Mono;
 enum Of {
     Vrrp,
     Parent,
+    Checkers,
 }
 
 /// Writes dump files into one directory, unless the configuration names another.
@@ -47,9 +48,14 @@ impl Dumps {
         }
         tracing::info!("Printing parent data for process({pid}) on signal");
         write(&self.state_file(config, Of::Parent), &dump::parent(config));
-        if !config.virtual_servers.is_empty() {
-            tracing::warn!("keepalived_check.data is not written yet");
-        }
+    }
+
+    /// The state of the virtual servers, likewise.
+    pub(crate) fn checkers(&self, config: &Config, services: &[ServiceSnapshot]) {
+        let pid = std::process::id();
+        tracing::info!("Printing checker data for process({pid}) on signal");
+        let text = dump::check::check(config, services);
+        write(&self.state_file(config, Of::Checkers), &text);
     }
 
     /// keepalived: without an instance there is no such file.
@@ -97,6 +103,7 @@ impl Dumps {
         stem.push(match of {
             Of::Vrrp => "",
             Of::Parent => "_parent",
+            Of::Checkers => "_check",
         });
         if process.files.data_use_instance {
             let namespace = self.namespace.as_deref();

@@ -328,6 +328,10 @@ impl Daemon {
             Request::Data => {
                 let instances = self.tasks.snapshot().await;
                 self.dumps.data(&self.config, &instances);
+                if !self.config.virtual_servers.is_empty() {
+                    let services = self.tasks.services().await;
+                    self.dumps.checkers(&self.config, &services);
+                }
             }
             Request::Stats => {
                 let instances = self.tasks.snapshot().await;

@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::bus::{self, InstanceSnapshot, LvsCommand, Notice, Release, TrackCommand, VrrpCommand};
+use super::bus::{
+    self, InstanceSnapshot, LvsCommand, Notice, Release, ServiceSnapshot, TrackCommand, VrrpCommand,
+};
 use super::supervise::{self, End, Running};
 use crate::model::Config;
 use crate::{lvs, track, vrrp};
@@ -203,6 +205,19 @@ impl Tasks {
         }
     }
 
+    /// The state of every virtual server, in configuration order. Empty when the LVS task does not answer in time.
+    pub(crate) async fn services(&self) -> Vec<ServiceSnapshot> {
+        let (reply, answer) = oneshot::channel();
+        _ = self.lvs.0.try_send(LvsCommand::Snapshot(reply)); // no answer then
+        match timeout(SNAPSHOT_PATIENCE, answer).await {
+            Ok(Ok(services)) => services,
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("The LVS task does not say how it is");
+                Vec::new()
+            }
+        }
+    }
+
     /// Zeroes the counters.
     pub(crate) async fn clear_stats(&self) {
         _ = self.vrrp.0.send(VrrpCommand::ClearStats).await; // a task that is gone counts no more
@@ -229,6 +244,7 @@ mod tests {
             while let Some(command) = lvs.recv().await {
                 match command {
                     LvsCommand::Apply { config: _, done } => _ = done.send(()),
+                    LvsCommand::Snapshot(reply) => _ = reply.send(Vec::new()),
                     LvsCommand::Stop { release: _, done } => {
                         by_lvs.send_modify(|s| s.push("lvs stops"));
                         _ = done.send(());

@@ -84,6 +84,14 @@ impl Director {
         self.running.first().min(next)
     }
 
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn service(&self, key: &ServiceKey) -> Option<&Service> {
+        self.services.get(key)
+    }
+
     /// What the kernel should hold for this virtual server; nothing if it is not configured (any more).
     pub(crate) fn desired(&self, key: &ServiceKey) -> Vec<Wanted> {
         self.services.get(key).map(desired).unwrap_or_default()

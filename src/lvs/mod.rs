@@ -9,6 +9,7 @@ pub(crate) mod desired;
 pub(crate) mod director;
 pub(crate) mod schedule;
 pub(crate) mod service;
+mod snapshot;
 pub(crate) mod task;
 pub(crate) mod verdict;
 pub(crate) mod words;

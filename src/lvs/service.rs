@@ -163,7 +163,12 @@ impl Service {
         self.cfg.ha_suspend && !self.cfg.listen.iter().any(here)
     }
 
-    #[cfg(test)]
+    /// What is believed about each checker of a real server.
+    pub(super) fn verdicts(&self, server: usize) -> impl Iterator<Item = Verdict> {
+        let checks = self.servers.get(server);
+        checks.into_iter().flatten().map(|h| h.verdict)
+    }
+
     pub(crate) fn quorum_met(&self) -> bool {
         self.quorum_met
     }

@@ -198,6 +198,8 @@ impl Task {
                 self.apply(config).await;
                 self.applying.push(done);
             }
+            // Whoever asked may be gone.
+            LvsCommand::Snapshot(reply) => _ = reply.send(self.director.snapshot()),
             LvsCommand::Stop { release, done } => self.stop(release, Some(done)),
         }
     }

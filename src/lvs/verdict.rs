@@ -74,6 +74,16 @@ impl Verdict {
         }
     }
 
+    /// There has been a result.
+    pub(crate) fn has_run(self) -> bool {
+        self.ran
+    }
+
+    /// Failures in a row that were forgiven.
+    pub(crate) fn tries(self) -> u32 {
+        self.tries
+    }
+
     /// One attempt was a success. The next one follows after the returned span, counted from the end of this one.
     pub(crate) fn on_success(&mut self, cfg: &Checker) -> (Change, Duration) {
         let pages = cfg.check.pages();

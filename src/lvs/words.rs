@@ -8,7 +8,7 @@ use std::fmt;
 
 pub(super) use self::checks::mail;
 use super::{Absence, QuorumChange, Report, Rs, ServerChange, SorryChange, Sums, Way};
-use crate::model::lvs::{ServiceKey, Transport};
+use crate::model::lvs::{Scheduler, ServiceKey, Transport};
 
 impl Transport {
     /// As it stands in names.
@@ -17,6 +17,28 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
             Self::Sctp => "sctp",
+        }
+    }
+}
+
+impl Scheduler {
+    /// Its name in the kernel and in the configuration.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Rr => "rr",
+            Self::Wrr => "wrr",
+            Self::Lc => "lc",
+            Self::Wlc => "wlc",
+            Self::Lblc => "lblc",
+            Self::Lblcr => "lblcr",
+            Self::Dh => "dh",
+            Self::Sh => "sh",
+            Self::Mh => "mh",
+            Self::Sed => "sed",
+            Self::Nq => "nq",
+            Self::Fo => "fo",
+            Self::Ovf => "ovf",
+            Self::Twos => "twos",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! From the words of the configuration to those of the kernel.
 
 use crate::lvs::desired::{Front, Wanted, WantedDest};
-use crate::model::lvs::{Granularity, Method, Scheduler, Tunnel, TunnelChecksum};
+use crate::model::lvs::{Granularity, Method, Tunnel, TunnelChecksum};
 use crate::model::net::Family;
 use crate::sys::ipvs::dest::{self, Dest, Forward};
 use crate::sys::ipvs::service::{self, Persistence, Service, ServiceId};
@@ -31,7 +31,7 @@ pub(super) fn service(wanted: &Wanted) -> Service {
     let ops = if wanted.ops { ONE_PACKET } else { 0 };
     Service {
         id,
-        scheduler: scheduler(wanted.scheduler).to_owned(),
+        scheduler: wanted.scheduler.word().to_owned(),
         flags: bits.fold(ops, |all, (_, bit)| all | bit),
         persistence: wanted.persistence.as_ref().map(|p| Persistence {
             timeout: u32::try_from(p.timeout.as_secs()).unwrap_or(u32::MAX),
@@ -74,25 +74,5 @@ fn tunnel(kind: Tunnel) -> dest::Tunnel {
         Tunnel::Gre { checksum } => dest::Tunnel::Gre {
             checksum: sum(checksum),
         },
-    }
-}
-
-/// Names of the scheduler modules.
-fn scheduler(scheduler: Scheduler) -> &'static str {
-    match scheduler {
-        Scheduler::Rr => "rr",
-        Scheduler::Wrr => "wrr",
-        Scheduler::Lc => "lc",
-        Scheduler::Wlc => "wlc",
-        Scheduler::Lblc => "lblc",
-        Scheduler::Lblcr => "lblcr",
-        Scheduler::Dh => "dh",
-        Scheduler::Sh => "sh",
-        Scheduler::Mh => "mh",
-        Scheduler::Sed => "sed",
-        Scheduler::Nq => "nq",
-        Scheduler::Fo => "fo",
-        Scheduler::Ovf => "ovf",
-        Scheduler::Twos => "twos",
     }
 }
