@@ -26,8 +26,8 @@ pub(crate) mod privs;
 pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod raw;
-pub(crate) mod schedule;
 pub(crate) mod regex;
+pub(crate) mod schedule;
 pub(crate) mod startup;
 pub(crate) mod sysctl;
 #[cfg(test)]
