@@ -5,6 +5,8 @@
 //! that weighs `Weight::Lint`. Whatever is found leaves as a `Finding` through `run::say`, as text or as JSON.
 //! Source: the layout is that of compilers; the words of the first line are keepalived's.
 
+mod cluster;
+mod diff;
 mod effective;
 mod expected;
 mod explain;
@@ -12,6 +14,7 @@ mod facts;
 mod finding;
 mod json;
 mod lint;
+mod places;
 mod render;
 mod run;
 mod suggest;

@@ -2,9 +2,12 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use super::cluster::{self, Elsewhere};
+use super::diff;
 use super::effective::{self, Secrets};
 use super::finding::{Finding, Node, Severity};
 use super::lint::LINTS;
+use super::places::Places;
 use super::render::{Excerpts, Style};
 use super::{explain, json, render};
 use crate::cli::check::{CheckOptions, Color, Format, Mode};
@@ -27,11 +30,34 @@ pub(crate) fn run(options: &CheckOptions) -> u8 {
                 NOTHING_CHECKED
             }
         },
+        Mode::Cluster => match read(options) {
+            Ok((nodes, host)) => {
+                // What only concerns one node is what the plain command is for, unless something is lost.
+                let mut found = own(&nodes);
+                found.retain(|f| f.severity() == Severity::Error);
+                let elsewhere = Elsewhere(&host);
+                let places = nodes.iter().map(|n| Places::new(n, &elsewhere));
+                found.extend(cluster::findings(&places.collect::<Vec<_>>()));
+                say(options, &nodes, &host, found)
+            }
+            Err(why) => {
+                complain(&why);
+                NOTHING_CHECKED
+            }
+        },
+        Mode::Diff => match read(options) {
+            Ok((nodes, host)) => diff::run(&nodes, &host),
+            Err(why) => {
+                complain(&why);
+                NOTHING_CHECKED
+            }
+        },
         Mode::Findings => match read(options) {
             Ok((nodes, host)) => {
                 let mut found = own(&nodes);
-                for lint in LINTS {
-                    nodes.iter().for_each(|n| lint(n, &host, &mut found));
+                for node in &nodes {
+                    let places = Places::new(node, &host);
+                    LINTS.iter().for_each(|lint| lint(&places, &mut found));
                 }
                 say(options, &nodes, &host, found)
             }
@@ -64,7 +90,12 @@ pub(super) fn read(options: &CheckOptions) -> Result<(Vec<Node>, Machine), Strin
         nodes.push(Node {
             number,
             name: path.clone(),
-            loaded: config::load(&loading, &host),
+            loaded: match options.mode {
+                Mode::Cluster => config::load(&loading, &Elsewhere(&host)),
+                Mode::Findings | Mode::Explain(_) | Mode::Effective { .. } | Mode::Diff => {
+                    config::load(&loading, &host)
+                }
+            },
         });
     }
     Ok((nodes, snapshot()?))

@@ -10,6 +10,10 @@ pub(crate) enum Mode {
     Findings,
     /// `--explain`: say what a code means. Reads no file.
     Explain(String),
+    /// `--cluster`: say what breaks between the files of several nodes.
+    Cluster,
+    /// `--diff`: say what a reload from the first to the second file would do.
+    Diff,
     /// `--effective`: write the configuration in force.
     Effective {
         /// Keys and passwords, too.
@@ -124,6 +128,20 @@ fn command() -> Command {
             .conflicts_with("files"),
         )
         .arg(
+            Arg::new("cluster")
+                .long("cluster")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["explain", "effective", "diff"])
+                .help("The files are those of the nodes of one cluster: find what breaks between them"),
+        )
+        .arg(
+            Arg::new("diff")
+                .long("diff")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["explain", "effective"])
+                .help("Say what a reload from the first FILE to the second one would do"),
+        )
+        .arg(
             Arg::new("effective")
                 .long("effective")
                 .action(ArgAction::SetTrue)
@@ -160,6 +178,8 @@ fn read(matches: &ArgMatches) -> CheckOptions {
     let mode = match value("explain") {
         Some(code) => Mode::Explain(code),
         None if matches.get_flag("effective") => Mode::Effective { show_secrets },
+        None if matches.get_flag("cluster") => Mode::Cluster,
+        None if matches.get_flag("diff") => Mode::Diff,
         None => Mode::Findings,
     };
     let mut files: Vec<String> = matches
@@ -226,6 +246,24 @@ mod tests {
         let o = parsed("--explain unknown-keyword").expect("valid");
         assert_eq!(o.mode, Mode::Explain("unknown-keyword".into()));
         assert!(parsed("--explain x a.conf").is_err());
+    }
+
+    #[test]
+    fn each_way_of_looking_excludes_the_others() {
+        assert_eq!(parsed("--cluster a b").expect("valid").mode, Mode::Cluster);
+        assert_eq!(parsed("--diff a b").expect("valid").mode, Mode::Diff);
+        let shown = Mode::Effective { show_secrets: true };
+        assert_eq!(
+            parsed("--effective --show-secrets a").expect("valid").mode,
+            shown
+        );
+        for line in [
+            "--cluster --diff a b",
+            "--effective --diff a b",
+            "--show-secrets a",
+        ] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -221,4 +221,91 @@ codes! {
     /// over while this one sends, and `nopreempt` does nothing.
     /// Remedy: Write the priority that is meant, such as 150.
     OwnerByAccident = "owner-by-accident", Lint;
+    /// Two instances have the same virtual address on the same interface. Each sets and removes it for itself, so that
+    /// it may be gone while one of them is master.
+    /// Remedy: Leave it in one of them.
+    AddressTwice = "address-twice", Lint;
+    /// `unicast_peer` names the address that the instance sends from. The peers are the other routers.
+    /// Remedy: List all routers but the one that the file is for.
+    OwnPeer = "own-peer", Lint;
+    /// A virtual address without a prefix length is a network of its own (/32 or /128), and no network of its interface
+    /// contains it. Hosts on the link do not look for it there.
+    /// Remedy: Give the prefix length of the link's network, or make sure that something routes to the address.
+    OutsidePrefix = "outside-prefix", Lint;
+    /// `vrrp_strict` and `strict_mode` do what the RFC says: only the owner of an address, whose priority is 255,
+    /// accepts packets for it. Ping and services on the virtual addresses do not answer.
+    /// Remedy: Leave strict mode out, or say `accept`.
+    StrictDrops = "strict-drops", Lint;
+    /// `notification_email` names recipients, but without a relay no mail is sent.
+    /// Remedy: Name the relay with `smtp_server`, or remove the recipients.
+    MailNowhere = "mail-nowhere", Lint;
+    /// The priority 255 is that of the owner of the addresses, and is never changed by trackers.
+    /// Remedy: Lower it to 254 or less if the weights should matter.
+    WeightOfOwner = "weight-of-owner", Lint;
+    /// Effective priorities are 1 to 254. A weight that would lead beyond that changes nothing.
+    /// Remedy: Lower `priority` by at least the weight, or turn its sign.
+    WeightWithoutRoom = "weight-without-room", Lint;
+    /// A script may run longer than the time from one start to the next. While it runs no other run is started, so that
+    /// a hanging script is noticed after `timeout`, not after `interval`.
+    /// Remedy: Make `timeout` the shorter one.
+    SlowScript = "slow-script", Lint;
+    /// A script, file, process or BFD session is defined, but nothing tracks it.
+    /// Remedy: Name it in a `track_...` block, or remove it.
+    Unused = "unused", Lint;
+    /// A real server has the address of its virtual server: packets are sent in a circle.
+    /// Remedy: Name the address that the real server has for itself.
+    RealIsVirtual = "real-is-virtual", Lint;
+    /// The `sorry_server`, which is used when all real servers are down, is one of them.
+    /// Remedy: Name a server that is in no other use.
+    SorryIsReal = "sorry-is-real", Lint;
+    /// A check may take longer than the time between two checks.
+    /// Remedy: Set `misc_timeout` to less than `delay_loop`.
+    SlowCheck = "slow-check", Lint;
+    /// In a cluster: an instance on one node only. If that node fails, nobody has its addresses.
+    /// Remedy: Give another node an instance with the same VRID and addresses.
+    NoCounterpart = "no-counterpart", Lint;
+    /// In a cluster: the same addresses under different VRIDs. The routers do not see each other, and both are master.
+    /// Remedy: Use one `virtual_router_id` on all nodes.
+    VridDiffers = "vrid-differs", Lint;
+    /// In a cluster: a router of version 2 ignores version 3 and the reverse. Both are master.
+    /// Remedy: Use one `version` on all nodes.
+    VersionDiffers = "version-differs", Lint;
+    /// In a cluster: in version 2 an advertisement with another interval is ignored, and both are master. In version 3
+    /// the backup follows the master; then it is only untidy.
+    /// Remedy: Use one `advert_int` on all nodes.
+    IntervalDiffers = "interval-differs", Lint;
+    /// In a cluster: authentication must be the same on all routers of an instance, or they ignore each other.
+    /// Remedy: Use one `auth_type` and `auth_pass`, or the same keys of `auth_hmac`, on all nodes.
+    AuthDiffers = "auth-differs", Lint;
+    /// In a cluster: all routers of an instance must speak to the same multicast group, or all must use unicast.
+    /// Remedy: Use the same `mcast_dst_ip`, or `unicast_peer` on all nodes.
+    WayDiffers = "way-differs", Lint;
+    /// In a cluster: the routers of an instance must have the same addresses. An advertisement with others is ignored,
+    /// and after a failover some addresses are missing. Another order is only untidy.
+    /// Remedy: Use one list on all nodes; a file that all of them include helps.
+    AddressesDiffer = "addresses-differ", Lint;
+    /// In a cluster: with equal priorities the router with the higher address becomes master.
+    /// Remedy: Give them different priorities, or `nopreempt` to all of them.
+    EqualPriorities = "equal-priorities", Lint;
+    /// In a cluster: `nopreempt` matters on the router with the highest priority: it is the one that would take over.
+    /// Remedy: Move it there, or give it to all nodes.
+    NopreemptElsewhere = "nopreempt-elsewhere", Lint;
+    /// In a cluster: even if all trackers of the preferred router are bad and those of the others good, its priority
+    /// is the highest.
+    /// Remedy: Make the weights larger than the distance of the priorities.
+    WeightTooSmall = "weight-too-small", Lint;
+    /// In a cluster: with unicast each router must name the source address of each other one. Whoever is not named
+    /// hears nothing, and becomes master, too.
+    /// Remedy: Add the address to `unicast_peer`.
+    PeerMissing = "peer-missing", Lint;
+    /// In a cluster: a `unicast_peer` that none of the other nodes sends from.
+    /// Remedy: Correct it, or the `unicast_src_ip` of the other node, or check the files of all nodes together.
+    PeerUnknown = "peer-unknown", Lint;
+    /// In a cluster: instances that change state together on one node must do so on all nodes.
+    /// Remedy: Use the same `vrrp_sync_group` on all nodes.
+    GroupDiffers = "group-differs", Lint;
+    /// In a cluster: virtual servers that only some of the nodes have, or that differ. After a failover clients find
+    /// something else.
+    /// Remedy: Use the same `virtual_server` blocks on all nodes; a file that all of them include helps.
+    ServersDiffer = "servers-differ", Lint;
 }

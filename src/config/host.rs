@@ -99,6 +99,10 @@ pub(crate) trait Host {
     fn interface(&self, name: &str) -> Option<Interface>;
     /// The macvlans and ipvlans of the daemon's network namespace.
     fn sub_links(&self) -> Vec<SubLinkFacts>;
+    /// The addresses of an interface with their prefix lengths; none where that is not known.
+    fn prefixes(&self, _: &str) -> Vec<(IpAddr, u8)> {
+        Vec::new()
+    }
     /// Whether the interface of that name is a VRF.
     fn is_vrf(&self, name: &str) -> bool;
     /// A user by name.

@@ -128,13 +128,6 @@ impl Tree {
         self.statements(body).filter(fits)
     }
 
-    /// The first block of that keyword and name at the top level, such as `vrrp_instance VI_1`.
-    pub(crate) fn block<'t>(&'t self, keyword: &'t str, name: &str) -> Option<Statement<'t>> {
-        let root = self.root();
-        let mut all = self.with_keyword(&root, keyword);
-        all.find(|s| lex::words(s.text).0.get(1).is_some_and(|w| w.text == name))
-    }
-
     fn push(&mut self, text: &str, span: Span, row: u16) -> u32 {
         let start = index(self.text.len());
         self.text.push_str(text);

@@ -186,6 +186,22 @@ impl Host for Machine {
         Some(unistd::Group::from_name(name).ok()??.gid.as_raw())
     }
 
+    fn prefixes(&self, name: &str) -> Vec<(IpAddr, u8)> {
+        let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+        let of = all.filter(|i| i.interface_name == name);
+        let prefix = |i: nix::ifaddrs::InterfaceAddress| {
+            let (addr, mask) = (i.address?, i.netmask?);
+            if let (Some(addr), Some(mask)) = (addr.as_sockaddr_in(), mask.as_sockaddr_in()) {
+                let len = u32::from(mask.ip()).count_ones();
+                return Some((addr.ip().into(), u8::try_from(len).ok()?));
+            }
+            let (addr, mask) = (addr.as_sockaddr_in6()?, mask.as_sockaddr_in6()?);
+            let len = u128::from(mask.ip()).count_ones();
+            Some((addr.ip().into(), u8::try_from(len).ok()?))
+        };
+        of.filter_map(prefix).collect()
+    }
+
     fn user_name(&self, uid: u32) -> Option<String> {
         let found = unistd::User::from_uid(unistd::Uid::from_raw(uid));
         Some(found.ok()??.name)

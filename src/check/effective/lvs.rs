@@ -128,7 +128,7 @@ fn family_of(key: &ServiceKey, listen: &[Listen]) -> Option<Family> {
 }
 
 /// One virtual server.
-pub(super) fn server(s: &mut Sheet<'_>, server: &VirtualServer) {
+pub(crate) fn server(s: &mut Sheet<'_>, server: &VirtualServer) {
     let VirtualServer {
         key,
         listen,
@@ -250,6 +250,11 @@ fn hooked(s: &mut Sheet<'_>, [on_up, on_down]: [&str; 2], hooks: &Hooks) {
         Said::Global("smtp_alert"),
     ];
     s.key_from("smtp_alert", switch(*mail), &from);
+}
+
+/// One real server, wherever it was written.
+pub(crate) fn bare_real(s: &mut Sheet<'_>, real: &RealServer) {
+    real_server(s, real, &[]);
 }
 
 fn real_server<'a>(s: &mut Sheet<'a>, real: &RealServer, said: &[Statement<'a>]) {

@@ -20,7 +20,7 @@ mod vrrp;
 use std::io::{self, Write as _};
 
 pub(crate) use self::sheet::Secrets;
-use self::sheet::Sheet;
+pub(crate) use self::sheet::Sheet;
 use super::finding::{Finding, Node, Severity};
 use super::run::{complain, own};
 use crate::config::host::Host;
@@ -80,3 +80,17 @@ pub(crate) fn emit(node: &Node, host: &dyn Host, secrets: Secrets) -> String {
     virtual_servers.iter().for_each(|x| lvs::server(&mut s, x));
     s.finish()
 }
+
+/// `global_defs` and the words of the top level.
+pub(super) fn emit_global(s: &mut Sheet<'_>, node: &Node) {
+    let config = &node.loaded.config;
+    global::global(s, &config.global);
+    net::links(s, &config.garp_groups, &config.linkbeat, &config.delays);
+    net::statics(s, &config.track_groups, &config.statics);
+}
+
+pub(super) use self::lvs::{bare_real as emit_real, server as emit_server};
+pub(super) use self::track::{
+    bfd as emit_bfd, file as emit_file, process as emit_process, script as emit_script,
+};
+pub(super) use self::vrrp::{group as emit_group, instance as emit_instance};

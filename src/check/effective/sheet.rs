@@ -58,7 +58,7 @@ enum Origin {
 }
 
 /// The page while it is written.
-pub(super) struct Sheet<'a> {
+pub(crate) struct Sheet<'a> {
     text: String,
     node: &'a Node,
     pub(super) host: &'a dyn Host,
@@ -70,6 +70,8 @@ pub(super) struct Sheet<'a> {
     global: Vec<Body>,
     /// Statements that have no effect.
     rejected: &'a HashSet<Span>,
+    /// Whether they are written.
+    origins: bool,
 }
 
 impl<'a> Sheet<'a> {
@@ -99,11 +101,27 @@ impl<'a> Sheet<'a> {
             blocks,
             global,
             rejected: &node.loaded.rejected,
+            origins: true,
+        }
+    }
+
+    /// A page without origins, for comparing: whose it is does not matter.
+    pub(crate) fn plain(node: &'a Node, host: &'a dyn Host) -> Self {
+        Self {
+            text: String::new(),
+            node,
+            host,
+            secrets: Secrets::Masked,
+            open: vec![Vec::new()],
+            blocks: HashMap::new(),
+            global: Vec::new(),
+            rejected: &node.loaded.rejected,
+            origins: false,
         }
     }
 
     /// The whole page.
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         self.text
     }
 
@@ -294,6 +312,7 @@ impl<'a> Sheet<'a> {
         let mut line = "    ".repeat(self.open.len() - 1);
         line.push_str(text);
         let comment = match origin {
+            _ if !self.origins => None,
             Origin::None => None,
             Origin::Default => Some("# default".to_owned()),
             Origin::At(span) => {

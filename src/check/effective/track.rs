@@ -1,7 +1,5 @@
 //! What is tracked, and the lists that name it.
 
-use std::sync::Arc;
-
 use super::global::path;
 use super::sheet::{Said, Sheet, millis, seconds, word, words};
 use crate::model::bfd::BfdInstance;
@@ -102,7 +100,7 @@ pub(super) fn lists(
 }
 
 /// `vrrp_script`. Its weight is that of the lists that name it.
-pub(super) fn script(s: &mut Sheet<'_>, script: &Script) {
+pub(crate) fn script(s: &mut Sheet<'_>, script: &Script) {
     let Script {
         name,
         command,
@@ -141,7 +139,7 @@ pub(super) fn script(s: &mut Sheet<'_>, script: &Script) {
 }
 
 /// `track_file`.
-pub(super) fn file(s: &mut Sheet<'_>, file: &TrackFile) {
+pub(crate) fn file(s: &mut Sheet<'_>, file: &TrackFile) {
     let TrackFile {
         name,
         path: at,
@@ -164,7 +162,7 @@ pub(super) fn file(s: &mut Sheet<'_>, file: &TrackFile) {
 }
 
 /// `vrrp_track_process`.
-pub(super) fn process(s: &mut Sheet<'_>, process: &TrackProcess) {
+pub(crate) fn process(s: &mut Sheet<'_>, process: &TrackProcess) {
     let TrackProcess {
         name,
         process,
@@ -210,7 +208,7 @@ fn delay(s: &mut Sheet<'_>, keyword: &str, delay: std::time::Duration, from: &[S
 }
 
 /// `bfd_instance`.
-pub(super) fn bfd(s: &mut Sheet<'_>, bfd: &Arc<BfdInstance>) {
+pub(crate) fn bfd(s: &mut Sheet<'_>, bfd: &BfdInstance) {
     let BfdInstance {
         name,
         neighbor,
@@ -227,7 +225,7 @@ pub(super) fn bfd(s: &mut Sheet<'_>, bfd: &Arc<BfdInstance>) {
         reverse,
         tells_vrrp,
         tells_checkers,
-    } = &**bfd;
+    } = bfd;
     let said = s.top("bfd_instance", name);
     s.block(&format!("bfd_instance {}", word(name)), &said, |s| {
         let from = [Said::Here("neighbor_ip"), Said::Here("neighbour_ip")];

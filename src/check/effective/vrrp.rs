@@ -11,7 +11,7 @@ use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind, SubLinks};
 use crate::model::vrrp::{Deletion, Garp, InitialState, Instance, Notify, SyncGroup};
 
 /// One instance.
-pub(super) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
+pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
     let Instance {
         name,
         interface,
@@ -296,7 +296,7 @@ fn garp(s: &mut Sheet<'_>, garp: &Garp) {
     ];
     match extra {
         Some(extra) => s.key_from("garp_extra_if", &extra_if(*extra), &from),
-        None => s.remark("garp_extra_if: none"),
+        None => s.key_from("garp_extra_if", "0", &from),
     }
 }
 
@@ -402,7 +402,7 @@ fn deletion(s: &mut Sheet<'_>, notify: &Notify) {
 }
 
 /// One group.
-pub(super) fn group(s: &mut Sheet<'_>, group: &SyncGroup) {
+pub(crate) fn group(s: &mut Sheet<'_>, group: &SyncGroup) {
     let SyncGroup {
         name,
         members,
