@@ -197,7 +197,14 @@ fn may_name(part: Part, path: &str) -> &'static [&'static str] {
             "track::command",
             "track::run",
         ],
-        Part::Dump => &["dump", "model", "time", "daemon::bus", "vrrp"],
+        Part::Dump => &[
+            "dump",
+            "model",
+            "time",
+            "daemon::bus",
+            "vrrp",
+            "lvs::checker",
+        ],
         Part::Daemon => &[""],
         Part::Sys => &["sys", "wire", "time"],
     }
