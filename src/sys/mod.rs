@@ -17,6 +17,7 @@ pub(crate) mod fifo;
 pub(crate) mod genl;
 pub(crate) mod ipvs;
 pub(crate) mod link;
+pub(crate) mod linkprobe;
 pub(crate) mod log;
 pub(crate) mod module;
 pub(crate) mod monitor;

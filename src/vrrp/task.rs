@@ -221,6 +221,7 @@ impl Task {
         match heard {
             Heard::Done(answers) => self.kernel.conclude(answers, events, updates),
             Heard::News => self.kernel.take_news(events, updates),
+            Heard::Beat(name, running) => self.kernel.beat(&name, running, events),
             Heard::Nothing => {
                 return Err(io::Error::other("the thread for kernel work has ended"));
             }

@@ -8,14 +8,12 @@ pub(crate) const INERT: Inert = &[
     (
         "",
         &[
-            "linkbeat_use_polling",
             "namespace_with_ipsets",
             "child_wait_time",
             "track_file",
             "vrrp_track_file",
             "vrrp_track_process",
             "bfd_instance",
-            "linkbeat_interfaces",
         ],
     ),
     ("global_defs", GLOBAL),

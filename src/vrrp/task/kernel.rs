@@ -4,6 +4,7 @@
 //! an address is announced after it is there. Here nothing waits: what was asked for counts as ours at once, and the
 //! answer corrects that. Never touches what is in no configuration.
 
+mod beat;
 mod duplicates;
 mod entry;
 mod holdings;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use self::beat::Beats;
 use self::duplicates::Duplicates;
 use self::entry::{Entry, Key, Owner, key_of, rank};
 use self::holdings::Holdings;
@@ -56,6 +58,8 @@ pub(super) enum Heard {
     Done(Answers),
     /// Something changed: [`Kernel::take_news`].
     News,
+    /// The link of an interface that was asked for it: [`Kernel::beat`].
+    Beat(IfName, bool),
     /// The thread for kernel work is dead.
     Nothing,
 }
@@ -87,6 +91,8 @@ pub(super) struct Kernel {
     monitor: Monitor,
     /// Of routes and rules, where we have some.
     fib: Option<FibWatch>,
+    /// Of links that do not tell by themselves.
+    beats: Option<Beats>,
     worker: Worker,
     /// On their way into the line, together: each waking of the thread costs more than a frame.
     frames: VecDeque<Frame>,
@@ -123,6 +129,7 @@ impl Kernel {
         Ok(Self {
             monitor: Monitor::open()?,
             fib: None,
+            beats: None,
             worker: Worker::start()?,
             frames: VecDeque::new(),
             flights: VecDeque::new(),
@@ -151,6 +158,7 @@ impl Kernel {
     pub(super) fn configure(&mut self, config: &Config) {
         self.restore = config.global.restore_deleted;
         self.links.configure(config);
+        self.watch_links(config);
         self.patience = Patience::default();
         let has_ways = |d: &Desired| !d.routes.is_empty() || !d.rules.is_empty();
         let statics = &config.statics;
@@ -170,6 +178,20 @@ impl Kernel {
                 .ok();
         }
         self.record(config);
+    }
+
+    fn watch_links(&mut self, config: &Config) {
+        let asked = beat::asked(config);
+        if self.beats.as_ref().is_some_and(|beats| beats.is(&asked)) {
+            return;
+        }
+        self.links.ask(&asked);
+        self.beats = None;
+        if !asked.is_empty() {
+            self.beats = Beats::start(asked)
+                .inspect_err(|e| tracing::error!(err = %e, "cannot ask interfaces for their links"))
+                .ok();
+        }
     }
 
     /// Nothing of ours is left in the kernel.
@@ -244,6 +266,12 @@ impl Kernel {
                 None => std::future::pending().await,
             }
         };
+        let beat = async {
+            match &mut self.beats {
+                Some(beats) => beats.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased; // The news are read before an answer is believed anyway.
             answers = self.worker.done() => answers.map_or(Heard::Nothing, Heard::Done),
@@ -251,6 +279,7 @@ impl Kernel {
                 Ok(()) => Heard::News,
                 Err(_) => std::future::pending().await, // The runtime ends.
             },
+            (name, running) = beat => Heard::Beat(name, running),
         }
     }
 

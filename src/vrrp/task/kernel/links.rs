@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::beat::Asked;
 use crate::model::Config;
 use crate::model::links::UpDownDelay;
 use crate::model::net::IfName;
@@ -18,6 +19,10 @@ use crate::vrrp::{Event, IfIndex, InterfaceFacts};
 #[derive(Debug, Default)]
 pub(super) struct Links {
     delays: Vec<UpDownDelay>,
+    /// `linkbeat_interfaces`: what asking them has shown last, which counts instead of the kernel's word.
+    beats: HashMap<IfName, bool>,
+    /// What the kernel says: facts, and whether it is set up.
+    said: HashMap<IfIndex, (Arc<InterfaceFacts>, bool)>,
     /// What the core was told last.
     told: HashMap<IfIndex, Arc<InterfaceFacts>>,
     /// What it is told when that has been so until then.
@@ -29,18 +34,48 @@ impl Links {
         self.delays.clone_from(&config.delays);
     }
 
+    /// These are asked from now on.
+    pub(super) fn ask(&mut self, asked: &Asked) {
+        self.beats.retain(|name, _| asked.contains_key(name));
+    }
+
+    /// What asking an interface has shown.
+    pub(super) fn beat(
+        &mut self,
+        now: Mono,
+        name: &IfName,
+        running: bool,
+        events: &mut VecDeque<Event>,
+    ) {
+        self.beats.insert(name.clone(), running);
+        let of_name = |(facts, _): &&(Arc<InterfaceFacts>, bool)| facts.name == *name;
+        if let Some((facts, up)) = self.said.values().find(of_name).cloned() {
+            self.learn(now, facts, up, events);
+        }
+    }
+
     pub(super) fn name(&self, index: IfIndex) -> Option<IfName> {
         self.told.get(&index).map(|facts| facts.name.clone())
     }
 
-    /// Takes new facts about an interface.
+    /// Takes new facts about an interface. `up`: it is set up, whatever its link is.
     pub(super) fn learn(
         &mut self,
         now: Mono,
         facts: Arc<InterfaceFacts>,
+        up: bool,
         events: &mut VecDeque<Event>,
     ) {
         let index = facts.index;
+        self.said.insert(index, (Arc::clone(&facts), up));
+        let running = self.beats.get(&facts.name).map(|beat| up && *beat);
+        let facts = match running {
+            Some(running) if running != facts.running => Arc::new(InterfaceFacts {
+                running,
+                ..(*facts).clone()
+            }),
+            Some(_) | None => facts,
+        };
         let Some(told) = self.told.get(&index) else {
             return self.tell(facts, events);
         };
@@ -70,6 +105,7 @@ impl Links {
 
     pub(super) fn forget(&mut self, index: IfIndex, events: &mut VecDeque<Event>) {
         self.held.remove(&index);
+        self.said.remove(&index);
         if self.told.remove(&index).is_some() {
             events.push_back(Event::InterfaceGone(index));
         }
@@ -139,19 +175,35 @@ mod tests {
             ..Links::default()
         };
         let mut events = VecDeque::new();
-        links.learn(at(0), facts(true), &mut events);
+        links.learn(at(0), facts(true), true, &mut events);
         assert_eq!(running(&mut events), [true]);
-        links.learn(at(10), facts(false), &mut events);
-        links.learn(at(12), facts(false), &mut events);
+        links.learn(at(10), facts(false), true, &mut events);
+        links.learn(at(12), facts(false), true, &mut events);
         assert_eq!(links.deadline(), at(13));
-        links.learn(at(12), facts(true), &mut events);
+        links.learn(at(12), facts(true), true, &mut events);
         assert_eq!(links.deadline(), Mono::NEVER);
-        links.learn(at(20), facts(false), &mut events);
+        links.learn(at(20), facts(false), true, &mut events);
         links.tick(at(22), &mut events);
         assert!(running(&mut events).is_empty());
         links.tick(at(23), &mut events);
         assert_eq!(running(&mut events), [false]);
-        links.learn(at(24), facts(true), &mut events);
+        links.learn(at(24), facts(true), true, &mut events);
         assert_eq!(running(&mut events), [true]);
+    }
+    #[test]
+    fn what_asking_has_shown_counts_while_the_interface_is_set_up() {
+        let mut links = Links::default();
+        let mut events = VecDeque::new();
+        links.learn(Mono::ZERO, facts(true), true, &mut events);
+        assert_eq!(running(&mut events), [true]);
+        let name = IfName::new("eth0").expect("a name");
+        links.beat(Mono::ZERO, &name, false, &mut events);
+        assert_eq!(running(&mut events), [false]);
+        links.learn(Mono::ZERO, facts(true), true, &mut events);
+        assert!(running(&mut events).is_empty());
+        links.beat(Mono::ZERO, &name, true, &mut events);
+        assert_eq!(running(&mut events), [true]);
+        links.learn(Mono::ZERO, facts(false), false, &mut events);
+        assert_eq!(running(&mut events), [false]);
     }
 }

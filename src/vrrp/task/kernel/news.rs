@@ -61,6 +61,16 @@ impl Kernel {
         self.take_fib_news(events);
     }
 
+    /// An interface was asked for its link.
+    pub(in crate::vrrp::task) fn beat(
+        &mut self,
+        name: &IfName,
+        running: bool,
+        events: &mut VecDeque<Event>,
+    ) {
+        self.links.beat(clock::now(), name, running, events);
+    }
+
     /// When [`Kernel::tick`] has something to do.
     pub(in crate::vrrp::task) fn deadline(&self) -> Mono {
         self.links.deadline().min(self.duplicates.deadline())
@@ -100,7 +110,7 @@ impl Kernel {
                     let served = |(name, _): &&(IfName, Owner)| *name == facts.name;
                     let waiting = self.unmet.iter().filter(served);
                     self.again.extend(waiting.map(|(_, owner)| *owner));
-                    self.links.learn(clock::now(), facts, events);
+                    self.links.learn(clock::now(), facts, up, events);
                 }
                 Change::LinkGone(index) => {
                     self.up.remove(&index);
