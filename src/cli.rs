@@ -156,6 +156,17 @@ fn task(program: &str, matches: &ArgMatches, complaints: &mut Vec<String>) -> Ta
     }
 }
 
+/// The words that are genhash's: all of a program of that name, and what follows `--genhash` or `-T`.
+pub(crate) fn genhash_words(words: &[String]) -> &[String] {
+    let of_daemon = |w: &String| w.starts_with("--g") || w == "-T";
+    let skip = if words.get(1).is_some_and(of_daemon) {
+        2
+    } else {
+        1
+    };
+    words.get(skip..).unwrap_or(&[])
+}
+
 impl Options {
     fn read(matches: &ArgMatches, rows: &[Row], complaints: &mut Vec<String>) -> Self {
         let given = |long| place(matches, long).is_some();

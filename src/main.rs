@@ -38,6 +38,7 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Task};
 use crate::daemon::{signals, version};
+use crate::lvs::checker::genhash;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args_os()
@@ -74,10 +75,7 @@ fn main() -> ExitCode {
                 1
             }
         },
-        Task::Genhash => {
-            complain("genhash is not there yet: it comes with HTTP_GET and its digests");
-            1
-        }
+        Task::Genhash => genhash::run(cli::genhash_words(&words)),
         Task::Check(options) => check::run(&options),
         Task::CheckUsage(usage) => {
             if usage.asked {

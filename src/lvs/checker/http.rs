@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use self::reply::Reply;
+pub(super) use self::reply::{header_end, length_of};
 use super::connect::{Connect, errno};
 use super::{Down, Good, Local, Step};
 
@@ -212,7 +213,7 @@ impl Http {
     }
 
     /// Octet for octet what keepalived sends.
-    fn request(&self, url: &Url, target: SocketAddr) -> Vec<u8> {
+    pub(super) fn request(&self, url: &Url, target: SocketAddr) -> Vec<u8> {
         let (version, close) = match self.protocol {
             Protocol::V10 => ("1.0", ""),
             Protocol::V10Close => ("1.0", "Connection: close\r\n"),

@@ -4,6 +4,7 @@ pub(crate) mod bfd;
 pub(crate) mod connect;
 pub(crate) mod dns;
 pub(crate) mod file;
+pub(crate) mod genhash;
 pub(crate) mod http;
 pub(crate) mod misc;
 mod ping;

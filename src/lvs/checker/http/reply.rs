@@ -57,13 +57,13 @@ impl<'a> Reply<'a> {
         let before = self.header.len().saturating_sub(3);
         self.header.extend(octets);
         let new = self.header.get(before..).unwrap_or(&[]);
-        let Some(end) = new.windows(4).position(|w| w == b"\r\n\r\n") else {
+        let Some(end) = header_end(new) else {
             return;
         };
-        let rest = self.header.split_off(before + end + 4);
+        let rest = self.header.split_off(before + end);
         self.body = Some(Body {
             status: status(&self.header),
-            length: content_length(&self.header),
+            length: length_of(&self.header),
             received: 0,
             digest: (!self.url.digests.is_empty()).then(Md5::new),
         });
@@ -135,8 +135,16 @@ fn status(header: &[u8]) -> Option<u16> {
     (100..600).contains(&code).then_some(code)
 }
 
-/// Only in this spelling, as keepalived has it.
-fn content_length(header: &[u8]) -> Option<u64> {
+/// Where the body begins, if the header is over.
+pub(in crate::lvs::checker) fn header_end(octets: &[u8]) -> Option<usize> {
+    octets
+        .windows(4)
+        .position(|w| w == b"\r\n\r\n")
+        .map(|at| at + 4)
+}
+
+/// `Content-Length`, only in this spelling, as keepalived has it.
+pub(in crate::lvs::checker) fn length_of(header: &[u8]) -> Option<u64> {
     const NAME: &[u8] = b"Content-Length:";
     let at = header.windows(NAME.len()).position(|w| w == NAME)?;
     let rest = header.get(at + NAME.len()..)?;

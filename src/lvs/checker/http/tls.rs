@@ -30,7 +30,7 @@ impl std::fmt::Debug for Contexts {
 
 impl Contexts {
     /// `None`: the block is broken, which is said once.
-    pub(super) fn of(&self, block: &Arc<Ssl>) -> Option<SslContext> {
+    pub(in crate::lvs::checker) fn of(&self, block: &Arc<Ssl>) -> Option<SslContext> {
         let mut known = self.known.borrow_mut();
         if let Some((made_of, context)) = &*known
             && (Arc::ptr_eq(made_of, block) || made_of == block)
@@ -86,7 +86,7 @@ fn context(block: &Ssl) -> Result<SslContext, Broken> {
 }
 
 /// The handshake. `Err(())`: the reason is of no use to anybody but the other side.
-pub(super) async fn connect(
+pub(in crate::lvs::checker) async fn connect(
     context: &SslContext,
     sni: Option<&str>,
     stream: TcpStream,
