@@ -5,6 +5,7 @@
 mod table;
 mod terms;
 mod unit;
+mod whole;
 
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, pending};
@@ -23,13 +24,15 @@ use tracing::{error, info, warn};
 use super::checker::{Down, Good, Tools};
 use super::director::Director;
 use super::{Action, Attempt, CheckId, Event, Report, Said, Told};
-use crate::daemon::bus::{self, LvsCommand, Notice, Release, TrackerUpdate, VrrpUpdate};
+use crate::daemon::bus::{self, LvsCommand, Notice, Release, TrackerUpdate, VrrpState, VrrpUpdate};
 use crate::model::Config;
+use crate::model::global::FlushOnStop;
 use crate::model::process::IpvsNamespace;
 use crate::sys::clock::{self, Alarm};
 use crate::sys::netns::Place;
 use crate::time::Mono;
 use table::{Batch, Table};
+use whole::Whole;
 
 /// Attempts at once, if the limit on open files allows: what a machine full of dead real servers keeps waiting.
 const MOST_ATTEMPTS: usize = 16384;
@@ -133,6 +136,9 @@ struct Task {
     /// Whoever waits for a configuration to be in force.
     applying: Vec<oneshot::Sender<()>>,
     stopping: Option<Option<oneshot::Sender<()>>>,
+    /// What instances told before there was a table.
+    states: HashMap<Arc<str>, VrrpState>,
+    flush_on_stop: FlushOnStop,
 }
 
 impl Task {
@@ -147,6 +153,8 @@ impl Task {
             pending: VecDeque::new(),
             applying: Vec::new(),
             stopping: None,
+            states: HashMap::new(),
+            flush_on_stop: FlushOnStop::default(),
         }
     }
 
@@ -206,7 +214,9 @@ impl Task {
 
     /// Without IPVS nothing is checked either; the next configuration tries again.
     async fn apply(&mut self, config: Arc<Config>) {
-        if self.table.is_none() && !config.virtual_servers.is_empty() {
+        let settings = &config.global.ipvs;
+        let serves = !config.virtual_servers.is_empty();
+        if self.table.is_none() && (serves || Whole::is_needed(settings)) {
             info!("Initializing ipvs");
             match Table::open(clock::now(), &ipvs_place(&config)).await {
                 Ok(table) => self.table = Some(table),
@@ -216,7 +226,14 @@ impl Task {
                 }
             }
         }
+        if let Some(table) = &mut self.table {
+            table.apply(settings, serves);
+            for (name, state) in self.states.drain() {
+                table.follow(name, state);
+            }
+        }
         self.director.allow(attempts_for(&config));
+        self.flush_on_stop = settings.flush_on_stop;
         self.event(Event::Apply(config));
     }
 
@@ -238,14 +255,22 @@ impl Task {
     fn followed(&mut self, update: VrrpUpdate) {
         match update {
             VrrpUpdate::Address { addr, up } => self.event(Event::Address { addr, up }),
-            VrrpUpdate::Instance { .. } => {} // Nothing here follows an instance yet.
+            VrrpUpdate::Instance { name, state } => match &mut self.table {
+                Some(table) => table.follow(name, state),
+                None => _ = self.states.insert(name, state),
+            },
         }
     }
 
     fn stop(&mut self, release: Release, done: Option<oneshot::Sender<()>>) {
         self.stopping = Some(done);
         match release {
-            Release::All => self.event(Event::Stop),
+            Release::All => {
+                self.event(Event::Stop);
+                if let Some(table) = &mut self.table {
+                    table.stop(self.flush_on_stop == FlushOnStop::Table);
+                }
+            }
             Release::Nothing => {
                 if let Some(table) = &mut self.table {
                     table.forget();

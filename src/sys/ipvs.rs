@@ -5,11 +5,13 @@
 
 pub(crate) mod dest;
 pub(crate) mod service;
+pub(crate) mod whole;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dest::Dest;
 use service::{Service, ServiceId};
+use whole::{Role, SyncDaemon, Timeouts};
 
 use super::genl::{Attrs, Genl, GenlError, Reply, Request, attrs};
 use super::netns::Place;
@@ -25,7 +27,12 @@ const IPVS_CMD_NEW_DEST: u8 = 5;
 const IPVS_CMD_SET_DEST: u8 = 6;
 const IPVS_CMD_DEL_DEST: u8 = 7;
 const IPVS_CMD_GET_DEST: u8 = 8;
+const IPVS_CMD_NEW_DAEMON: u8 = 9;
+const IPVS_CMD_DEL_DAEMON: u8 = 10;
+const IPVS_CMD_SET_CONFIG: u8 = 12;
+const IPVS_CMD_GET_CONFIG: u8 = 13;
 const IPVS_CMD_GET_INFO: u8 = 15;
+const IPVS_CMD_FLUSH: u8 = 17;
 
 const IPVS_CMD_ATTR_SERVICE: u16 = 1;
 const IPVS_CMD_ATTR_DEST: u16 = 2;
@@ -52,6 +59,14 @@ pub(crate) enum Call<'a> {
     /// Answered by nothing when there is no such service.
     AllDests(&'a ServiceId),
     Info,
+    /// Takes all services of everybody away.
+    Flush,
+    /// Answered by the timeouts.
+    Config,
+    SetConfig(Timeouts),
+    NewDaemon(Role, &'a SyncDaemon),
+    /// Role and id.
+    DelDaemon(Role, u8),
 }
 
 impl Call<'_> {
@@ -61,6 +76,7 @@ impl Call<'_> {
         let dest = |s: &Service, d: &Dest| {
             service(&s.without_persistence()).nest(IPVS_CMD_ATTR_DEST, &d.attrs())
         };
+        let nested = |daemon: &Attrs| Attrs::default().nest(whole::IPVS_CMD_ATTR_DAEMON, daemon);
         let (cmd, dump, attrs) = match self {
             Self::NewService(s) => (IPVS_CMD_NEW_SERVICE, false, service(&s.attrs())),
             Self::SetService(s) => (IPVS_CMD_SET_SERVICE, false, service(&s.attrs())),
@@ -72,6 +88,17 @@ impl Call<'_> {
             Self::AllServices => (IPVS_CMD_GET_SERVICE, true, Attrs::default()),
             Self::AllDests(id) => (IPVS_CMD_GET_DEST, true, service(&id.attrs())),
             Self::Info => (IPVS_CMD_GET_INFO, false, Attrs::default()),
+            Self::Flush => (IPVS_CMD_FLUSH, false, Attrs::default()),
+            Self::Config => (IPVS_CMD_GET_CONFIG, false, Attrs::default()),
+            Self::SetConfig(timeouts) => (IPVS_CMD_SET_CONFIG, false, timeouts.attrs()),
+            Self::NewDaemon(role, daemon) => {
+                (IPVS_CMD_NEW_DAEMON, false, nested(&daemon.attrs(*role)))
+            }
+            Self::DelDaemon(role, id) => (
+                IPVS_CMD_DEL_DAEMON,
+                false,
+                nested(&whole::end_of(*role, *id)),
+            ),
         };
         Request { cmd, dump, attrs }
     }
@@ -83,6 +110,7 @@ pub(crate) struct Told {
     pub(crate) services: Vec<Service>,
     pub(crate) dests: Vec<Dest>,
     pub(crate) info: Option<Info>,
+    pub(crate) timeouts: Option<Timeouts>,
 }
 
 /// The kernel's IPVS itself.
@@ -99,6 +127,7 @@ impl Told {
         let mut told = Self::default();
         for reply in replies {
             let (mut version, mut size) = (None, None);
+            let mut timeouts = whole::Parts::default();
             for found in attrs(&reply.attrs) {
                 match (reply.cmd, found?) {
                     (IPVS_CMD_NEW_SERVICE, (IPVS_CMD_ATTR_SERVICE, nest)) => {
@@ -107,11 +136,13 @@ impl Told {
                     (IPVS_CMD_NEW_DEST, (IPVS_CMD_ATTR_DEST, nest)) => {
                         told.dests.push(Dest::parse(nest)?);
                     }
+                    (IPVS_CMD_SET_CONFIG, (kind, value)) => timeouts.take(kind, value),
                     (_, (IPVS_INFO_ATTR_VERSION, value)) => version = u32_of(value),
                     (_, (IPVS_INFO_ATTR_CONN_TAB_SIZE, value)) => size = u32_of(value),
                     _ => {}
                 }
             }
+            told.timeouts = told.timeouts.or(timeouts.whole());
             if let (Some(version), Some(conn_tab_size)) = (version, size) {
                 told.info = Some(Info {
                     version,

@@ -8,15 +8,19 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use tracing::debug;
 
 use super::unit::{Again, Step, Unit};
+use super::whole::{self, Whole};
+use crate::daemon::bus::VrrpState;
 use crate::lvs::desired::Wanted;
+use crate::model::global::IpvsSettings;
 use crate::model::lvs::ServiceKey;
-use crate::sys::genl::GenlError;
+use crate::sys::genl::{GenlError, Request};
 use crate::sys::ipvs::service::ServiceId;
 use crate::sys::ipvs::{Call, Ipvs, Told};
 use crate::sys::module::{self, ModuleError};
@@ -35,6 +39,8 @@ const AUDIT: Duration = Duration::from_secs(30);
 enum Tag {
     /// No virtual server in particular.
     Table,
+    /// The settings of the whole table.
+    Whole(whole::Step),
     Unit(ServiceKey, ServiceId, Box<Step>),
 }
 
@@ -51,6 +57,7 @@ pub(super) struct Table {
     ready: VecDeque<ServiceKey>,
     retries: BTreeSet<(Mono, ServiceKey)>,
     next_audit: Mono,
+    whole: Whole,
     /// Requests about virtual servers without an answer.
     outstanding: usize,
 }
@@ -109,6 +116,7 @@ impl Table {
             ready: VecDeque::new(),
             retries: BTreeSet::new(),
             next_audit: now + AUDIT,
+            whole: Whole::default(),
             outstanding: 0,
         })
     }
@@ -131,6 +139,35 @@ impl Table {
             if !self.units.is_empty() {
                 self.ipvs.submit(Tag::Table, Call::AllServices.request());
             }
+        }
+    }
+
+    /// Start or reload: timeouts, sync daemons, and at start the flush, before anything else.
+    pub(super) fn apply(&mut self, settings: &IpvsSettings, serves: bool) {
+        let requests = self.whole.apply(settings, serves);
+        self.ask(requests);
+    }
+
+    /// An instance entered a state: sync daemons may follow it.
+    pub(super) fn follow(&mut self, name: Arc<str>, state: VrrpState) {
+        let requests = self.whole.follow(name, state);
+        self.ask(requests);
+    }
+
+    /// Puts the settings of the whole table back. `flush`: and takes all services of everybody away, at once.
+    pub(super) fn stop(&mut self, flush: bool) {
+        if flush {
+            self.forget();
+            self.ask(vec![(whole::Step::Flush, Call::Flush.request())]);
+        }
+        let requests = self.whole.stop();
+        self.ask(requests);
+    }
+
+    fn ask(&mut self, requests: Vec<(whole::Step, Request)>) {
+        for (step, request) in requests {
+            self.outstanding += 1;
+            self.ipvs.submit(Tag::Whole(step), request);
         }
     }
 
@@ -186,6 +223,12 @@ impl Table {
             let (key, id, step) = match tag {
                 Tag::Table => {
                     self.audited(answer);
+                    continue;
+                }
+                Tag::Whole(step) => {
+                    self.outstanding = self.outstanding.saturating_sub(1);
+                    let more = self.whole.take_in(step, answer);
+                    self.ask(more);
                     continue;
                 }
                 Tag::Unit(key, id, step) => (key, id, *step),

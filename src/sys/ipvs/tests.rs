@@ -254,3 +254,50 @@ fn any_cut_or_flip_of_an_answer_is_survived() {
         }
     }
 }
+
+#[test]
+fn timeouts_and_sync_daemons_are_sent_as_keepalived_sends_them() {
+    let daemon = |id, maxlen, port, ttl, group: Option<&str>| SyncDaemon {
+        interface: "dum0".into(),
+        id,
+        maxlen,
+        port,
+        ttl,
+        group: group.map(|g| g.parse().expect("an address")),
+    };
+    let four = daemon(5, Some(1400), Some(8850), Some(3), Some("224.0.0.90"));
+    check(
+        Call::NewDaemon(Role::Master, &four),
+        &captured!("new_daemon_master_v4"),
+    );
+    check(
+        Call::NewDaemon(Role::Backup, &four),
+        &captured!("new_daemon_backup_v4"),
+    );
+    let six = daemon(7, None, Some(9000), None, Some("ff02::5"));
+    check(
+        Call::NewDaemon(Role::Master, &six),
+        &captured!("new_daemon_master_v6"),
+    );
+    for (role, name) in [
+        (Role::Master, captured!("del_daemon_master_id0")),
+        (Role::Backup, captured!("del_daemon_backup_id0")),
+    ] {
+        check(Call::DelDaemon(role, 0), &name);
+    }
+    let timeouts = Timeouts {
+        tcp: 1000,
+        tcp_fin: 61,
+        udp: 120,
+    };
+    check(Call::SetConfig(timeouts), &captured!("set_config"));
+    check(Call::Config, &captured!("get_config"));
+    check(Call::Flush, &captured!("flush"));
+    let told = told(captured!("get_config_reply"));
+    let of_linux = Timeouts {
+        tcp: 900,
+        tcp_fin: 120,
+        udp: 300,
+    };
+    assert_eq!(told.timeouts, Some(of_linux));
+}
