@@ -7,6 +7,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod features;
 mod kernel;
 mod oracle;
 mod requests;
