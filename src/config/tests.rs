@@ -9,6 +9,7 @@ mod corpus;
 mod global;
 mod keywords;
 mod routes;
+mod servers;
 mod trackers;
 
 /// `-t`'s exit code, the daemon's, and the messages.

@@ -156,9 +156,15 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::lvs::checker::Check;
+    use crate::lvs::checker::connect::Connect;
+    use crate::lvs::checker::http::{Http, Protocol, Url};
+    use crate::lvs::checker::smtp::Smtp;
     use crate::lvs::service::tests::checker;
 
     const LOOP: Duration = Duration::from_secs(6);
@@ -214,6 +220,94 @@ mod tests {
         assert_eq!(v.on_failure(&cfg), (Change::ConfirmedDown, LOOP));
         assert_eq!(v.on_failure(&cfg), (Change::None, LOOP));
         assert_eq!(v.on_success(&cfg), (Change::Up, LOOP));
+    }
+
+    /// `HTTP_GET` with that many pages.
+    fn pages(count: usize, fast_recovery: bool) -> Checker {
+        let url = Url {
+            path: "/".into(),
+            host: None,
+            sni: None,
+            digests: Vec::new(),
+            status: vec![200..=299],
+            regex: None,
+            tls_compliant: false,
+        };
+        let http = Http {
+            tls: None,
+            protocol: Protocol::V10,
+            urls: vec![url; count],
+            fast_recovery,
+        };
+        let to = Connect::to(([10, 0, 0, 1], 80).into());
+        Checker {
+            check: Check::Http(to, Arc::new(http)),
+            ..cfg(1, false)
+        }
+    }
+
+    #[test]
+    fn pages_come_in_turn_and_a_bad_one_is_looked_at_alone_until_it_is_good() {
+        let cfg = pages(3, false);
+        let mut v = Verdict::new(&cfg);
+        let mut turn = |good: bool| {
+            let page = v.page();
+            let (change, next) = match good {
+                true => v.on_success(&cfg),
+                false => v.on_failure(&cfg),
+            };
+            (page, change, next)
+        };
+        assert_eq!(turn(true), (0, Change::None, LOOP));
+        assert_eq!(turn(true), (1, Change::None, LOOP));
+        assert_eq!(turn(true), (2, Change::ConfirmedUp, LOOP));
+        assert_eq!(turn(true), (0, Change::None, LOOP));
+        assert_eq!(turn(false), (1, Change::None, RETRY));
+        let down = Change::Down { retries: Some(1) };
+        assert_eq!(turn(false), (1, down, LOOP));
+        assert_eq!(turn(false), (1, Change::None, LOOP));
+        assert_eq!(turn(true), (1, Change::None, LOOP));
+        assert_eq!(turn(true), (0, Change::None, LOOP));
+        assert_eq!(turn(true), (1, Change::None, LOOP));
+        assert_eq!(turn(true), (2, Change::Up, LOOP));
+    }
+
+    #[test]
+    fn fast_recovery_leaves_the_delays_out_until_all_pages_were_good() {
+        let cfg = pages(2, true);
+        let mut v = Verdict::new(&cfg);
+        assert_eq!(v.on_success(&cfg), (Change::None, Duration::ZERO));
+        assert_eq!(v.on_success(&cfg), (Change::ConfirmedUp, LOOP));
+        assert_eq!(v.on_success(&cfg), (Change::None, LOOP));
+    }
+
+    #[test]
+    fn a_mail_server_has_its_retries_in_every_round() {
+        let smtp = Smtp {
+            helo_name: "me".into(),
+        };
+        let to = Connect::to(([10, 0, 0, 1], 25).into());
+        let cfg = Checker {
+            check: Check::Smtp(to, smtp),
+            ..cfg(1, false)
+        };
+        let mut v = Verdict::new(&cfg);
+        let down = Change::Down { retries: Some(1) };
+        assert_eq!(v.on_failure(&cfg), (Change::None, RETRY));
+        assert_eq!(v.on_failure(&cfg), (down, LOOP));
+        assert_eq!(v.on_failure(&cfg), (Change::None, RETRY));
+        assert_eq!(v.on_failure(&cfg), (Change::None, LOOP));
+        assert_eq!(v.on_success(&cfg), (Change::Up, LOOP));
+    }
+
+    #[test]
+    fn what_others_watch_holds_at_once() {
+        let cfg = cfg(3, false);
+        let mut v = Verdict::new(&cfg);
+        assert_eq!(v.on_told(true), Change::ConfirmedUp);
+        assert_eq!(v.on_told(false), Change::Down { retries: None });
+        assert_eq!(v.on_told(false), Change::None);
+        assert_eq!(v.on_told(true), Change::Up);
     }
 
     proptest! {

@@ -22,13 +22,10 @@ pub(crate) const INERT: Inert = &[
         "vrrp_sync_group",
         &["track_file", "track_process", "track_bfd"],
     ),
-    (
-        "virtual_server",
-        &["ha_suspend", "smtp_alert", "virtualhost", "snmp_name"],
-    ),
+    ("virtual_server", &["snmp_name"]),
     (
         "virtual_server/real_server",
-        &["smtp_alert", "snmp_name", "FILE_CHECK", "BFD_CHECK"],
+        &["snmp_name", "FILE_CHECK", "BFD_CHECK"],
     ),
 ];
 
@@ -40,7 +37,6 @@ const GLOBAL: &[&str] = &[
     "lvs_process_name",
     "bfd_process_name",
     "set_supplementary_groups",
-    "smtp_alert_checker",
     "vrrp_iptables",
     "vrrp_ipsets",
     "nftables",
@@ -83,7 +79,6 @@ const GLOBAL: &[&str] = &[
     "lvs_netlink_cmd_rcv_bufs_force",
     "lvs_netlink_monitor_rcv_bufs",
     "lvs_netlink_monitor_rcv_bufs_force",
-    "no_checker_emails",
     "vrrp_rx_bufs_policy",
     "vrrp_rx_bufs_multiplier",
     "umask",

@@ -184,3 +184,35 @@ fn stop_wants_nothing_in_the_kernel_and_runs_nothing() {
     }
     assert_eq!(d.deadline(), Mono::NEVER);
 }
+
+#[test]
+fn checks_pause_while_no_address_of_the_virtual_server_is_here() {
+    let mut vs = at(80, &[1]);
+    vs.ha_suspend = true;
+    let mut d = Director::new(1, 9);
+    let mut now = Mono::from_micros(0);
+    d.on_event(now, Event::Apply(config(vec![vs])));
+    for _ in 0..5 {
+        now = d.deadline();
+        let actions = d.on_event(now, Event::Wake);
+        assert_eq!(probes(&actions), []);
+    }
+    let addr = |up| Event::Address {
+        addr: [10, 9, 9, 9].into(),
+        up,
+    };
+    let said = |actions: Vec<Action>| -> Vec<String> {
+        let line = |a: &Action| match a {
+            Action::Report(report) => Some(report.to_string()),
+            Action::Probe(_) | Action::Cancel(_) | Action::Converge(_) | Action::Notice(_) => None,
+        };
+        actions.iter().filter_map(line).collect()
+    };
+    let name = "healthchecker for service [10.0.0.1]:tcp:80 for VS [10.9.9.9]:tcp:80";
+    let came = said(d.on_event(now, addr(true)));
+    assert_eq!(came, [format!("Activating {name}")]);
+    now = d.deadline();
+    assert_eq!(probes(&d.on_event(now, Event::Wake)).len(), 1);
+    let left = said(d.on_event(now, addr(false)));
+    assert_eq!(left, [format!("Suspending {name}")]);
+}

@@ -546,3 +546,93 @@ proptest! {
         prop_assert_eq!(alive, after);
     }
 }
+
+#[test]
+fn scripts_set_weights_and_a_reload_keeps_what_they_said() {
+    let mut cfg = vs(vec![rs(1), rs(2)]);
+    cfg.quorum = 2;
+    let mut s = Story::start(cfg.clone());
+    let weight = |w| Ok(Good::Weight(w));
+    s.service.on_result(0, 0, weight(Some(7)), &mut s.out);
+    assert_eq!(s.pool(), [(1, 7), (2, 1)]);
+    let lines = s.log();
+    let changed =
+        "Changing weight from 1 to 7 for active service [10.0.0.1]:tcp:80 of VS [10.9.9.9]:tcp:80";
+    assert!(lines.iter().any(|l| l == changed), "{lines:?}");
+    // What a script sets is the weight, whatever the configuration says next.
+    cfg.real_servers[0].weight = 3;
+    s.reload(cfg.clone());
+    assert_eq!(s.pool(), [(1, 7), (2, 1)]);
+    s.service.on_result(0, 0, weight(None), &mut s.out);
+    assert_eq!(s.pool(), [(1, 3), (2, 1)]);
+    s.reload(cfg);
+    assert_eq!(s.pool(), [(1, 3), (2, 1)]);
+    // Weight 0 is alive and counts nothing: the quorum can be lost by it.
+    s.service.on_result(0, 0, weight(Some(0)), &mut s.out);
+    assert!(!s.service.quorum_met());
+}
+
+#[test]
+fn a_number_in_a_file_is_health_or_weight_at_start_as_later() {
+    let file = |weight, reverse| {
+        let mut server = rs(1);
+        server.checkers[0].check = Check::File(crate::lvs::checker::file::File {
+            file: "F".into(),
+            weight,
+            reverse,
+        });
+        vs(vec![server, rs(2)])
+    };
+    let told = |value| Told::File {
+        name: "F".into(),
+        value,
+    };
+    for (weight, reverse, value, expected) in [
+        (0, false, 0, vec![(1, 1), (2, 1)]),
+        (0, false, 5, vec![(2, 1)]),
+        (0, true, 0, vec![(2, 1)]),
+        (0, true, 5, vec![(1, 1), (2, 1)]),
+        (2, false, 5, vec![(1, 11), (2, 1)]),
+        (2, true, 5, vec![(1, 0), (2, 1)]),
+        (2_147_483_647, true, 2, vec![(2, 1)]),
+    ] {
+        let mut later = Story::start(file(weight, reverse));
+        later.service.on_told(&told(value), &mut later.out);
+        assert_eq!(later.pool(), expected, "{weight} {reverse} {value}");
+        let (mut ids, mut out) = (CheckIds::default(), Vec::new());
+        let known = [told(value)];
+        let cfg = Arc::new(file(weight, reverse));
+        let service = Service::start(cfg, QUIET, &known, &mut ids, &mut out);
+        let at_start = Story { service, ids, out };
+        assert_eq!(at_start.pool(), expected, "{weight} {reverse} {value}");
+        // A reload neither adds nor removes anything.
+        let mut s = at_start;
+        s.out.clear();
+        let cfg = Arc::new(file(weight, reverse));
+        s.service.reload(cfg, QUIET, &known, &mut s.ids, &mut s.out);
+        assert_eq!(s.pool(), expected);
+    }
+}
+
+#[test]
+fn mails_are_sent_where_they_are_wanted_with_the_words_of_the_checker() {
+    let mut cfg = vs(vec![rs(1), rs(2)]);
+    cfg.hooks.mail = true;
+    cfg.real_servers[0].hooks.mail = true;
+    let mut s = Story::start(cfg);
+    s.out.clear();
+    for server in [0, 1] {
+        s.service.on_result(server, 0, BAD, &mut s.out);
+    }
+    let mut mails = Vec::new();
+    for action in &s.out {
+        if let Action::Notice(Notice::ServerMail { rs, up, text, .. }) = action {
+            mails.push((rs.is_some(), *up, text.to_string()));
+        }
+    }
+    let expected = [
+        (true, false, "TCP CHECK failed on service".to_owned()),
+        (false, false, "Lost quorum 1-0=1 > 0".to_owned()),
+    ];
+    assert_eq!(mails, expected);
+}
