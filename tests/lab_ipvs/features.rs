@@ -2,13 +2,17 @@
 
 crate::guests! {
     the_kernel_holds_the_same_for_stock_and_for_ours
+    the_table_is_in_the_namespace_that_is_named
+    timeouts_and_sync_daemons_come_and_go
 }
 
 mod story {
+    use std::process::Command;
+
     use nix::sys::signal::Signal;
 
     use crate::lab::daemon::Daemon;
-    use crate::lab::until;
+    use crate::lab::{until, until_or};
     use crate::world::{LIMIT, OURS, STOCK, World};
 
     const CONF: &str = include_str!("features.conf");
@@ -76,5 +80,82 @@ mod story {
             assert!(daemon.stop().success(), "{}", daemon.log());
             expect("stopped", &daemon, &|r| r.is_empty());
         }
+    }
+
+    fn said(command: &str) -> String {
+        let mut words = command.split_whitespace();
+        let out = Command::new(words.next().expect("a program"))
+            .args(words)
+            .output()
+            .expect("it is installed");
+        let why = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "{command}: {why}");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
+    const SMALL: &str = "\
+virtual_server 10.1.1.201 80 {
+  lb_algo rr
+  lb_kind NAT
+  protocol TCP
+  real_server 10.1.1.11 80 {
+  }
+}
+";
+
+    pub(super) fn the_table_is_in_the_namespace_that_is_named() {
+        let world = World::new(&[11]);
+        said("ip netns add ka-ipvs");
+        let conf = format!("net_namespace_ipvs ka-ipvs\n{SMALL}");
+        let mut daemon = world.start(OURS, &conf, &["-C"]);
+        daemon.wait_log_times("Gained quorum", 1);
+        let there = || said("nsenter --net=/run/netns/ka-ipvs ipvsadm -Sn");
+        let why = || {
+            format!(
+                "there: {:?}\nhere: {:?}\n{}",
+                there(),
+                world.rules(),
+                daemon.log()
+            )
+        };
+        until_or(why, LIMIT, || {
+            there().contains("10.1.1.201:80").then_some(())
+        });
+        assert_eq!(world.rules(), [""; 0]);
+        assert!(daemon.stop().success(), "{}", daemon.log());
+        assert_eq!(there(), "");
+        said("ip netns del ka-ipvs");
+    }
+
+    pub(super) fn timeouts_and_sync_daemons_come_and_go() {
+        let seen = [STOCK, OURS].map(|binary| {
+            let world = World::new(&[11]);
+            let look = || {
+                let daemon = world.ipvsadm("-l --daemon");
+                world.ipvsadm("-l --timeout") + &daemon
+            };
+            let before = look();
+            let settings = "global_defs {\n lvs_timeouts tcp 7200 udp 77\n \
+                            lvs_sync_daemon eth0 id 9 maxlen 1400 port 8850 ttl 3 group 224.0.0.90\n}\n";
+            let conf = format!("{settings}{SMALL}");
+            let mut daemon = world.start(binary, &conf, &["-C"]);
+            let mut found = Vec::new();
+            let both = |text: &str| text.contains("master") && text.contains("backup");
+            until("both daemons run", LIMIT, || {
+                found = vec![look()];
+                (both(&found[0]) && found[0].contains("7200")).then_some(())
+            });
+            world.configure(&conf.replace("tcp 7200 ", "").replace("id 9", "id 8"));
+            daemon.signal(Signal::SIGHUP);
+            until("they run anew", LIMIT, || {
+                let now = look();
+                let done = both(&now) && !now.contains("7200") && now.contains("syncid=8");
+                done.then(|| found.push(now))
+            });
+            assert!(daemon.stop().success(), "{}", daemon.log());
+            assert_eq!(look(), before, "{binary}");
+            found
+        });
+        assert_eq!(seen[0], seen[1]);
     }
 }
