@@ -151,6 +151,28 @@ fn every_code_has_a_golden_test_and_an_explanation() {
 }
 
 #[test]
+fn the_test_of_a_configuration_explains_itself_on_a_terminal_only() {
+    let file = folder().join("missing-close.conf");
+    let line = format!("{BINARY} -t -f {}", file.display());
+    let out = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("TERM", "dumb")
+        .stdin(Stdio::null())
+        .output()
+        .expect("util-linux is installed");
+    let text = String::from_utf8_lossy(&out.stdout).replace('\r', "");
+    assert_eq!(out.status.code(), Some(5), "{text}");
+    let (_, below) = text
+        .split_once("There are 1 missing '}'s or extra '{'s\n")
+        .expect("keepalived's own line");
+    assert!(below.contains("this block is not closed"), "{text}");
+    assert!(below.contains("--explain missing-close"), "{text}");
+    let out = Command::new(BINARY).arg("-t").arg("-f").arg(&file).output();
+    let out = String::from_utf8_lossy(&out.expect("the built binary").stderr).into_owned();
+    assert!(!out.contains("-->"), "{out}");
+}
+
+#[test]
 fn one_run_tells_all_mistakes_of_a_file() {
     let Ok(text) = fs::read_to_string(folder().join("twenty.golden")) else {
         panic!("tests/conf/twenty.golden")

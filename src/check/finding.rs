@@ -1,7 +1,7 @@
 //! What `check` works on: files that were read, and findings about them.
 
-use crate::config::Loaded;
 use crate::config::source::{Code, Diag, Span, Weight};
+use crate::config::{LoadOptions, Loaded};
 
 /// A configuration of the command line, as it was read.
 #[derive(Clone, Debug)]
@@ -10,6 +10,8 @@ pub(crate) struct Node {
     pub(crate) number: usize,
     /// As it was written on the command line.
     pub(crate) name: String,
+    /// How it was read.
+    pub(crate) options: LoadOptions,
     /// Model, statements and files; places in it are places of this node only.
     pub(crate) loaded: Loaded,
 }
@@ -29,6 +31,8 @@ impl Node {
                 None => Diag::bare(None, code, text),
             },
             related: Vec::new(),
+            notes: Vec::new(),
+            pinned: false,
         }
     }
 }
@@ -41,6 +45,10 @@ pub(crate) struct Finding {
     pub(crate) diag: Diag,
     /// Other places that matter, in the order in which to show them.
     pub(crate) related: Vec<Related>,
+    /// The place is probable, not where keepalived noticed the mistake.
+    pub(crate) pinned: bool,
+    /// More that is worth knowing, a sentence each.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Another place that matters for a finding; it may be in another node.

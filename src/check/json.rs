@@ -18,7 +18,8 @@
 //!     "valid_in": [],                       // blocks that know the keyword; "" is the top level
 //!     "included_from": [{"file": "a.conf", "line": 7}],
 //!     "expansion": null,                    // or {"text", "column", "length", "definitions": [{"name", "file", "line"}]}
-//!     "related": [{"config": "a.conf", "file": "a.conf", "line": 1, "column": 1, "text": "..."}]
+//!     "related": [{"config": "a.conf", "file": "a.conf", "line": 1, "column": 1, "text": "..."}],
+//!     "notes": []                           // sentences
 //!   }]
 //! }
 //! ```
@@ -64,6 +65,7 @@ struct Item<'a> {
     included_from: Vec<Include>,
     expansion: Option<Expansion<'a>>,
     related: Vec<Related<'a>>,
+    notes: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -188,5 +190,6 @@ fn item<'a>(nodes: &'a [Node], finding: &'a Finding, excerpts: &'a Excerpts) -> 
             .collect(),
         expansion,
         related: related.collect(),
+        notes: &finding.notes,
     }
 }

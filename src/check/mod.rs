@@ -7,6 +7,7 @@
 
 mod cluster;
 mod diff;
+mod braces;
 mod effective;
 mod expected;
 mod explain;
@@ -15,8 +16,10 @@ mod finding;
 mod json;
 mod lint;
 mod places;
+mod own;
 mod render;
 mod run;
 mod suggest;
+pub(crate) mod terminal;
 
 pub(crate) use self::run::{NOTHING_CHECKED, run};

@@ -128,11 +128,26 @@ fn one(nodes: &[Node], finding: &Finding, excerpts: &Excerpts, style: Style) -> 
         .primary_title(clean(&message))
         .id(diag.code.slug());
     let group = explain(Group::with_title(title), nodes, finding, excerpts);
+    renderer(style).render(&[group])
+}
+
+/// What there is to say below keepalived's line, without a line feed at its end.
+pub(super) fn below(
+    nodes: &[Node],
+    finding: &Finding,
+    excerpts: &Excerpts,
+    style: Style,
+) -> String {
+    let group = Group::with_level(level(finding.severity()));
+    renderer(style).render(&[explain(group, nodes, finding, excerpts)])
+}
+
+fn renderer(style: Style) -> Renderer {
     let renderer = match style {
         Style::Plain => Renderer::plain(),
         Style::Coloured => Renderer::styled(),
     };
-    renderer.term_width(MAX_SHOWN).render(&[group])
+    renderer.term_width(MAX_SHOWN)
 }
 
 /// Adds everything but the message.
@@ -169,6 +184,9 @@ fn explain<'a>(
     }
     if let Some(expected) = facts.expected {
         group = group.element(note(format!("expected {expected}")));
+    }
+    for text in &finding.notes {
+        group = group.element(note(text.clone()));
     }
     let help = suggestion.into_iter().chain([format!(
         "keepalived-rs check --explain {}",

@@ -9,9 +9,9 @@ use super::finding::{Finding, Node, Severity};
 use super::lint::LINTS;
 use super::places::Places;
 use super::render::{Excerpts, Style};
-use super::{explain, json, render};
+use super::{explain, json, own, render};
 use crate::cli::check::{CheckOptions, Color, Format, Mode};
-use crate::config::source::{Code, Diag, Span};
+use crate::config::source::Span;
 use crate::config::{self, LoadOptions};
 use crate::daemon::host::Machine;
 use crate::sys::netns;
@@ -33,9 +33,10 @@ pub(crate) fn run(options: &CheckOptions) -> u8 {
         Mode::Cluster => match read(options) {
             Ok((nodes, host)) => {
                 // What only concerns one node is what the plain command is for, unless something is lost.
-                let mut found = own(&nodes);
-                found.retain(|f| f.severity() == Severity::Error);
                 let elsewhere = Elsewhere(&host);
+                let own = nodes.iter().flat_map(|n| own::found(n, &elsewhere));
+                let mut found: Vec<Finding> = own.collect();
+                found.retain(|f| f.severity() == Severity::Error);
                 let places = nodes.iter().map(|n| Places::new(n, &elsewhere));
                 found.extend(cluster::findings(&places.collect::<Vec<_>>()));
                 say(options, &nodes, &host, found)
@@ -54,7 +55,8 @@ pub(crate) fn run(options: &CheckOptions) -> u8 {
         },
         Mode::Findings => match read(options) {
             Ok((nodes, host)) => {
-                let mut found = own(&nodes);
+                let mut found: Vec<Finding> =
+                    nodes.iter().flat_map(|n| own::found(n, &host)).collect();
                 for node in &nodes {
                     let places = Places::new(node, &host);
                     LINTS.iter().for_each(|lint| lint(&places, &mut found));
@@ -96,6 +98,7 @@ pub(super) fn read(options: &CheckOptions) -> Result<(Vec<Node>, Machine), Strin
                     config::load(&loading, &host)
                 }
             },
+            options: loading,
         });
     }
     Ok((nodes, snapshot()?))
@@ -105,23 +108,11 @@ fn snapshot() -> Result<Machine, String> {
     Machine::snapshot().map_err(|e| format!("Unable to list the network interfaces: {e}"))
 }
 
-/// What was found while reading.
+/// What was found while reading, where keepalived noticed it; [`own::found`] also looks for the places of braces.
 pub(super) fn own(nodes: &[Node]) -> Vec<Finding> {
-    let of = |node: &Node| {
-        let number = node.number;
-        // Stock says about a brace too many also that it is no keyword: once is enough.
-        let twice = |d: &Diag| d.code == Code::UnknownKeyword && d.text == "Unknown keyword '}'";
-        let diags = node
-            .loaded
-            .diags
-            .clone()
-            .into_iter()
-            .filter(move |d| !twice(d));
-        diags.map(move |diag| Finding {
-            node: number,
-            diag,
-            related: Vec::new(),
-        })
+    let of = |node: &Node| -> Vec<Finding> {
+        let diags = node.loaded.diags.iter().filter(|d| !own::twice(d));
+        diags.map(|d| own::plain(node, d)).collect()
     };
     nodes.iter().flat_map(of).collect()
 }
@@ -153,6 +144,11 @@ pub(super) fn say(
 }
 
 impl Style {
+    /// For standard error that is a terminal.
+    pub(super) fn of_terminal() -> Self {
+        Self::of(Color::Auto, true)
+    }
+
     /// `terminal`: whether the text goes to one.
     fn of(color: Color, terminal: bool) -> Self {
         let wanted = || {

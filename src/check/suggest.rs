@@ -60,8 +60,8 @@ impl Suggestion {
             return Some(format!("did you mean {}?", quoted(&self.near)));
         }
         let place = |block: &&str| match *block {
-            "" => "the top level".to_owned(),
-            path => format!("`{}`", path.replace('/', " / ")),
+            "" => "at the top level".to_owned(),
+            path => format!("in `{}`", path.replace('/', " / ")),
         };
         let mut places: Vec<String> = self.valid_in.iter().map(place).collect();
         let more = places.len().saturating_sub(MAX + 1);
@@ -70,8 +70,21 @@ impl Suggestion {
             0 => String::new(),
             n => format!(" and {n} more blocks"),
         };
-        (!places.is_empty()).then(|| format!("this belongs into {}{more}", places.join(", ")))
+        (!places.is_empty()).then(|| format!("this belongs {}{more}", places.join(", ")))
     }
+}
+
+/// Whether a keyword opens a block at the top level and stands nowhere else.
+pub(super) fn only_at_the_top(word: &str) -> bool {
+    let opens = match ROOT.find(word) {
+        Some((_, Opens::Block(_) | Opens::Values)) => true,
+        Some((_, Opens::Nothing | Opens::Includes)) | None => false,
+    };
+    let mut blocks = BTreeSet::new();
+    if opens {
+        knows(&ROOT, word, &mut blocks, 0);
+    }
+    blocks.len() == 1
 }
 
 /// Adds the names of the blocks that know a keyword.
@@ -174,11 +187,11 @@ mod tests {
     #[test]
     fn a_keyword_of_another_block_is_sent_there() {
         let s = of("vrrp_script", &VRRP_INSTANCE);
-        assert_eq!(s.text().as_deref(), Some("this belongs into the top level"));
+        assert_eq!(s.text().as_deref(), Some("this belongs at the top level"));
         let s = of("lb_algo", &VRRP_INSTANCE);
         assert_eq!(
             s.text().as_deref(),
-            Some("this belongs into `virtual_server`")
+            Some("this belongs in `virtual_server`")
         );
         let s = of("interface", &ROOT);
         assert!(s.valid_in.contains(&"vrrp_instance"), "{s:?}");

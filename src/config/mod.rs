@@ -30,7 +30,7 @@ use self::expand::{Checks, Expander};
 use self::host::Host;
 use self::source::{Code, Diag, Diags, Files, Outcome, Span, Weight};
 use self::table::{Pass, Reader};
-use self::tree::Tree;
+use self::tree::{Mend, Tree};
 use crate::model::Config;
 
 /// What the command line says about reading the configuration.
@@ -119,6 +119,15 @@ impl Loaded {
 
 /// Reads the configuration that `options` names. Every problem is a finding in [`Loaded::diags`].
 pub(crate) fn load(options: &LoadOptions, host: &dyn Host) -> Loaded {
+    load_mended(options, host, &Mend::default())
+}
+
+/// The lines of the configuration that `options` names, before they are statements.
+pub(crate) fn lines<'h>(
+    options: &LoadOptions,
+    host: &'h dyn Host,
+    diags: &mut Diags,
+) -> Expander<'h> {
     let node = host.node_name();
     let short = node.split('.').next().unwrap_or_default();
     let config_id = options
@@ -130,10 +139,16 @@ pub(crate) fn load(options: &LoadOptions, host: &dyn Host) -> Loaded {
     } else {
         Checks::default()
     };
-    let mut diags = Diags::default();
     let mut lines = Expander::new(host, config_id, checks);
-    lines.open_main(&options.path, &mut diags);
-    let tree = tree::build(&mut lines, &ROOT, &mut diags);
+    lines.open_main(&options.path, diags);
+    lines
+}
+
+/// As [`load`], with braces mended: what a start would find if the operator did that.
+pub(crate) fn load_mended(options: &LoadOptions, host: &dyn Host, mend: &Mend) -> Loaded {
+    let mut diags = Diags::default();
+    let mut lines = lines(options, host, &mut diags);
+    let tree = tree::build(&mut lines, &ROOT, mend, &mut diags);
     let mut draft = Draft::default();
     let mut reader = Reader::new(&tree, host, &mut diags, INERT);
     // Global settings come first wherever they stand: blocks start from them.

@@ -7,7 +7,7 @@ mod build;
 
 use std::ops::Range;
 
-pub(crate) use self::build::build;
+pub(crate) use self::build::{Mend, build};
 use super::lex;
 use super::source::{FileId, Span};
 

@@ -1,10 +1,11 @@
 //! `-t`: reads the configuration, says what is wrong with it, and touches nothing.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 
 use super::host::Machine;
 use super::{GONE, load_options};
+use crate::check::terminal;
 use crate::cli::Options;
 use crate::config::{self, Loudness};
 use crate::sys::{netns, startup};
@@ -38,8 +39,15 @@ pub(crate) fn run(options: &Options, file: Option<&Path>) -> u8 {
             return 4;
         }
     };
-    let loaded = config::load(&load_options(options), &host);
+    let loading = load_options(options);
+    let loaded = config::load(&loading, &host);
+    let exit = loaded.test_exit();
     let mut out = io::stderr().lock();
+    if file.is_none() && out.is_terminal() {
+        // Standard error may be closed; the exit code says the rest.
+        _ = terminal::write(&mut out, loading, loaded, &host);
+        return exit;
+    }
     for (loudness, text) in loaded.messages() {
         match loudness {
             // Standard error may be closed; the exit code says the rest.
@@ -47,5 +55,5 @@ pub(crate) fn run(options: &Options, file: Option<&Path>) -> u8 {
             Loudness::Log => {}
         }
     }
-    loaded.test_exit()
+    exit
 }

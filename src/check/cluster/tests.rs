@@ -14,6 +14,7 @@ fn cluster(texts: &[&str]) -> Vec<Code> {
         .iter()
         .enumerate()
         .map(|(number, fake)| Node {
+            options: crate::config::LoadOptions::default(),
             number,
             name: format!("node{number}.conf"),
             loaded: load(

@@ -8,6 +8,7 @@ fn node(text: &str, number: usize) -> (Node, Fake) {
     let mut fake = Fake::with(text);
     fake.programs = vec!["/bin/x".into()];
     let node = Node {
+        options: crate::config::LoadOptions::default(),
         number,
         name: MAIN.into(),
         loaded: fake.load(),

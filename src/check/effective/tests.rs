@@ -44,6 +44,7 @@ fn node(fake: &Fake, id: Option<&str>) -> Node {
         number: 0,
         name: MAIN.into(),
         loaded: load(&options, fake),
+        options,
     }
 }
 

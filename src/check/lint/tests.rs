@@ -19,6 +19,7 @@ pub(crate) fn lint(text: &str) -> Vec<(Code, u32)> {
         ..LoadOptions::default()
     };
     let node = Node {
+        options: crate::config::LoadOptions::default(),
         number: 0,
         name: MAIN.into(),
         loaded: load(&options, &fake),
@@ -161,6 +162,7 @@ fn an_address_belongs_to_a_network_of_its_interface() {
         ..LoadOptions::default()
     };
     let node = Node {
+        options: crate::config::LoadOptions::default(),
         number: 0,
         name: MAIN.into(),
         loaded: load(&options, &host),

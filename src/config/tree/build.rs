@@ -4,6 +4,8 @@
 //! skipped as a whole, the words of a brace that nothing asked for stay in the enclosing block, blocks that never end are
 //! closed at the end of the file. No keyword is known here. Source: keepalived's behaviour.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::super::expand::{Expander, Kind};
 use super::super::lex;
 use super::super::source::{Code, Detail, Diag, Diags, Span, Weight};
@@ -43,8 +45,36 @@ enum Pending {
     Unknown(Span),
 }
 
+/// Braces to read otherwise than they stand, by the number of the piece.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mend {
+    dropped: BTreeSet<u64>,
+    closed: BTreeMap<u64, u32>,
+}
+
+impl Mend {
+    /// Leaves a brace out.
+    pub(crate) fn drop(&mut self, piece: u64) {
+        self.dropped.insert(piece);
+    }
+
+    /// Reads a `}` before a piece, which may be the end.
+    pub(crate) fn close_before(&mut self, piece: u64) {
+        *self.closed.entry(piece).or_default() += 1;
+    }
+
+    fn closes(&self, piece: u64) -> u32 {
+        self.closed.get(&piece).copied().unwrap_or(0)
+    }
+}
+
 /// Reads everything that the expander has to say. `root`: the shape of the top level.
-pub(crate) fn build(lines: &mut Expander<'_>, root: &'static dyn Shape, diags: &mut Diags) -> Tree {
+pub(crate) fn build(
+    lines: &mut Expander<'_>,
+    root: &'static dyn Shape,
+    mend: &Mend,
+    diags: &mut Diags,
+) -> Tree {
     let mut b = Builder {
         tree: Tree::default(),
         frames: Vec::new(),
@@ -52,14 +82,24 @@ pub(crate) fn build(lines: &mut Expander<'_>, root: &'static dyn Shape, diags: &
         pending: Pending::None,
     };
     let mut last = None;
+    let mut number = 0;
     while let Some(piece) = lines.next(diags) {
         last = Some(piece.span);
+        number += 1;
+        if mend != &Mend::default() {
+            (0..mend.closes(number - 1)).for_each(|_| b.close(piece.span, diags));
+            if mend.dropped.contains(&(number - 1)) {
+                continue;
+            }
+        }
         match piece.kind {
             Kind::Open => b.open(piece.span, diags),
             Kind::Close => b.close(piece.span, diags),
             Kind::Text(text) => b.text(&text, piece.span, lines, diags),
         }
     }
+    let at_the_end = last.unwrap_or(Span::NOWHERE);
+    (0..mend.closes(number)).for_each(|_| b.close(at_the_end, diags));
     b.finish(last, diags)
 }
 
