@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::model::Config;
+use crate::model::firewall::Firewall;
 use crate::model::net::IfName;
 use crate::model::vmac::SubLink;
 
@@ -22,6 +23,8 @@ pub(crate) struct Wanted {
     promote: BTreeSet<IfName>,
     /// `disable_local_igmp`.
     no_local_igmp: bool,
+    /// Names and kind of the rules.
+    pub(crate) firewall: Firewall,
 }
 
 /// One interface.
@@ -40,6 +43,7 @@ impl Wanted {
     pub(crate) fn of(config: &Config) -> Self {
         let mut wanted = Self {
             no_local_igmp: config.global.disable_local_igmp,
+            firewall: config.global.firewall.clone(),
             ..Self::default()
         };
         for instance in &config.instances {

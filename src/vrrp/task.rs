@@ -4,6 +4,7 @@
 //! its own, notices wait in a backlog. Should the core panic, the task resigns and
 //! removes its addresses while it unwinds.
 
+mod firewall;
 mod kernel;
 mod links;
 mod outbox;

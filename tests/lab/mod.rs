@@ -184,6 +184,16 @@ impl Lan {
         ));
     }
 
+    /// The port at which the bridge has learned a MAC.
+    pub(crate) fn port_of(&self, mac: [u8; 6]) -> Option<String> {
+        let table = self.hub.try_bridge("fdb show br br0");
+        let mac = mac.map(|octet| format!("{octet:02x}")).join(":");
+        let line = table.lines().find(|line| line.starts_with(&mac))?;
+        let mut words = line.split_whitespace();
+        words.find(|word| *word == "dev")?;
+        words.next().map(str::to_owned)
+    }
+
     /// Everything the hub heard so far, in the order of its timestamps.
     pub(crate) fn events(&self) -> Vec<Seen> {
         self.capture.events()

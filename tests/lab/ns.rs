@@ -73,6 +73,15 @@ impl Namespace {
             .expect("iproute2 is installed")
     }
 
+    /// `bridge ARGS`, its standard output.
+    pub(crate) fn try_bridge(&self, args: &str) -> String {
+        let mut command = Command::new("bridge");
+        command.args(args.split_whitespace()).stdin(Stdio::null());
+        let out = self.run(|| command.output());
+        let out = out.expect("iproute2 is installed");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    }
+
     /// Writes `value` below /proc/sys.
     pub(crate) fn sysctl(&self, key: &str, value: &str) {
         let path = format!("/proc/sys/{key}");

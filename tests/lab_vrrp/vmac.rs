@@ -68,13 +68,27 @@ fn kernel(node: &Node) -> BTreeMap<String, String> {
             let words = line.split_whitespace().filter(|w| !w.ends_with(':'));
             let line = words.collect::<Vec<_>>().join(" ").replace(" proto 18", "");
             // The kernel thinks about it for a second.
-            let line = line.replace(" state UNKNOWN", " state UP");
+            let line = line
+                .replace(" state UNKNOWN", " state UP")
+                .replace(" tentative", "");
             let all: &mut String = all.entry(format!("{what} {name}")).or_default();
             *all += &line;
             all.push('\n');
         }
     }
+    all.insert("nftables".to_owned(), ruleset(node));
     all
+}
+
+/// `nft list ruleset`.
+fn ruleset(node: &Node) -> String {
+    let mut command = std::process::Command::new("nft");
+    command.args(["list", "ruleset"]);
+    let out = node
+        .ns
+        .run(|| command.output())
+        .expect("nftables is installed");
+    String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
 fn has_link(node: &Node, name: &str) -> bool {
@@ -144,6 +158,11 @@ const EXPLAINED: &[(&str, &str, &str)] = &[
         "IPv6",
         "2.4 sets it on IPv6 VMACs, too, 2.2 does not",
     ),
+    (
+        "nftables",
+        "IPv6",
+        "2.4 stops answers from the base's address and old reports, too, 2.2 does not",
+    ),
 ];
 
 fn same_kernel(lines: &str, vip: &str) {
@@ -184,6 +203,69 @@ fn the_kernel_holds_what_stock_has_it_hold_ipv4() {
 #[test]
 fn the_kernel_holds_what_stock_has_it_hold_ipv6() {
     same_kernel(V6, "2001:db8::100");
+}
+
+/// A backup's MAC must not be learned anywhere but at the master's port, whatever the backup's kernel would like to say.
+fn silent_backup(lines: &str, vip: &str, mac: [u8; 6]) {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let mut master = Ours.start(lan.node(0), &instance(150, lines));
+    wait_addr(lan.node(0), "vrrp.51", vip, true);
+    let mut backup = Ours.start(lan.node(1), &instance(100, lines));
+    backup.wait_log("Entering BACKUP STATE");
+    wait_link(lan.node(1), "vrrp.51", true);
+    // Everything that makes a kernel speak: memberships, questions, pings, a link that flaps.
+    let node = lan.node(1);
+    for _ in 0..3 {
+        node.ip("link set eth0 down");
+        node.ip("link set eth0 up");
+    }
+    node.ip("addr add fe80::2/64 dev eth0 nodad");
+    backup.wait_log_times("Entering BACKUP STATE", 2);
+    let ask = |from: usize, addr: &str| {
+        let mut command = std::process::Command::new("ping");
+        command.args(["-c", "1", "-W", "1", addr]);
+        let _ = lan.node(from).ns.run(|| command.output());
+    };
+    for addr in ["10.66.0.2", "10.66.0.100", "fe80::2%eth0", "2001:db8::100"] {
+        ask(0, addr);
+        ask(1, addr);
+    }
+    // Late enough for delayed reports: the second of the kernel's two comes within a second.
+    let mark = crate::lab::daemon::now();
+    lan.advert("the master goes on", 0, mark + 3_000_000_000, |_| true);
+    for s in lan.events() {
+        let from_vmac = s.octets.get(6..12) == Some(&mac[..]);
+        assert!(
+            !(s.node == 1 && from_vmac),
+            "the backup speaks: {:02x?}\n{}",
+            s.octets,
+            ruleset(node)
+        );
+    }
+    let port = lan.port_of(mac);
+    assert_eq!(
+        port.as_deref(),
+        Some("p0"),
+        "the bridge learned it elsewhere"
+    );
+    backup.stop();
+    master.stop();
+    for n in 0..2 {
+        assert_eq!(ruleset(lan.node(n)), "", "rules are left");
+    }
+}
+
+#[test]
+fn a_backup_is_silent_ipv4() {
+    silent_backup(V4, "10.66.0.100", MAC4);
+}
+
+#[test]
+fn a_backup_is_silent_ipv6() {
+    silent_backup(V6, "2001:db8::100", MAC6);
 }
 
 /// Router 0 of priority 150, router 1 of priority 100: election, failover, failback, all from the MAC of the RFC.

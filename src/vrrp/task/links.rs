@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::firewall::{Firewall, Style, Vmac};
 use crate::model::net::IfName;
 use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind};
 use crate::sys::addr::{self, AddressKey, AddressOptions, flag};
@@ -108,6 +109,25 @@ struct Held {
     copied: Option<(Ipv6Addr, u8)>,
 }
 
+/// An interface of ours that is there: its index, that of its base, the address that it shares with it.
+type Ready<'a> = (&'a WantedLink, u32, u32, Option<(Ipv6Addr, u8)>);
+
+/// What the firewall has to know of them.
+fn guarded(ready: &[Ready<'_>]) -> Vec<Vmac> {
+    let vmac = |&(w, index, base, copied): &Ready<'_>| {
+        let link = &w.link;
+        link.is_vmac().then(|| Vmac {
+            index,
+            name: link.name.as_str().to_owned(),
+            base,
+            v4: link.v4,
+            v6: link.v6,
+            copied: copied.map(|(addr, _)| addr),
+        })
+    };
+    ready.iter().filter_map(vmac).collect()
+}
+
 /// A setting that was another one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Changed {
@@ -120,6 +140,9 @@ struct Changed {
 pub(super) struct Links {
     held: BTreeMap<IfName, (Held, WantedLink)>,
     changed: BTreeMap<String, Changed>,
+    firewall: Firewall,
+    /// Made or taken over, not yet up: nothing may leave before all that goes with it is there.
+    down: Vec<u32>,
     /// `rp_filter`s, as they were decided when the first VMAC came.
     rp_filters: Option<Settings>,
 }
@@ -133,6 +156,7 @@ impl Links {
             Err(e) => return tracing::error!(err = %e, "cannot list the interfaces"),
         };
         self.set(wanted);
+        let mut ready = Vec::new();
         for w in &wanted.links {
             let find = |name: &IfName| there.iter().find(|l| l.name == name.as_str());
             let Some(base) = find(&w.link.base).cloned() else {
@@ -141,10 +165,19 @@ impl Links {
             let found = find(&w.link.name).cloned();
             let copy = copied.get(&w.link.name).copied();
             if let Some(index) = self.one(w, &base, found, route) {
-                self.address(w, index, copy, route);
+                ready.push((w, index, base.index, copy));
             }
             // Names that were taken may be free now.
             there.retain(|l| l.name != w.link.name.as_str());
+        }
+        self.firewall
+            .settle(&Style::of(&wanted.firewall), &guarded(&ready));
+        let up: Vec<Request> = self.down.drain(..).map(link::up).collect();
+        for refusal in route.execute(up).into_iter().filter_map(Result::err) {
+            tracing::warn!(err = %refusal, "cannot set up an interface of ours");
+        }
+        for (w, index, _, copy) in ready {
+            self.address(w, index, copy, route);
         }
     }
 
@@ -162,7 +195,7 @@ impl Links {
             if fits(link, base.index, &found) {
                 if known != Some(found.index) {
                     tracing::info!(instance = %w.instance, iface = %link.name, "took over an interface of an earlier run");
-                    self.furnish(w, found.index, route);
+                    self.furnish(w, found.index);
                 }
                 return Some(found.index);
             }
@@ -198,7 +231,7 @@ impl Links {
             sort(link),
             link.name
         );
-        self.furnish(w, index, route);
+        self.furnish(w, index);
         if link.tell_base {
             let again = vec![link::tell_again(base.index, base.group)];
             ask(route, again, "have the kernel tell about the base of", link);
@@ -206,8 +239,8 @@ impl Links {
         Some(index)
     }
 
-    /// Settings, then up: nothing may leave before.
-    fn furnish(&mut self, w: &WantedLink, index: u32, route: &mut RouteSocket) {
+    /// Settings, while it is down.
+    fn furnish(&mut self, w: &WantedLink, index: u32) {
         for (key, value) in own_settings(&w.link) {
             if let Err(e) = put(&key, value) {
                 tracing::warn!(instance = %w.instance, key, value, err = %e, "cannot change a kernel setting");
@@ -218,7 +251,7 @@ impl Links {
             copied: None,
         };
         self.held.insert(w.link.name.clone(), (held, w.clone()));
-        ask(route, vec![link::up(index)], "set up", &w.link);
+        self.down.push(index);
     }
 
     /// The address that stands there whatever state the instance is in.
@@ -279,6 +312,13 @@ impl Links {
             }
         }
         self.set(&order.wanted);
+        let left = self.held.values().map(|(held, w)| {
+            let base = link::index_of(w.link.base.as_str()).unwrap_or_default();
+            (w, held.index, base, held.copied)
+        });
+        let left: Vec<Ready<'_>> = left.collect();
+        self.firewall
+            .settle(&Style::of(&order.wanted.firewall), &guarded(&left));
     }
 
     /// Removes all of it.

@@ -1,0 +1,257 @@
+//! The nftables tables of the daemon: what keeps group memberships, router solicitations and answers of neighbour
+//! discovery from leaving through a VMAC, where they would tell the switches a lie about who has its MAC.
+//!
+//! Memberships go out through the base instead. Source: the rules that keepalived makes.
+
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use crate::model::firewall;
+use crate::sys::nft::{Batch, Element, Family, Header, NftError, NftSocket, Rule, Set, key, meta};
+
+/// `NF_INET_LOCAL_OUT`.
+const OUT: u32 = 3;
+/// IP protocols.
+const IGMP: u8 = 2;
+const ICMPV6: u8 = 58;
+/// ICMPv6 types.
+const ROUTER_SOLICITATION: u8 = 133;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+const MLD_REPORT: u8 = 131;
+const MLD2_REPORT: u8 = 143;
+
+const MAP: &str = "vmac_map";
+const VMACS: &str = "vmac_set";
+const PARENTS: &str = "parent_link_local";
+const REPORTS: &str = "mld-report";
+const CHAIN: &str = "out";
+
+/// How the tables are made; another one means new tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Style {
+    table: Arc<str>,
+    priority: i32,
+    counters: bool,
+}
+
+impl Style {
+    pub(super) fn of(model: &firewall::Firewall) -> Self {
+        Self {
+            table: Arc::clone(&model.nftables.table),
+            priority: model.nftables.priority,
+            counters: model.counters,
+        }
+    }
+}
+
+/// A VMAC, by what the kernel calls it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Vmac {
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) base: u32,
+    pub(super) v4: bool,
+    pub(super) v6: bool,
+    /// The address that it shares with its base.
+    pub(super) copied: Option<Ipv6Addr>,
+}
+
+/// What the sets of one family hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Content {
+    map: BTreeSet<Element>,
+    /// IPv6 only, as the next.
+    vmacs: BTreeSet<Element>,
+    parents: BTreeSet<Element>,
+}
+
+impl Content {
+    fn of(family: Family, vmacs: &[Vmac]) -> Self {
+        let mut content = Self::default();
+        for vmac in vmacs {
+            let index = vmac.index.to_ne_bytes().to_vec();
+            if match family {
+                Family::Ip => vmac.v4,
+                Family::Ip6 => vmac.v6,
+            } {
+                content.map.insert(Element {
+                    key: index.clone(),
+                    data: Some(vmac.base.to_ne_bytes().to_vec()),
+                });
+            }
+            if family == Family::Ip6 && vmac.v6 {
+                content.vmacs.insert(Element {
+                    key: index,
+                    data: None,
+                });
+                content.parents.extend(vmac.copied.map(|addr| {
+                    let mut key = addr.octets().to_vec();
+                    key.extend(vmac.name.bytes());
+                    key.resize(32, 0);
+                    Element { key, data: None }
+                }));
+            }
+        }
+        content
+    }
+
+    fn sets(&self) -> [(&'static str, &BTreeSet<Element>); 3] {
+        [
+            (MAP, &self.map),
+            (VMACS, &self.vmacs),
+            (PARENTS, &self.parents),
+        ]
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Firewall {
+    socket: Option<NftSocket>,
+    /// What we have made, by family.
+    held: [Option<(Style, Content)>; 2],
+}
+
+impl Firewall {
+    /// Makes the tables hold this. Without VMACs of a family there is no table of it.
+    pub(super) fn settle(&mut self, style: &Style, vmacs: &[Vmac]) {
+        for (n, family) in [Family::Ip, Family::Ip6].into_iter().enumerate() {
+            let wanted = Content::of(family, vmacs);
+            let (batch, next) = match (&self.held[n], wanted.map.is_empty()) {
+                (None, true) => continue,
+                (Some((style, _)), true) => (gone(style, family), None),
+                (Some((old, content)), false) if old == style => {
+                    let batch = difference(style, family, content, &wanted);
+                    (batch, Some((style.clone(), wanted)))
+                }
+                (old, false) => {
+                    let mut batch = Batch::default();
+                    if let Some((old, _)) = old {
+                        batch.del_table(family, &old.table);
+                    }
+                    whole(&mut batch, style, family, &wanted);
+                    (batch, Some((style.clone(), wanted)))
+                }
+            };
+            match self.commit(batch) {
+                Ok(()) => self.held[n] = next,
+                // The next change tries to make all of it anew.
+                Err(e) => {
+                    self.held[n] = None;
+                    tracing::error!(table = %style.table, err = %e, "cannot set the firewall");
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), NftError> {
+        if self.socket.is_none() {
+            self.socket = Some(NftSocket::open().map_err(NftError::Socket)?);
+        }
+        match &mut self.socket {
+            Some(socket) => socket.commit(batch),
+            None => Ok(()),
+        }
+    }
+}
+
+fn gone(style: &Style, family: Family) -> Batch {
+    let mut batch = Batch::default();
+    batch.del_table(family, &style.table);
+    batch
+}
+
+fn difference(style: &Style, family: Family, from: &Content, to: &Content) -> Batch {
+    let mut batch = Batch::default();
+    for ((name, old), (_, new)) in from.sets().into_iter().zip(to.sets()) {
+        let less: Vec<_> = old.difference(new).cloned().collect();
+        let more: Vec<_> = new.difference(old).cloned().collect();
+        batch.remove(family, &style.table, name, &less);
+        batch.add(family, &style.table, name, &more);
+    }
+    batch
+}
+
+/// The table as keepalived makes it.
+fn whole(batch: &mut Batch, style: &Style, family: Family, content: &Content) {
+    let table = &*style.table;
+    batch.fresh_table(family, table);
+    batch.base_chain(family, table, CHAIN, (OUT, style.priority));
+    let index = |name, data| Set {
+        name,
+        key: key::IF_INDEX,
+        key_len: 4,
+        data,
+        constant: false,
+    };
+    batch.set(family, table, &index(MAP, Some((key::IF_INDEX, 4))));
+    match family {
+        Family::Ip => {
+            let report = Rule::default()
+                .payload(Header::Network, 9, 1)
+                .is(&[IGMP])
+                .payload(Header::Network, 16, 4)
+                .leaves_through("macvlan")
+                .meta_beside(meta::OIF)
+                .copy_through(MAP)
+                .drop(style.counters);
+            batch.rule(family, table, CHAIN, &report);
+        }
+        Family::Ip6 => whole6(batch, style, &index(VMACS, None)),
+    }
+    for (name, elements) in content.sets() {
+        let elements: Vec<_> = elements.iter().cloned().collect();
+        batch.add(family, table, name, &elements);
+    }
+}
+
+fn whole6(batch: &mut Batch, style: &Style, vmacs: &Set<'_>) {
+    let (family, table) = (Family::Ip6, &*style.table);
+    let parents = Set {
+        name: PARENTS,
+        key: key::pair(key::IP6_ADDR, key::IF_NAME),
+        key_len: 32,
+        data: None,
+        constant: false,
+    };
+    let reports = Set {
+        name: REPORTS,
+        key: key::ICMP6_TYPE,
+        key_len: 1,
+        data: None,
+        constant: true,
+    };
+    for set in [vmacs, &parents, &reports] {
+        batch.set(family, table, set);
+    }
+    let types = [MLD_REPORT, MLD2_REPORT].map(|kind| Element {
+        key: vec![kind],
+        data: None,
+    });
+    batch.add(family, table, REPORTS, &types);
+    let icmp = || {
+        let protocol = Rule::default().meta(meta::L4PROTO).is(&[ICMPV6]);
+        protocol.payload(Header::Transport, 0, 1)
+    };
+    let answer = icmp()
+        .is(&[NEIGHBOUR_ADVERTISEMENT])
+        .leaves_through("macvlan")
+        .payload(Header::Network, 8, 16)
+        .meta_beside(meta::OIFNAME)
+        .is_in(PARENTS);
+    let report = icmp()
+        .is_in(REPORTS)
+        .payload(Header::Network, 24, 16)
+        .leaves_through("macvlan")
+        .meta_beside(meta::OIF)
+        .copy_through(MAP);
+    let solicitation = icmp()
+        .is(&[ROUTER_SOLICITATION])
+        .leaves_through("macvlan")
+        .meta_beside(meta::OIF)
+        .beside_is_in(VMACS);
+    for rule in [answer, report, solicitation] {
+        batch.rule(family, table, CHAIN, &rule.drop(style.counters));
+    }
+}
