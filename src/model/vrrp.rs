@@ -222,6 +222,8 @@ pub(crate) struct Instance {
     pub(crate) lower_prio_no_advert: bool,
     /// `higher_prio_send_advert`: send one advertisement before giving way.
     pub(crate) higher_prio_send_advert: bool,
+    /// `no_accept`: packets to its addresses are dropped (RFC 9568 §6.1 Accept_Mode); never those of an owner.
+    pub(crate) no_accept: bool,
     /// `owner_ignore_adverts`: nobody else's advertisement counts while we run as the owner.
     pub(crate) owner_ignore_adverts: bool,
     /// `skip_check_adv_addr`: trust the address list of a master already known.
@@ -270,6 +272,7 @@ impl Instance {
             timer_expired_backup: 254,
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
+            no_accept: false,
             owner_ignore_adverts: false,
             skip_check_adv_addr: false,
             notify: Notify::default(),
@@ -313,6 +316,7 @@ impl Instance {
             timer_expired_backup,
             lower_prio_no_advert,
             higher_prio_send_advert,
+            no_accept,
             owner_ignore_adverts,
             skip_check_adv_addr,
             notify,
@@ -346,6 +350,7 @@ impl Instance {
             || *timer_expired_backup != self.timer_expired_backup
             || *lower_prio_no_advert != self.lower_prio_no_advert
             || *higher_prio_send_advert != self.higher_prio_send_advert
+            || *no_accept != self.no_accept
             || *owner_ignore_adverts != self.owner_ignore_adverts
             || *skip_check_adv_addr != self.skip_check_adv_addr
             || *notify != self.notify;

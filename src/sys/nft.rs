@@ -32,6 +32,7 @@ const ELEMENTS: usize = 500;
 
 /// Types of set keys, as `nft` numbers them.
 pub(crate) mod key {
+    pub(crate) const IP_ADDR: u32 = 7;
     pub(crate) const IP6_ADDR: u32 = 8;
     pub(crate) const IF_INDEX: u32 = 20;
     pub(crate) const ICMP6_TYPE: u32 = 29;
@@ -44,6 +45,7 @@ pub(crate) mod key {
 
 /// `NFT_META_*`.
 pub(crate) mod meta {
+    pub(crate) const IIF: u32 = 4;
     pub(crate) const OIF: u32 = 5;
     pub(crate) const OIFNAME: u32 = 7;
     pub(crate) const L4PROTO: u32 = 16;
@@ -55,8 +57,10 @@ const REG_1: u32 = 1;
 const REG_2: u32 = 2;
 /// `NFT_REG_VERDICT`.
 const REG_VERDICT: u32 = 0;
-/// `NF_DROP`.
+/// `NF_DROP`, `NF_ACCEPT`, `NFT_GOTO`.
 const DROP: u32 = 0;
+const ACCEPT: u32 = 1;
+const GOTO: u32 = 0xffff_fffc;
 
 /// Which part of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +72,7 @@ pub(crate) enum Header {
 }
 
 /// `NFPROTO_*` of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Family {
     Ip = 2,
     Ip6 = 10,
@@ -131,7 +135,7 @@ pub(crate) struct Set<'a> {
 }
 
 /// Key, and for a map what it leads to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Element {
     pub(crate) key: Vec<u8>,
     pub(crate) data: Option<Vec<u8>>,
@@ -185,13 +189,13 @@ impl Rule {
     }
 
     /// Goes on if what begins in the first register is in a set.
-    pub(crate) fn is_in(self, set: &str) -> Self {
+    pub(crate) fn found_in(self, set: &str) -> Self {
         let data = be(2, REG_1);
         self.expr("lookup", &data.text(1, set))
     }
 
     /// Goes on if the second register is in a set.
-    pub(crate) fn beside_is_in(self, set: &str) -> Self {
+    pub(crate) fn beside_found_in(self, set: &str) -> Self {
         let data = be(2, REG_2);
         self.expr("lookup", &data.text(1, set))
     }
@@ -203,12 +207,32 @@ impl Rule {
         self.expr("lookup", &found.text(1, map)).expr("dup", &copy)
     }
 
+    /// Keeps the bits of the first register that are set in `mask`.
+    pub(crate) fn masked(self, mask: &[u8; 16]) -> Self {
+        let value = |octets: &[u8]| Attrs::default().bytes(1, octets);
+        let data = be(1, REG_1).be32(2, REG_1).be32(3, 16);
+        let data = data.nest(4, &value(mask)).nest(5, &value(&[0; 16]));
+        self.expr("bitwise", &data)
+    }
+
     pub(crate) fn drop(self, counted: bool) -> Self {
+        self.verdict(&be(1, DROP), counted)
+    }
+
+    pub(crate) fn accept(self, counted: bool) -> Self {
+        self.verdict(&be(1, ACCEPT), counted)
+    }
+
+    pub(crate) fn go_to(self, chain: &str, counted: bool) -> Self {
+        self.verdict(&be(1, GOTO).text(2, chain), counted)
+    }
+
+    fn verdict(self, verdict: &Attrs, counted: bool) -> Self {
         let counted = match counted {
             true => self.expr("counter", &Attrs::default()),
             false => self,
         };
-        let verdict = Attrs::default().nest(2, &be(1, DROP));
+        let verdict = Attrs::default().nest(2, verdict);
         counted.expr("immediate", &be(1, REG_VERDICT).nest(2, &verdict))
     }
 }
@@ -288,6 +312,12 @@ impl Batch {
         self.push(NEWCHAIN, NLM_F_CREATE, family, &attrs);
     }
 
+    /// A chain that others go to.
+    pub(crate) fn chain(&mut self, family: Family, table: &str, name: &str) {
+        let attrs = Attrs::default().text(1, table).text(3, name);
+        self.push(NEWCHAIN, NLM_F_CREATE, family, &attrs);
+    }
+
     pub(crate) fn set(&mut self, family: Family, table: &str, set: &Set<'_>) {
         self.sets += 1;
         // NFT_SET_CONSTANT, NFT_SET_MAP
@@ -302,7 +332,7 @@ impl Batch {
         }
         // For `nft`, which would show numbers the wrong way round: NFTNL_UDATA_SET_KEYBYTEORDER, .._DATABYTEORDER.
         let order = |kind: u32| -> [u8; 4] {
-            let host = kind == key::IF_INDEX;
+            let host = !matches!(kind, key::IP_ADDR | key::IP6_ADDR);
             (if host { 1_u32 } else { 2 }).to_ne_bytes()
         };
         let mut user = [[0, 4].as_slice(), &order(set.key)].concat();

@@ -11,6 +11,8 @@ pub(crate) struct Desired {
     /// `virtual_ipaddress`, then `virtual_ipaddress_excluded`, in file order: the order of adding; removed in the same
     /// order.
     pub(crate) addresses: Vec<VirtualAddress>,
+    /// `no_accept`: packets to and from the addresses are dropped, from before they are there until they are gone.
+    pub(crate) guarded: bool,
     /// `virtual_routes`: added after the addresses, removed before them.
     pub(crate) routes: Vec<Route>,
     /// `virtual_rules`: added after the routes, removed before them.
@@ -25,6 +27,7 @@ pub(super) fn of(instance: &Instance) -> Desired {
             let addresses = model.addresses.iter().chain(&model.excluded);
             Desired {
                 addresses: addresses.cloned().collect(),
+                guarded: model.no_accept,
                 routes: model.routes.clone(),
                 rules: model.rules.clone(),
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::model::Config;
 use crate::model::firewall::Firewall;
-use crate::model::net::IfName;
+use crate::model::net::{Family, IfName};
 use crate::model::vmac::SubLink;
 
 /// See the module. The order is that of the configuration.
@@ -23,6 +23,8 @@ pub(crate) struct Wanted {
     promote: BTreeSet<IfName>,
     /// `disable_local_igmp`.
     no_local_igmp: bool,
+    /// Families of the addresses whose packets are dropped (`no_accept`).
+    pub(crate) guarded: BTreeSet<Family>,
     /// Names and kind of the rules.
     pub(crate) firewall: Firewall,
 }
@@ -48,6 +50,10 @@ impl Wanted {
         };
         for instance in &config.instances {
             let all = instance.addresses.iter().chain(&instance.excluded);
+            if instance.no_accept {
+                let families = all.clone().map(|a| Family::from(a.addr));
+                wanted.guarded.extend(families);
+            }
             wanted.virtual_addresses.extend(all.map(|a| a.addr));
             wanted
                 .links
@@ -60,6 +66,11 @@ impl Wanted {
             }
         }
         wanted
+    }
+
+    /// There is nothing to be made or set.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.links.is_empty() && self.guarded.is_empty() && self.settings().is_empty()
     }
 
     /// An interface of ours by this name.

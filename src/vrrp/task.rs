@@ -96,7 +96,7 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
                 None => trackers_open = false,
             },
             heard = task.kernel.heard() => task.heed(heard)?,
-            () = task.station.done() => task.links_are_there(),
+            anew = task.station.done() => task.links_are_there(anew),
             () = task.wires.readable() => task.listen(),
             () = task.notices.progress(), if task.notices.is_full() => {}
             () = task.updates.progress(), if task.updates.is_full() => {}
@@ -355,6 +355,10 @@ impl Task {
                 self.tuning.apply(&config.global.process);
                 self.catch_up();
                 let asked = self.station.want(Wanted::of(&config), self.kernel.view());
+                if config.global.firewall.iptables.is_some() {
+                    let table = &config.global.firewall.nftables.table;
+                    tracing::info!("vrrp_iptables: nftables is used instead, table {table}");
+                }
                 let applying = Applying { config, done };
                 match asked {
                     true => self.applying = Some(applying),
@@ -371,7 +375,10 @@ impl Task {
     }
 
     /// The interfaces of a new configuration, or those that somebody else had changed, are there.
-    fn links_are_there(&mut self) {
+    fn links_are_there(&mut self, anew: bool) {
+        if anew {
+            self.kernel.guard_again();
+        }
         self.catch_up();
         let idle = self.station.settle(self.kernel.view());
         if let Some(applying) = self.applying.take_if(|_| idle) {

@@ -412,3 +412,31 @@ fn a_reload_makes_and_removes_interfaces_and_leaves_the_others_alone() {
     );
     daemon.stop();
 }
+
+/// The rules of a master that does not accept packets for its address; whether its neighbour gets an answer.
+fn refusing(which: Which) -> (String, bool, String) {
+    let lan = lan();
+    let node = lan.node(0);
+    let mut daemon = which.start(node, &instance(150, &format!("no_accept\n {V4}")));
+    wait_addr(node, "vrrp.51", "10.66.0.100", true);
+    let rules = ruleset(node);
+    let mut command = std::process::Command::new("ping");
+    command.args(["-c", "1", "-W", "1", "10.66.0.100"]);
+    let answer = lan.node(1).ns.run(|| command.output());
+    let answered = answer.expect("ping is installed").status.success();
+    daemon.stop();
+    (rules, answered, ruleset(node))
+}
+
+#[test]
+fn a_master_that_does_not_accept_has_the_rules_of_stock_and_no_answer() {
+    if !root() {
+        return;
+    }
+    let (ours, stock) = std::thread::scope(|scope| {
+        let stock = scope.spawn(|| refusing(Stock));
+        (refusing(Ours), stock.join().expect("stock runs"))
+    });
+    assert_eq!(ours, stock, "rules, an answer, what is left");
+    assert!(ours.0.contains("10.66.0.100") && !ours.1 && ours.2.is_empty());
+}

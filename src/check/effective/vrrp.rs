@@ -8,7 +8,7 @@ use crate::model::auth::{AntiReplay, Auth, Hmac, HmacMode};
 use crate::model::net::Family;
 use crate::model::unicast::{OldChecksum, Peer, Unicast};
 use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind, SubLinks};
-use crate::model::vrrp::{Deletion, Garp, InitialState, Instance, Notify, SyncGroup};
+use crate::model::vrrp::{Deletion, Garp, InitialState, Instance, Notify, Priority, SyncGroup};
 
 /// One instance.
 pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
@@ -43,6 +43,7 @@ pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
         down_timer_adverts,
         lower_prio_no_advert,
         higher_prio_send_advert,
+        no_accept,
         owner_ignore_adverts,
         skip_check_adv_addr,
         notify: hooks,
@@ -115,6 +116,9 @@ pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
         let on = *higher_prio_send_advert;
         let global = "vrrp_higher_prio_send_advert";
         s.toggle_of("higher_prio_send_advert", on, global);
+        s.flag("no_accept", *no_accept);
+        let owner = *priority == Priority::OWNER;
+        s.flag("accept", *strict && !*no_accept && !owner);
         let on = *owner_ignore_adverts;
         s.toggle_of("owner_ignore_adverts", on, "vrrp_owner_ignore_adverts");
         let on = *skip_check_adv_addr;

@@ -7,7 +7,7 @@ use super::super::source::Code;
 use super::super::table::{Args, Fault, Row, key, lines, raw, renamed, sub, values};
 use super::super::value;
 use super::auth_hmac::AUTH_HMAC;
-use super::checks::{extra_if, flag, ifname};
+use super::checks::{extra_if, ifname};
 use super::command;
 use super::tracking::other as other_tracker;
 use super::vrrp_instance::InstanceDraft;
@@ -185,8 +185,12 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     key("v3_checksum_as_v2", "[<bool>]", |v, a| {
         a.bool().map(|on| v.checksum_as_v2 = on)
     }),
-    key("accept", "flag", flag),
-    key("no_accept", "flag", flag),
+    key("accept", "flag", |v, a| {
+        a.flag().map(|on| v.links.accept = on.then_some(true))
+    }),
+    key("no_accept", "flag", |v, a| {
+        a.flag().map(|on| v.links.accept = on.then_some(false))
+    }),
     // keepalived: kept, and of no effect.
     key("debug", "0..=4", |_, a| a.int(0..=4_u8).map(drop)),
     raw(key(

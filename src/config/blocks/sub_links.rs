@@ -25,6 +25,8 @@ pub(crate) struct SubLinkDraft {
     pub(crate) xmit_base: bool,
     /// `use_vmac_addr`.
     pub(crate) addresses: bool,
+    /// `accept`, `no_accept`.
+    pub(crate) accept: Option<bool>,
     /// `promote_secondaries`.
     pub(crate) promote_secondaries: bool,
 }

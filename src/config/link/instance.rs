@@ -146,6 +146,7 @@ pub(super) fn link(
     if draft.strict {
         strict(&mut voice, &mut v);
     }
+    v.no_accept = !v.is_owner() && refuses(&mut voice, v.version);
     v.track_scripts = track_scripts;
     v.notify = notify;
     Linked::Runs(Box::new(v))
@@ -426,6 +427,20 @@ fn trackers(voice: &mut Voice<'_>, v: &mut Instance, weighted: bool) {
             voice.say(Code::Conflict, &text);
             t.weight = TrackWeight::Fault;
         }
+    }
+}
+
+/// Whether packets to its addresses are refused: by default in strict mode only, where version 2 has no choice.
+fn refuses(voice: &mut Voice<'_>, version: Version) -> bool {
+    let draft = voice.draft;
+    match (draft.links.accept, draft.strict, version) {
+        (Some(true), true, Version::V2) => {
+            let text = "warning - accept mode for VRRP version 2 does not comply with RFC3768 - resetting to no_accept";
+            voice.say(Code::Conflict, text);
+            true
+        }
+        (Some(accept), _, _) => !accept,
+        (None, strict, _) => strict,
     }
 }
 

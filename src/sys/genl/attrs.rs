@@ -21,11 +21,6 @@ impl Attrs {
         self
     }
 
-    /// What was written.
-    pub(crate) fn octets(&self) -> &[u8] {
-        &self.0
-    }
-
     pub(crate) fn u8(self, kind: u16, value: u8) -> Self {
         self.bytes(kind, &[value])
     }

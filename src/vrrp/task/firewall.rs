@@ -1,16 +1,18 @@
-//! The nftables tables of the daemon: what keeps group memberships, router solicitations and answers of neighbour
+//! The nftables tables of the daemon: what drops packets to and from the addresses of routers that must not accept them
+//! (`no_accept`), and what keeps group memberships, router solicitations and answers of neighbour
 //! discovery from leaving through a VMAC, where they would tell the switches a lie about who has its MAC.
 //!
 //! Memberships go out through the base instead. Source: the rules that keepalived makes.
 
 use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
-use crate::model::firewall;
+use crate::model::{firewall, net};
 use crate::sys::nft::{Batch, Element, Family, Header, NftError, NftSocket, Rule, Set, key, meta};
 
-/// `NF_INET_LOCAL_OUT`.
+/// `NF_INET_LOCAL_IN`, `NF_INET_LOCAL_OUT`.
+const IN: u32 = 1;
 const OUT: u32 = 3;
 /// IP protocols.
 const IGMP: u8 = 2;
@@ -26,11 +28,19 @@ const VMACS: &str = "vmac_set";
 const PARENTS: &str = "parent_link_local";
 const REPORTS: &str = "mld-report";
 const CHAIN: &str = "out";
+const CHAIN_IN: &str = "in";
+const VIPS: &str = "vips";
+const LOCAL_VIPS: &str = "vips_link_local";
+const DISCOVERY: &str = "neighbor-discovery";
+const NEIGHBOUR_SOLICITATION: u8 = 135;
+/// What remains of a link-local address, RFC 4291 §2.4: the first ten bits.
+const LOCAL_MASK: [u8; 16] = [0xff, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const LOCAL: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// How the tables are made; another one means new tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Style {
-    table: Arc<str>,
+    pub(super) table: Arc<str>,
     priority: i32,
     counters: bool,
 }
@@ -60,6 +70,8 @@ pub(super) struct Vmac {
 /// What the sets of one family hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Content {
+    /// There are addresses whose packets are dropped; which ones is told by others ([`dropped`]).
+    guards: bool,
     map: BTreeSet<Element>,
     /// IPv6 only, as the next.
     vmacs: BTreeSet<Element>,
@@ -67,8 +79,11 @@ struct Content {
 }
 
 impl Content {
-    fn of(family: Family, vmacs: &[Vmac]) -> Self {
-        let mut content = Self::default();
+    fn of(family: Family, vmacs: &[Vmac], guards: bool) -> Self {
+        let mut content = Self {
+            guards,
+            ..Self::default()
+        };
         for vmac in vmacs {
             let index = vmac.index.to_ne_bytes().to_vec();
             if match family {
@@ -96,6 +111,15 @@ impl Content {
         content
     }
 
+    fn is_empty(&self) -> bool {
+        self.map.is_empty() && !self.guards
+    }
+
+    /// Which parts there are.
+    fn shape(&self) -> (bool, bool) {
+        (self.map.is_empty(), self.guards)
+    }
+
     fn sets(&self) -> [(&'static str, &BTreeSet<Element>); 3] {
         [
             (MAP, &self.map),
@@ -114,14 +138,27 @@ pub(super) struct Firewall {
 }
 
 impl Firewall {
-    /// Makes the tables hold this. Without VMACs of a family there is no table of it.
-    pub(super) fn settle(&mut self, style: &Style, vmacs: &[Vmac]) {
+    /// Makes the tables hold this; a family that needs nothing has none. True: one was made anew, and knows nothing of
+    /// dropped addresses.
+    pub(super) fn settle(
+        &mut self,
+        style: &Style,
+        vmacs: &[Vmac],
+        guarded: &BTreeSet<net::Family>,
+    ) -> bool {
+        let mut anew = false;
         for (n, family) in [Family::Ip, Family::Ip6].into_iter().enumerate() {
-            let wanted = Content::of(family, vmacs);
-            let (batch, next) = match (&self.held[n], wanted.map.is_empty()) {
+            let guards = guarded.contains(&match family {
+                Family::Ip => net::Family::V4,
+                Family::Ip6 => net::Family::V6,
+            });
+            let wanted = Content::of(family, vmacs, guards);
+            let (batch, next) = match (&self.held[n], wanted.is_empty()) {
                 (None, true) => continue,
                 (Some((style, _)), true) => (gone(style, family), None),
-                (Some((old, content)), false) if old == style => {
+                (Some((old, content)), false)
+                    if old == style && content.shape() == wanted.shape() =>
+                {
                     let batch = difference(style, family, content, &wanted);
                     (batch, Some((style.clone(), wanted)))
                 }
@@ -131,6 +168,7 @@ impl Firewall {
                         batch.del_table(family, &old.table);
                     }
                     whole(&mut batch, style, family, &wanted);
+                    anew |= guards;
                     (batch, Some((style.clone(), wanted)))
                 }
             };
@@ -143,6 +181,7 @@ impl Firewall {
                 }
             }
         }
+        anew
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), NftError> {
@@ -178,6 +217,9 @@ fn whole(batch: &mut Batch, style: &Style, family: Family, content: &Content) {
     let table = &*style.table;
     batch.fresh_table(family, table);
     batch.base_chain(family, table, CHAIN, (OUT, style.priority));
+    if content.map.is_empty() {
+        return guard(batch, style, family);
+    }
     let index = |name, data| Set {
         name,
         key: key::IF_INDEX,
@@ -203,6 +245,100 @@ fn whole(batch: &mut Batch, style: &Style, family: Family, content: &Content) {
     for (name, elements) in content.sets() {
         let elements: Vec<_> = elements.iter().cloned().collect();
         batch.add(family, table, name, &elements);
+    }
+    if content.guards {
+        guard(batch, style, family);
+    }
+}
+
+/// What drops packets to and from addresses.
+fn guard(batch: &mut Batch, style: &Style, family: Family) {
+    let table = &*style.table;
+    batch.base_chain(family, table, CHAIN_IN, (IN, style.priority));
+    // Destination and source: where they are in the header, and how long.
+    let (places, key, key_len) = match family {
+        Family::Ip => ([16, 12], key::IP_ADDR, 4),
+        Family::Ip6 => ([24, 8], key::IP6_ADDR, 16),
+    };
+    let vips = Set {
+        name: VIPS,
+        key,
+        key_len,
+        data: None,
+        constant: false,
+    };
+    batch.set(family, table, &vips);
+    if family == Family::Ip6 {
+        guard6(batch, style);
+    }
+    for (chain, place) in [CHAIN_IN, CHAIN].into_iter().zip(places) {
+        let rule = Rule::default()
+            .payload(Header::Network, place, key_len)
+            .found_in(VIPS);
+        batch.rule(family, table, chain, &rule.drop(style.counters));
+    }
+}
+
+/// Neighbour discovery goes on; a link-local address is one on one interface only.
+fn guard6(batch: &mut Batch, style: &Style) {
+    let (family, table) = (Family::Ip6, &*style.table);
+    let discovery = Set {
+        name: DISCOVERY,
+        key: key::ICMP6_TYPE,
+        key_len: 1,
+        data: None,
+        constant: true,
+    };
+    let local = Set {
+        name: LOCAL_VIPS,
+        key: key::pair(key::IP6_ADDR, key::IF_INDEX),
+        key_len: 20,
+        data: None,
+        constant: false,
+    };
+    batch.set(family, table, &discovery);
+    batch.set(family, table, &local);
+    let types = [NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT].map(|kind| Element {
+        key: vec![kind],
+        data: None,
+    });
+    batch.add(family, table, DISCOVERY, &types);
+    let ways = [
+        (CHAIN_IN, "in_link_local", 24, meta::IIF),
+        (CHAIN, "out_link_local", 8, meta::OIF),
+    ];
+    for (chain, local_chain, place, interface) in ways {
+        batch.chain(family, table, local_chain);
+        let pass = Rule::default()
+            .payload(Header::Network, 6, 1)
+            .is(&[ICMPV6])
+            .payload(Header::Transport, 0, 1)
+            .found_in(DISCOVERY);
+        batch.rule(family, table, chain, &pass.accept(style.counters));
+        let split = Rule::default()
+            .payload(Header::Network, place, 16)
+            .masked(&LOCAL_MASK)
+            .is(&LOCAL);
+        let split = split.go_to(local_chain, style.counters);
+        batch.rule(family, table, chain, &split);
+        let ours = Rule::default()
+            .payload(Header::Network, place, 16)
+            .meta_beside(interface)
+            .found_in(LOCAL_VIPS);
+        batch.rule(family, table, local_chain, &ours.drop(style.counters));
+    }
+}
+
+/// The element that has packets to and from `addr` on the interface `index` dropped, and its set.
+pub(super) fn dropped(addr: IpAddr, index: u32) -> (Family, &'static str, Element) {
+    let element = |key| Element { key, data: None };
+    match addr {
+        IpAddr::V4(addr) => (Family::Ip, VIPS, element(addr.octets().to_vec())),
+        IpAddr::V6(addr) if addr.is_unicast_link_local() => {
+            let key = [addr.octets().as_slice(), &index.to_ne_bytes()].concat();
+            (Family::Ip6, LOCAL_VIPS, element(key))
+        }
+        IpAddr::V6(addr) => (Family::Ip6, VIPS, element(addr.octets().to_vec())),
     }
 }
 
@@ -239,9 +375,9 @@ fn whole6(batch: &mut Batch, style: &Style, vmacs: &Set<'_>) {
         .leaves_through("macvlan")
         .payload(Header::Network, 8, 16)
         .meta_beside(meta::OIFNAME)
-        .is_in(PARENTS);
+        .found_in(PARENTS);
     let report = icmp()
-        .is_in(REPORTS)
+        .found_in(REPORTS)
         .payload(Header::Network, 24, 16)
         .leaves_through("macvlan")
         .meta_beside(meta::OIF)
@@ -250,7 +386,7 @@ fn whole6(batch: &mut Batch, style: &Style, vmacs: &Set<'_>) {
         .is(&[ROUTER_SOLICITATION])
         .leaves_through("macvlan")
         .meta_beside(meta::OIF)
-        .beside_is_in(VMACS);
+        .beside_found_in(VMACS);
     for rule in [answer, report, solicitation] {
         batch.rule(family, table, CHAIN, &rule.drop(style.counters));
     }

@@ -7,6 +7,7 @@
 mod beat;
 mod duplicates;
 mod entry;
+mod guard;
 mod holdings;
 mod leftovers;
 mod links;
@@ -25,6 +26,7 @@ use nix::errno::Errno;
 use self::beat::Beats;
 use self::duplicates::Duplicates;
 use self::entry::{Entry, Key, Owner, key_of, rank};
+use self::guard::Guard;
 use self::holdings::Holdings;
 use self::leftovers::Leftovers;
 use self::links::Links;
@@ -114,6 +116,7 @@ pub(super) struct Kernel {
     restore: bool,
     patience: Patience,
     duplicates: Duplicates,
+    guard: Guard,
     links: Links,
     /// Which interfaces are set up.
     up: HashMap<u32, bool>,
@@ -144,6 +147,7 @@ impl Kernel {
             restore: false,
             patience: Patience::default(),
             duplicates: Duplicates::default(),
+            guard: Guard::default(),
             links: Links::default(),
             up: HashMap::new(),
             reached: Vec::new(),
@@ -162,7 +166,9 @@ impl Kernel {
         self.patience = Patience::default();
         let has_ways = |d: &Desired| !d.routes.is_empty() || !d.rules.is_empty();
         let statics = &config.statics;
+        self.guard.call(&config.global.firewall.nftables.table);
         self.statics = Desired {
+            guarded: false,
             addresses: statics.addresses.iter().map(|s| s.entry.clone()).collect(),
             routes: statics.routes.iter().map(|s| s.entry.clone()).collect(),
             rules: statics.rules.iter().map(|s| s.entry.clone()).collect(),
@@ -285,6 +291,9 @@ impl Kernel {
 
     fn go_for(&mut self, owner: Owner, desired: Desired, cause: Cause) {
         self.unmet.retain(|(_, waiting)| *waiting != owner);
+        let view = self.monitor.view();
+        let (before, after) = self.guard.towards(owner, &desired, view);
+        self.worker.firewall(before);
         let (known, unmet) = entry::wanted(desired, self.monitor.view());
         for (dev, what) in unmet {
             tracing::warn!(iface = %dev, "no such interface, not set: {what}");
@@ -299,6 +308,12 @@ impl Kernel {
         while let Some(portion) = rest.next() {
             self.depart(owner, portion.to_vec(), cause, rest.peek().is_none());
         }
+        self.worker.firewall(after);
+    }
+
+    /// The firewall's tables were made anew.
+    pub(super) fn guard_again(&mut self) {
+        self.worker.firewall(self.guard.again());
     }
 
     fn depart(&mut self, owner: Owner, ops: Vec<Op<Key, Entry>>, cause: Cause, last: bool) {

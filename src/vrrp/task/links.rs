@@ -148,12 +148,15 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Makes, takes over or repairs what is wanted.
-    pub(super) fn make(&mut self, order: &Order, route: &mut RouteSocket) {
+    /// Makes, takes over or repairs what is wanted. True: tables of the firewall were made anew.
+    pub(super) fn make(&mut self, order: &Order, route: &mut RouteSocket) -> bool {
         let Order { wanted, copied } = order;
         let mut there = match link::list() {
             Ok(there) => there,
-            Err(e) => return tracing::error!(err = %e, "cannot list the interfaces"),
+            Err(e) => {
+                tracing::error!(err = %e, "cannot list the interfaces");
+                return false;
+            }
         };
         self.set(wanted);
         let mut ready = Vec::new();
@@ -170,8 +173,9 @@ impl Links {
             // Names that were taken may be free now.
             there.retain(|l| l.name != w.link.name.as_str());
         }
-        self.firewall
-            .settle(&Style::of(&wanted.firewall), &guarded(&ready));
+        let style = Style::of(&wanted.firewall);
+        let vmacs = guarded(&ready);
+        let anew = self.firewall.settle(&style, &vmacs, &wanted.guarded);
         let up: Vec<Request> = self.down.drain(..).map(link::up).collect();
         for refusal in route.execute(up).into_iter().filter_map(Result::err) {
             tracing::warn!(err = %refusal, "cannot set up an interface of ours");
@@ -179,6 +183,7 @@ impl Links {
         for (w, index, _, copy) in ready {
             self.address(w, index, copy, route);
         }
+        anew
     }
 
     /// The index of the interface once it is there.
@@ -289,7 +294,7 @@ impl Links {
     }
 
     /// Removes what is wanted no more. To be called when nobody uses it any more.
-    pub(super) fn remove_others(&mut self, order: &Order, route: &mut RouteSocket) {
+    pub(super) fn remove_others(&mut self, order: &Order, route: &mut RouteSocket) -> bool {
         let all = std::mem::take(&mut self.held);
         for (name, (held, w)) in all {
             if order.wanted.has(&name) {
@@ -317,8 +322,9 @@ impl Links {
             (w, held.index, base, held.copied)
         });
         let left: Vec<Ready<'_>> = left.collect();
-        self.firewall
-            .settle(&Style::of(&order.wanted.firewall), &guarded(&left));
+        let style = Style::of(&order.wanted.firewall);
+        let vmacs = guarded(&left);
+        self.firewall.settle(&style, &vmacs, &order.wanted.guarded)
     }
 
     /// Removes all of it.

@@ -30,7 +30,7 @@ pub(super) enum Task {
 #[derive(Debug)]
 pub(super) struct Station {
     orders: Sender<(Task, Order)>,
-    answers: Receiver<()>,
+    answers: Receiver<bool>,
     thread: Option<JoinHandle<(Links, RouteSocket)>>,
     wanted: Arc<Wanted>,
     /// On its way.
@@ -57,12 +57,12 @@ impl Station {
             .spawn(move || {
                 let mut links = Links::default();
                 while let Some((task, order)) = inbox.blocking_recv() {
-                    match task {
+                    let anew = match task {
                         Task::Make => links.make(&order, &mut route),
                         Task::RemoveOthers => links.remove_others(&order, &mut route),
-                    }
+                    };
                     // Who asked may have gone away.
-                    let _ = outbox.blocking_send(());
+                    let _ = outbox.blocking_send(anew);
                 }
                 (links, route)
             })?;
@@ -80,7 +80,7 @@ impl Station {
 
     /// From now on `wanted`. True: [`Station::done`] will say when it is there.
     pub(super) fn want(&mut self, wanted: Wanted, view: &View) -> bool {
-        let idle = !self.used && wanted == Wanted::default();
+        let idle = !self.used && wanted.is_nothing();
         self.wanted = Arc::new(wanted);
         self.used |= !idle;
         !idle && self.ask(Task::Make, view)
@@ -120,11 +120,14 @@ impl Station {
         true
     }
 
-    /// An order is carried out. Waits for ever where there is none. Cancel safe.
-    pub(super) async fn done(&mut self) {
-        // A thread that is dead must not be waited for.
-        if self.answers.recv().await.is_none() && self.running.is_none() {
-            std::future::pending().await
+    /// An order is carried out; true: the tables of the firewall were made anew. Waits for ever where there is no order.
+    /// Cancel safe.
+    pub(super) async fn done(&mut self) -> bool {
+        match self.answers.recv().await {
+            Some(anew) => anew,
+            // A thread that is dead must not be waited for.
+            None if self.running.is_some() => false,
+            None => std::future::pending().await,
         }
     }
 

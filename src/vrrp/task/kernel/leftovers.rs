@@ -36,6 +36,7 @@ impl Kernel {
         for instance in &config.instances {
             let addresses = instance.addresses.iter().chain(&instance.excluded);
             let desired = Desired {
+                guarded: false,
                 addresses: addresses.cloned().collect(),
                 routes: instance.routes.clone(),
                 rules: instance.rules.clone(),

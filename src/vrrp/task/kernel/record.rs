@@ -101,11 +101,13 @@ impl Kernel {
     fn lines_of(&self, config: &Config) -> BTreeSet<String> {
         let statics = &config.statics;
         let fixed = Desired {
+            guarded: false,
             addresses: statics.addresses.iter().map(|s| s.entry.clone()).collect(),
             routes: statics.routes.iter().map(|s| s.entry.clone()).collect(),
             rules: statics.rules.iter().map(|s| s.entry.clone()).collect(),
         };
         let virtuals = config.instances.iter().map(|i| Desired {
+            guarded: false,
             addresses: i.addresses.iter().chain(&i.excluded).cloned().collect(),
             routes: i.routes.clone(),
             rules: i.rules.clone(),

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use super::record;
 use crate::model::net::IfName;
 use crate::sys::netlink::{BATCH, Refusal, Request, RouteSocket};
+use crate::sys::nft::{Batch, NftError, NftSocket};
 use crate::sys::raw::FrameSocket;
 use crate::vrrp::task::outbox::{Outbox, Supersedes};
 use crate::vrrp::task::report;
@@ -44,6 +45,7 @@ enum Job {
     },
     Frames(VecDeque<Frame>),
     Save(PathBuf, String),
+    Firewall(Batch),
 }
 
 /// An Ethernet frame that announces an address.
@@ -113,6 +115,13 @@ impl Worker {
         self.put(Job::Save(path, text));
     }
 
+    /// Hands over a change of the firewall. There is no answer.
+    pub(super) fn firewall(&mut self, batch: Batch) {
+        if !batch.is_empty() {
+            self.put(Job::Firewall(batch));
+        }
+    }
+
     fn put(&mut self, job: Job) {
         self.jobs.put(job);
         self.jobs.flush(); // the thread should begin while we go on
@@ -150,6 +159,8 @@ struct Line {
     answers: Sender<Answers>,
     route: RouteSocket,
     frames: FrameSocket,
+    /// Opened when it is needed.
+    nft: Option<NftSocket>,
     /// Taken out of the channel, in order.
     seen: VecDeque<Job>,
 }
@@ -166,6 +177,7 @@ impl Line {
             answers,
             route,
             frames,
+            nft: None,
             seen: VecDeque::new(),
         }
     }
@@ -187,11 +199,27 @@ impl Line {
                         tracing::warn!(path = %path.display(), err = %e, "cannot put on file what is ours");
                     }
                 }
+                Some(Job::Firewall(batch)) => self.guard(batch),
                 None => match self.jobs.blocking_recv() {
                     Some(job) => self.see(job),
                     None => return self.route,
                 },
             }
+        }
+    }
+
+    fn guard(&mut self, batch: Batch) {
+        let socket = match self.nft.take() {
+            Some(socket) => Ok(socket),
+            None => NftSocket::open(),
+        };
+        let done = socket.map_err(NftError::Socket).and_then(|mut socket| {
+            let done = socket.commit(batch);
+            self.nft = Some(socket);
+            done
+        });
+        if let Err(e) = done {
+            tracing::error!(err = %e, "cannot change the addresses that the firewall drops");
         }
     }
 
