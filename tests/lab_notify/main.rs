@@ -9,3 +9,4 @@ mod mailbox;
 mod planted;
 mod storm;
 mod story;
+mod trackers;

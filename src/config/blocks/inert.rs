@@ -10,19 +10,13 @@ pub(crate) const INERT: Inert = &[
         &[
             "namespace_with_ipsets",
             "child_wait_time",
-            "track_file",
-            "vrrp_track_file",
-            "vrrp_track_process",
             "bfd_instance",
         ],
     ),
     ("global_defs", GLOBAL),
     ("vrrp_instance", INSTANCE),
     (
-        "vrrp_sync_group",
-        &["track_file", "track_process", "track_bfd"],
     ),
-    ("virtual_server", &["snmp_name"]),
     (
         "virtual_server/real_server",
         &["snmp_name", "FILE_CHECK", "BFD_CHECK"],
@@ -87,8 +81,6 @@ const GLOBAL: &[&str] = &[
 ];
 
 const INSTANCE: &[&str] = &[
-    "track_file",
-    "track_process",
     "track_bfd",
     "lvs_sync_daemon_interface",
     "kernel_rx_buf_size",
