@@ -204,6 +204,7 @@ fn may_name(part: Part, path: &str) -> &'static [&'static str] {
             "daemon::bus",
             "vrrp",
             "lvs::checker",
+            "track::command",
         ],
         Part::Daemon => &[""],
         Part::Sys => &["sys", "wire", "time"],

@@ -233,6 +233,10 @@ impl Host for Fake {
         vec![gid]
     }
 
+    fn groups_of_uid(&self, _: u32, gid: u32) -> Vec<u32> {
+        vec![gid, 4711]
+    }
+
     fn myself(&self) -> User {
         User { uid: 0, gid: 0 }
     }

@@ -115,6 +115,8 @@ pub(crate) trait Host {
     fn group_name(&self, gid: u32) -> Option<String>;
     /// The groups that the user is a member of, `gid` among them.
     fn groups_of(&self, user: &str, gid: u32) -> Vec<u32>;
+    /// The same for the user of that number; only `gid` where there is no such user.
+    fn groups_of_uid(&self, uid: u32, gid: u32) -> Vec<u32>;
     /// Who the daemon runs as.
     fn myself(&self) -> User;
     /// `uname -n`.

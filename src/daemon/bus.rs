@@ -3,6 +3,7 @@
 //! All channels are bounded. The VRRP task never waits for a receiver: what it cannot send now it keeps, latest state
 //! per object, and offers again.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::model::lvs::VirtualServer;
 use crate::model::track::NotifyScript;
 use crate::model::vrrp::{Instance, SyncGroup};
 use crate::time::Mono;
+use crate::track::command::Outcome;
 use crate::vrrp::FaultCause;
 
 /// Commands to a task: one per reload or signal, sent by the daemon, which waits.
@@ -61,8 +63,55 @@ pub(crate) enum TrackCommand {
         config: Arc<Config>,
         done: oneshot::Sender<()>,
     },
+    /// How every script, file and kind of process is, for the dump files.
+    Snapshot(oneshot::Sender<TrackSnapshot>),
     /// End running scripts, then the task.
     Stop { done: oneshot::Sender<()> },
+}
+
+/// Run-time values of trackers for dumps, each by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TrackSnapshot {
+    pub(crate) scripts: BTreeMap<Arc<str>, ScriptSnapshot>,
+    /// The number in the file.
+    pub(crate) files: BTreeMap<Arc<str>, i32>,
+    pub(crate) processes: BTreeMap<Arc<str>, ProcessSnapshot>,
+}
+
+/// A `vrrp_script` that is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ScriptSnapshot {
+    /// `None` before the first result.
+    pub(crate) good: Option<bool>,
+    /// keepalived's counter, 0..rise + fall: good from `rise` on.
+    pub(crate) result: u32,
+    pub(crate) run: RunState,
+    /// How the last run ended, and how long it took.
+    pub(crate) last: Option<(Outcome, Duration)>,
+    /// Runs that do not end even by SIGKILL.
+    pub(crate) stuck: usize,
+}
+
+/// What a script is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunState {
+    Idle,
+    Running,
+    /// SIGTERM was sent.
+    Terminated,
+    /// SIGKILL was sent.
+    Killed,
+}
+
+/// A `vrrp_track_process`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProcessSnapshot {
+    /// Processes of that kind.
+    pub(crate) count: usize,
+    /// The verdict in force; `None` before the first count.
+    pub(crate) good: Option<bool>,
+    /// The contrary is about to be said.
+    pub(crate) delayed: bool,
 }
 
 /// What the daemon asks of the LVS task.

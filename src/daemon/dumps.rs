@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::bus::{InstanceSnapshot, ServiceSnapshot};
+use super::bus::{InstanceSnapshot, ServiceSnapshot, TrackSnapshot};
 use super::dumpfile;
 use crate::dump::{self, Times};
 use crate::model::Config;
@@ -39,11 +39,16 @@ impl Dumps {
     }
 
     /// The state, as USR1 asks for it.
-    pub(crate) fn data(&self, config: &Config, instances: &[InstanceSnapshot]) {
+    pub(crate) fn data(
+        &self,
+        config: &Config,
+        instances: &[InstanceSnapshot],
+        trackers: &TrackSnapshot,
+    ) {
         let pid = std::process::id();
         if !config.instances.is_empty() {
             tracing::info!("Printing VRRP data for process({pid}) on signal");
-            let text = dump::data::data(config, instances, &times());
+            let text = dump::data::data(config, instances, trackers, &times());
             write(&self.state_file(config, Of::Vrrp), &text);
         }
         tracing::info!("Printing parent data for process({pid}) on signal");

@@ -218,6 +218,11 @@ impl Host for Machine {
         groups.into_iter().map(unistd::Gid::as_raw).collect()
     }
 
+    fn groups_of_uid(&self, uid: u32, gid: u32) -> Vec<u32> {
+        let user = unistd::User::from_uid(uid.into()).ok().flatten();
+        user.map_or_else(|| vec![gid], |u| self.groups_of(&u.name, gid))
+    }
+
     fn myself(&self) -> User {
         User {
             uid: unistd::geteuid().as_raw(),

@@ -9,7 +9,7 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 use tracing::Level;
 
-use super::bus::{Notice, Release};
+use super::bus::{Notice, Release, TrackSnapshot};
 use super::dumps::Dumps;
 use super::identity::{Identity, PidFiles};
 use super::pidfile::PidFileError;
@@ -135,7 +135,7 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
         source.in_namespace = true;
     }
     if options.dump_conf {
-        let text = dump::data::data(&config, &[], &dumps::times());
+        let text = dump::data::data(&config, &[], &TrackSnapshot::default(), &dumps::times());
         text.lines().for_each(|line| tracing::info!("{line}"));
     }
     if options.foreground {
@@ -327,7 +327,8 @@ impl Daemon {
             Request::Reload => self.begin_reload(),
             Request::Data => {
                 let instances = self.tasks.snapshot().await;
-                self.dumps.data(&self.config, &instances);
+                let trackers = self.tasks.trackers().await;
+                self.dumps.data(&self.config, &instances, &trackers);
                 if !self.config.virtual_servers.is_empty() {
                     let services = self.tasks.services().await;
                     self.dumps.checkers(&self.config, &services);

@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::bus::{
-    self, InstanceSnapshot, LvsCommand, Notice, Release, ServiceSnapshot, TrackCommand, VrrpCommand,
+    self, InstanceSnapshot, LvsCommand, Notice, Release, ServiceSnapshot, TrackCommand,
+    TrackSnapshot, VrrpCommand,
 };
 use super::supervise::{self, End, Running};
 use crate::model::Config;
@@ -218,6 +219,19 @@ impl Tasks {
         }
     }
 
+    /// How trackers are. Empty when the track task does not answer in time.
+    pub(crate) async fn trackers(&self) -> TrackSnapshot {
+        let (reply, answer) = oneshot::channel();
+        _ = self.track.0.try_send(TrackCommand::Snapshot(reply)); // no answer then
+        match timeout(SNAPSHOT_PATIENCE, answer).await {
+            Ok(Ok(trackers)) => trackers,
+            Ok(Err(_)) | Err(_) => {
+                tracing::warn!("The track task does not say how it is");
+                TrackSnapshot::default()
+            }
+        }
+    }
+
     /// Zeroes the counters.
     pub(crate) async fn clear_stats(&self) {
         _ = self.vrrp.0.send(VrrpCommand::ClearStats).await; // a task that is gone counts no more
@@ -257,6 +271,7 @@ mod tests {
             while let Some(command) = track.recv().await {
                 match command {
                     TrackCommand::Apply { config: _, done } => _ = done.send(()),
+                    TrackCommand::Snapshot(_) => {}
                     TrackCommand::Stop { done } => {
                         said.send_modify(|s| s.push("track stops"));
                         _ = done.send(());

@@ -7,17 +7,25 @@ use std::time::Duration;
 use super::Times;
 use super::global::Part;
 use super::words::{Address, Micros, Quoted, RouteLine, RuleLine, Seconds, enabled, yes};
-use crate::daemon::bus::{InstanceSnapshot, VrrpState};
+use crate::daemon::bus::{
+    InstanceSnapshot, ProcessSnapshot, RunState, ScriptSnapshot, TrackSnapshot, VrrpState,
+};
 use crate::model::Config;
 use crate::model::net::{Family, VirtualAddress};
 use crate::model::track::{
     Arguments, InterfaceTrack, OtherTracks, Script, ScriptTrack, TrackFile, TrackProcess, Weight,
 };
 use crate::model::vrrp::{Auth, Deletion, Instance, Notify, SyncGroup, Version};
+use crate::track::command::Outcome;
 use crate::vrrp::FaultCause;
 
 /// The file. Instances without a snapshot are shown without their run-time lines, as `-d` does.
-pub(crate) fn data(config: &Config, snapshots: &[InstanceSnapshot], times: &Times) -> String {
+pub(crate) fn data(
+    config: &Config,
+    snapshots: &[InstanceSnapshot],
+    trackers: &TrackSnapshot,
+    times: &Times,
+) -> String {
     let mut text = Text(super::global::global(config, Part::Vrrp));
     text.statics(config);
     text.section_of("VRRP Topology", &config.instances);
@@ -35,17 +43,17 @@ pub(crate) fn data(config: &Config, snapshots: &[InstanceSnapshot], times: &Time
     text.section_of("VRRP Sync groups", &config.groups);
     config.groups.iter().for_each(|g| text.group(g, snapshots));
     text.section_of("VRRP Scripts", &config.scripts);
-    config.scripts.iter().for_each(|s| text.script(s, config));
+    for script in &config.scripts {
+        text.script(script, config, trackers.scripts.get(&script.name));
+    }
     text.section_of("VRRP Track files", &config.track_files);
-    config
-        .track_files
-        .iter()
-        .for_each(|t| text.track_file(t, config));
+    for file in &config.track_files {
+        text.track_file(file, config, trackers.files.get(&file.name));
+    }
     text.section_of("VRRP Track processes", &config.track_processes);
-    config
-        .track_processes
-        .iter()
-        .for_each(|t| text.track_process(t, config));
+    for process in &config.track_processes {
+        text.track_process(process, config, trackers.processes.get(&process.name));
+    }
     let bfds = config.bfds.iter().filter(|b| b.tells_vrrp);
     let bfds: Vec<_> = bfds.collect();
     text.section_of("VRRP Track BFDs", &bfds);
@@ -400,13 +408,24 @@ impl Text {
         }
     }
 
-    fn script(&mut self, s: &Script, config: &Config) {
+    fn script(&mut self, s: &Script, config: &Config, now: Option<&ScriptSnapshot>) {
         self.line(format_args!(" VRRP Script = {}", s.name));
         self.pair("Command", super::words::Words(&s.command));
         self.pair("Interval", Seconds(s.interval));
         self.pair("Timeout", Seconds(s.timeout));
         self.pair("Rise", s.rise);
         self.pair("Fall", s.fall);
+        if let Some(now) = now {
+            self.pair("Result", now.result);
+            let init = if now.good.is_none() {
+                "INIT"
+            } else {
+                "unknown"
+            };
+            self.pair("Init state", init);
+            let good = now.result >= s.rise;
+            self.pair("Status", if good { "GOOD" } else { "BAD" });
+        }
         let (uid, gid) = s.command.user.as_ref().map_or((0, 0), |u| (u.uid, u.gid));
         self.pair("Script uid:gid", format_args!("{uid}:{gid}"));
         self.line("   VRRP instances :");
@@ -415,16 +434,46 @@ impl Text {
             mine.map(|t| format!("{}, weight {}", i.name, Weighted(t.weight, t.reverse)))
         });
         self.list("Tracking instances", tracks);
+        let Some(now) = now else {
+            return;
+        };
+        self.pair(
+            "State",
+            match now.run {
+                RunState::Idle => "idle",
+                RunState::Running => "running",
+                RunState::Terminated => "requested termination",
+                RunState::Killed => "forcing termination",
+            },
+        );
+        // keepalived: says nothing about runs that are over.
+        if let Some((outcome, took)) = now.last {
+            let took = Micros(took);
+            match outcome {
+                Outcome::Status(n) => {
+                    self.pair("Last run", format_args!("exit status {n} after {took} sec"));
+                }
+                Outcome::Signal(n) => {
+                    self.pair("Last run", format_args!("signal {n} after {took} sec"));
+                }
+            }
+        }
+        if now.stuck > 0 {
+            self.pair("Stuck runs", now.stuck);
+        }
     }
 
-    fn track_file(&mut self, t: &TrackFile, config: &Config) {
+    fn track_file(&mut self, t: &TrackFile, config: &Config, now: Option<&i32>) {
         self.line(format_args!(" Track file = {}", t.name));
         self.pair("File", t.path.display());
+        if let Some(value) = now {
+            self.pair("Status", value);
+        }
         self.pair("Weight", Weighted(t.weight, t.reverse));
         self.trackers(config, |o| &o.files, &t.name);
     }
 
-    fn track_process(&mut self, t: &TrackProcess, config: &Config) {
+    fn track_process(&mut self, t: &TrackProcess, config: &Config, now: Option<&ProcessSnapshot>) {
         self.line(format_args!(" VRRP Track process = {}", t.name));
         let (process, parameters) = t
             .process
@@ -445,12 +494,23 @@ impl Text {
         if let Some(max) = t.quorum_max {
             self.pair("Max processes", max);
         }
+        if let Some(now) = now {
+            self.pair("Current processes", now.count);
+            self.pair("Have quorum", now.good == Some(true));
+        }
         self.pair("Weight", Weighted(t.weight, t.reverse));
         self.pair(
             "Terminate delay",
             format_args!("{}s", Micros(t.terminate_delay)),
         );
         self.pair("Fork delay", format_args!("{}s", Micros(t.fork_delay)));
+        if let Some(now) = now {
+            let word = |runs: bool| if runs { "" } else { "not " };
+            let (up, down) = (now.good == Some(false), now.good == Some(true));
+            let (up, down) = (word(now.delayed && up), word(now.delayed && down));
+            self.line(format_args!("   Fork delay timer {up}running"));
+            self.line(format_args!("   Terminate delay timer {down}running"));
+        }
         self.pair("Full command", t.full_command);
         self.trackers(config, |o| &o.processes, &t.name);
     }
@@ -542,7 +602,7 @@ pub(crate) mod tests {
             instances: vec![Arc::clone(&now.instance)],
             ..Config::default()
         };
-        let text = data(&config, &[now], &UTC);
+        let text = data(&config, &[now], &TrackSnapshot::default(), &UTC);
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines
@@ -577,7 +637,13 @@ pub(crate) mod tests {
             instances: vec![snapshot("VI_1").instance],
             ..Config::default()
         };
-        assert_eq!(attribute(&data(&config, &[], &UTC), "State"), None);
+        assert_eq!(
+            attribute(
+                &data(&config, &[], &TrackSnapshot::default(), &UTC),
+                "State"
+            ),
+            None
+        );
     }
 
     #[test]
@@ -588,7 +654,7 @@ pub(crate) mod tests {
             instances: vec![Arc::new(instance)],
             ..Config::default()
         };
-        let text = data(&config, &[], &UTC);
+        let text = data(&config, &[], &TrackSnapshot::default(), &UTC);
         assert_eq!(attribute(&text, "Password"), Some("********"));
         assert!(!text.contains("secret12"));
     }

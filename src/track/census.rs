@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::daemon::bus::ProcessSnapshot;
 use crate::model::track::{Arguments, TrackProcess};
 use crate::time::Mono;
 
@@ -160,6 +161,17 @@ impl Census {
         let told = self.kinds.iter();
         told.filter_map(|k| Some((Arc::clone(&k.cfg.name), k.told?.0)))
             .collect()
+    }
+
+    /// How they are, by name.
+    pub(crate) fn snapshot(&self) -> BTreeMap<Arc<str>, ProcessSnapshot> {
+        let one = |k: &Kind| ProcessSnapshot {
+            count: k.pids.len(),
+            good: k.told.map(|(good, _)| good),
+            delayed: k.due_at.is_some(),
+        };
+        let kinds = self.kinds.iter();
+        kinds.map(|k| (Arc::clone(&k.cfg.name), one(k))).collect()
     }
 
     /// When [`Census::settle`] is due; [`Mono::NEVER`] if nothing is.

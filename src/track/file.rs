@@ -114,6 +114,11 @@ impl Files {
         let unseen = self.files.iter().filter(|(_, w)| w.value.is_none());
         let unseen: Vec<Arc<str>> = unseen.map(|(name, _)| Arc::clone(name)).collect();
         unseen.iter().for_each(|name| self.look(name));
+        self.snapshot().into_iter().collect()
+    }
+
+    /// The known numbers, by name.
+    pub(crate) fn snapshot(&self) -> BTreeMap<Arc<str>, i32> {
         let known = self.files.iter();
         known
             .filter_map(|(name, w)| Some((Arc::clone(name), w.value?)))

@@ -5,7 +5,7 @@
 //! happens on a thread of its own. Source: keepalived.conf(5), `vrrp_track_process`.
 // keepalived: without the connector it counts once, at start, and never again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use super::census::{Census, Identity, matches, needs_words};
+use crate::daemon::bus::ProcessSnapshot;
 use crate::model::process::Buffer;
 use crate::model::track::TrackProcess;
 use crate::sys::clock;
@@ -91,6 +92,11 @@ impl Processes {
         self.settle(now);
         self.said.clear();
         self.census.verdicts()
+    }
+
+    /// How they are, by name.
+    pub(crate) fn snapshot(&self) -> BTreeMap<Arc<str>, ProcessSnapshot> {
+        self.census.snapshot()
     }
 
     fn open(&mut self) {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::command::Outcome;
 use super::run::{Due, Life};
 use super::verdict::{Health, Thresholds, Verdict};
+use crate::daemon::bus::{RunState, ScriptSnapshot};
 use crate::model::diff::Reload;
 use crate::model::track::Script;
 use crate::time::Mono;
@@ -88,6 +89,10 @@ struct Tracked {
     verdict: Verdict,
     /// The newest run, unless it has ended or was given up.
     newest: Option<(RunId, Life)>,
+    /// When the newest run was started.
+    started_at: Mono,
+    /// How the last run ended, and how long it took.
+    last: Option<(Outcome, Duration)>,
     /// When the next period begins; [`Mono::NEVER`] once it is not to be run any more.
     next_at: Mono,
     /// It ran before, so `next_at` is on the grid of its periods.
@@ -107,6 +112,8 @@ impl Tracked {
             verdict: fresh_verdict(&script),
             script,
             newest: None,
+            started_at: now,
+            last: None,
             next_at: now,
             anchored: false,
             skip_said: false,
@@ -192,6 +199,7 @@ impl Tracked {
         };
         let limit_at = now + self.script.timeout;
         self.newest = Some((run, Life::Running { limit_at }));
+        self.started_at = now;
         let script = Arc::clone(&self.script);
         vec![Action::Start { run, script }]
     }
@@ -205,13 +213,14 @@ impl Tracked {
         }
     }
 
-    fn on_ended(&mut self, run: RunId, outcome: Outcome) -> Vec<Action> {
+    fn on_ended(&mut self, now: Mono, run: RunId, outcome: Outcome) -> Vec<Action> {
         let newest = self.newest.filter(|(newest, _)| *newest == run);
         let Some((_, life)) = newest else {
             self.stuck.remove(&run);
             return Vec::new();
         };
         self.newest = None;
+        self.last = Some((outcome, now.since(self.started_at)));
         if !life.is_running() {
             // The result was counted when it timed out; what remains is the rest of its group.
             return vec![Action::Kill(run)];
@@ -244,6 +253,21 @@ impl Tracked {
         }
         actions.extend(news.map(|_| self.report(reason)));
         actions
+    }
+
+    fn snapshot(&self) -> ScriptSnapshot {
+        ScriptSnapshot {
+            good: self.verdict.health().map(|h| h == Health::Good),
+            result: self.verdict.counter(),
+            run: match self.newest {
+                None => RunState::Idle,
+                Some((_, Life::Running { .. })) => RunState::Running,
+                Some((_, Life::Terminated { .. })) => RunState::Terminated,
+                Some((_, Life::Killed { .. })) => RunState::Killed,
+            },
+            last: self.last,
+            stuck: self.stuck.len(),
+        }
     }
 
     /// No more periods; a run that is going is ended, without a result.
@@ -317,6 +341,14 @@ impl Scripts {
         self.tracked.is_empty()
     }
 
+    /// How they are, by name.
+    pub(crate) fn snapshot(&self) -> BTreeMap<Arc<str>, ScriptSnapshot> {
+        let running = self.tracked.values().filter(|t| !t.is_retired());
+        running
+            .map(|t| (Arc::clone(&t.script.name), t.snapshot()))
+            .collect()
+    }
+
     /// `now` never goes back; an early `Wake` does nothing. A `Wake` handles one script, so that no burst of starts
     /// keeps other events waiting.
     pub(crate) fn on_event(&mut self, now: Mono, event: Event) -> Vec<Action> {
@@ -329,7 +361,7 @@ impl Scripts {
                 self.with(id, |tracked| tracked.on_wake(now, id))
             }
             Event::Ended { run, outcome } => {
-                self.with(run.script, |tracked| tracked.on_ended(run, outcome))
+                self.with(run.script, |tracked| tracked.on_ended(now, run, outcome))
             }
         }
     }

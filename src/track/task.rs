@@ -17,7 +17,7 @@ use super::file::Files;
 use super::process::Processes;
 use super::script::{Action, Event, Failure, Report, RunId, Scripts};
 use super::verdict::Health;
-use crate::daemon::bus::{TrackCommand, TrackerUpdate};
+use crate::daemon::bus::{TrackCommand, TrackSnapshot, TrackerUpdate};
 use crate::model::Config;
 use crate::model::track::{Script, TrackProcess};
 use crate::sys::clock::{self, Alarm};
@@ -70,6 +70,14 @@ pub(crate) async fn run(mut inbox: Inbox) {
                         edge.outbox.put(TrackerUpdate::Process { name, good });
                     }
                     let _ = done.send(()); // The daemon may have stopped waiting.
+                }
+                Some(TrackCommand::Snapshot(reply)) => {
+                    let snapshot = TrackSnapshot {
+                        scripts: scripts.snapshot(),
+                        files: files.snapshot(),
+                        processes: processes.snapshot(),
+                    };
+                    let _ = reply.send(snapshot); // The daemon may have stopped waiting.
                 }
                 Some(TrackCommand::Stop { done }) => break Some(done),
                 None => break None,

@@ -56,6 +56,17 @@ impl Verdict {
         }
     }
 
+    /// keepalived's single counter, 0..rise + fall: good from `rise` on.
+    pub(crate) fn counter(&self) -> u32 {
+        let Thresholds { rise, fall } = self.thresholds;
+        let (rise, fall) = (rise.max(1), fall.max(1));
+        match self.state {
+            State::Untried { .. } => rise - 1,
+            State::Good { failures } => (rise + fall - 1).saturating_sub(failures),
+            State::Bad { successes } => successes,
+        }
+    }
+
     /// There was at least one result.
     pub(crate) fn is_tried(&self) -> bool {
         match self.state {
@@ -186,6 +197,7 @@ mod tests {
                 let news = v.on_result(result);
                 let expected = Some(counter.on_result(rise, fall, result));
                 prop_assert_eq!(v.health(), expected);
+                prop_assert_eq!(v.counter(), counter.r);
                 prop_assert_eq!(news, if last == expected { None } else { expected });
                 last = expected;
             }

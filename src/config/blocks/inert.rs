@@ -30,7 +30,6 @@ const GLOBAL: &[&str] = &[
     "checker_process_name",
     "lvs_process_name",
     "bfd_process_name",
-    "set_supplementary_groups",
     "checker_priority",
     "checker_no_swap",
     "checker_rt_priority",

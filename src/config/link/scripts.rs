@@ -44,6 +44,8 @@ pub(super) struct Known {
 pub(super) struct Scripts<'a> {
     host: &'a dyn Host,
     security: bool,
+    /// `set_supplementary_groups`.
+    supplementary: bool,
     default_user: Option<Credentials>,
     known: HashMap<Arc<str>, Known>,
     model: Vec<Arc<Script>>,
@@ -61,6 +63,7 @@ impl<'a> Scripts<'a> {
         Self {
             host,
             security: global.script_security,
+            supplementary: global.supplementary_groups,
             default_user: global.script_user.clone(),
             known: HashMap::new(),
             model: Vec::new(),
@@ -133,8 +136,16 @@ impl<'a> Scripts<'a> {
         if !path.starts_with('/') {
             return None;
         }
-        let user = draft.user.clone().or_else(|| self.default_user.clone());
-        Some(Command::opening(path, user))
+        Some(Command::opening(path, self.user_of(draft)))
+    }
+
+    /// Who runs a script; `None`: the daemon's user.
+    fn user_of(&self, draft: &CommandDraft) -> Option<Credentials> {
+        let mut user = draft.user.clone().or_else(|| self.default_user.clone())?;
+        if self.supplementary && user.groups.is_empty() {
+            user.groups = self.host.groups_of_uid(user.uid, user.gid);
+        }
+        Some(user)
     }
 
     /// The script of that name, if it is one of the first `before`.
@@ -165,7 +176,7 @@ impl<'a> Scripts<'a> {
     }
 
     fn resolve(&mut self, draft: &CommandDraft, diags: &mut Diags) -> Result<Command, Refused> {
-        let user = draft.user.clone().or_else(|| self.default_user.clone());
+        let user = self.user_of(draft);
         let name = draft.argv.first().ok_or(Refused::NotFound)?;
         let mut log = |text: String| {
             diags.push(Diag::at(draft.span, Code::Script, text).weighing(Weight::Log));

@@ -81,3 +81,19 @@ fn settings_of_interfaces_are_modelled() {
         (1, Duration::from_secs(3), Duration::ZERO)
     );
 }
+
+#[test]
+fn scripts_have_the_groups_of_their_user_where_that_is_asked_for() {
+    let load = |more: &str| {
+        let global =
+            format!("global_defs {{\n enable_script_security\n script_user root\n{more}}}\n");
+        let script = "vrrp_script S {\n script true\n}\n";
+        let list = " track_script {\n S\n }\n";
+        let mut fake = Fake::with(format!("{global}{script}{INSTANCE}{list}}}\n"));
+        fake.programs.push("/usr/bin/true".into());
+        let user = fake.load().config.scripts[0].command.user.clone();
+        user.expect("a user").groups
+    };
+    assert!(load("").is_empty());
+    assert!(load("set_supplementary_groups\n").contains(&4711));
+}

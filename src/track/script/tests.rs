@@ -258,6 +258,26 @@ fn what_is_removed_while_running_is_ended_and_forgotten() {
     assert_eq!(s.deadline(), Mono::NEVER);
 }
 
+#[test]
+fn a_snapshot_tells_the_result_the_last_run_and_what_goes_on() {
+    let mut s = scripts(&[script("s", SECOND, SECOND)]);
+    let now = |s: &Scripts| s.snapshot()["s"];
+    let fresh = now(&s);
+    assert_eq!(
+        (fresh.good, fresh.run, fresh.last),
+        (None, RunState::Idle, None)
+    );
+    let run = started(&wake(&mut s, at(0)));
+    assert_eq!(now(&s).run, RunState::Running);
+    end(&mut s, at(0) + SECOND / 4, run, Outcome::Status(3));
+    let failed = now(&s);
+    let last = Some((Outcome::Status(3), SECOND / 4));
+    assert_eq!(
+        (failed.good, failed.result, failed.last),
+        (Some(false), 0, last)
+    );
+}
+
 /// What a simulated child does.
 #[derive(Clone, Copy, Debug)]
 enum Nature {
