@@ -6,6 +6,7 @@
 
 mod batch;
 mod ears;
+mod volley;
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
@@ -165,6 +166,42 @@ impl Speaker {
             }
         }
         Ok(())
+    }
+
+    /// Several packets in as few system calls as possible, in order. `failed`: what did not leave, and why.
+    pub(crate) fn send_all(
+        &self,
+        packets: &[(Route, Vec<u8>)],
+        mut failed: impl FnMut(&Route, io::Error),
+    ) {
+        let multicast = |(route, _): &(Route, Vec<u8>)| route.dst.is_multicast();
+        for alike in packets.chunk_by(|a, b| multicast(a) == multicast(b)) {
+            let v4 = alike.iter().map(|(route, octets)| match route.dst {
+                IpAddr::V4(dst) => Some((dst, &octets[..])),
+                IpAddr::V6(_) => None,
+            });
+            let v4: Option<Vec<_>> = v4.collect();
+            let Some(v4) = v4.filter(|packets| packets.len() > 1) else {
+                for (route, octets) in alike {
+                    self.send(route, octets)
+                        .unwrap_or_else(|e| failed(route, e));
+                }
+                continue;
+            };
+            let past_routes = if multicast(&alike[0]) {
+                libc::MSG_DONTROUTE
+            } else {
+                0
+            };
+            let mut done = 0;
+            while done < v4.len() {
+                let flags = libc::MSG_DONTWAIT | past_routes;
+                done += volley::send(self.socket.as_fd(), flags, &v4[done..]).unwrap_or_else(|e| {
+                    failed(&alike[done].0, e);
+                    1
+                });
+            }
+        }
     }
 
     fn send_v6(

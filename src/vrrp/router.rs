@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::daemon::bus::{InstanceSnapshot, Notice, Release, TrackerUpdate, VrrpState};
 use crate::model::Config;
@@ -24,6 +25,9 @@ use super::throttle::Throttle;
 use super::timers::Timers;
 use super::world::World;
 use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Lost, Report, Socket};
+
+/// How much too early an advertisement may leave together with another one; a hundredth of its interval at most.
+const EARLY: Duration = Duration::from_micros(500);
 
 /// The VRRP core. One per process.
 #[derive(Debug, Default)]
@@ -229,11 +233,14 @@ impl Router {
     }
 
     fn wake(&mut self, now: Mono, out: &mut Vec<Action>) {
-        while let Some((_, id)) = self.timers.first().filter(|(at, _)| *at <= now) {
-            let world = &self.world;
+        while let Some((at, id)) = self.timers.first().filter(|(at, id)| {
+            // Somebody is due: who is due next leaves with him, and need not be woken up for.
+            *at <= now || !out.is_empty() && *at <= now + EARLY && self.may_be_early(*id)
+        }) {
+            let (world, at) = (&self.world, at.max(now));
             if let Some(instance) = self.instances.get_mut(id) {
-                let turn = instance.wake(now, world, out);
-                self.turn(now, id, turn, out);
+                let turn = instance.wake(at, world, out);
+                self.turn(at, id, turn, out);
             }
             let instances = &self.instances;
             self.timers
@@ -251,6 +258,13 @@ impl Router {
                 .due(now, is_master, |index| world.name_of(index), &mut due);
             out.append(&mut due);
         }
+    }
+
+    /// An advertisement may; a timeout may not.
+    fn may_be_early(&self, id: InstanceId) -> bool {
+        self.instances
+            .get(id)
+            .is_some_and(|i| matches!(i.state, State::Master(_)) && i.advert_int() >= EARLY * 100)
     }
 
     fn hear(&mut self, now: Mono, frame: &Frame, out: &mut Vec<Action>) {

@@ -29,7 +29,7 @@ use self::kernel::{Heard, Kernel, Milestone};
 use self::outbox::Outbox;
 use self::station::Station;
 use self::tuning::Tuning;
-use self::wires::Wires;
+use self::wires::{Outgoing, Wires};
 use super::links::Wanted;
 use super::router::Router;
 use super::{Action, Event};
@@ -141,6 +141,8 @@ struct Task {
     kernel: Kernel,
     station: Station,
     wires: Wires,
+    /// What leaves at the end of this event.
+    adverts: Vec<Outgoing>,
     tuning: Tuning,
     notices: Outbox<Notice>,
     updates: Outbox<VrrpUpdate>,
@@ -170,6 +172,7 @@ impl Task {
             kernel: Kernel::open(held)?,
             station: Station::start()?,
             wires: Wires::open()?,
+            adverts: Vec::new(),
             tuning: Tuning::default(),
             notices: Outbox::new(notices),
             updates: Outbox::new(updates),
@@ -290,10 +293,16 @@ impl Task {
         for action in done {
             self.execute(action);
         }
+        self.send_adverts();
         self.kernel.flush();
         for action in told {
             self.execute(action);
         }
+    }
+
+    /// What is sent in one turn leaves together.
+    fn send_adverts(&mut self) {
+        self.wires.send(&mut self.adverts, self.kernel.view());
     }
 
     /// Tells the core what time it is, if that is news.
@@ -320,8 +329,7 @@ impl Task {
                     dst,
                     hop_limit,
                 };
-                self.wires
-                    .send(&socket, &route, &octets, self.kernel.view());
+                self.adverts.push((socket, route, octets));
             }
             Action::SendFrame {
                 interface, octets, ..
@@ -330,7 +338,10 @@ impl Task {
                 let desired = self.router.desired(instance);
                 self.kernel.converge(instance, desired);
             }
-            Action::Listen => self.wires.listen(self.router.sockets(), self.kernel.view()),
+            Action::Listen => {
+                self.send_adverts();
+                self.wires.listen(self.router.sockets(), self.kernel.view());
+            }
             Action::Notice(notice) => self.notify(notice),
             Action::Report(report) => report::tell(&report),
         }
@@ -472,6 +483,7 @@ impl Task {
                 | Action::Report(_) => {}
             }
         }
+        self.send_adverts();
         self.kernel.withdraw();
         self.station.withdraw();
     }

@@ -8,6 +8,9 @@ use crate::sys::raw::{Device, Ears, Heard, Route, Speaker};
 use crate::sys::view::View;
 use crate::vrrp::{IfIndex, InterfaceFacts, Protocol, Socket};
 
+/// An advertisement on its way.
+pub(super) type Outgoing = (Socket, Route, Vec<u8>);
+
 /// Interface, protocol, and whether IPv6: whoever agrees in these shares a socket for sending.
 type Voice = (Option<IfIndex>, Protocol, bool);
 
@@ -26,6 +29,9 @@ pub(super) struct Wires {
     mute: HashSet<Voice>,
     /// Whether the interfaces of our sockets run, as told last.
     running: HashMap<IfIndex, bool>,
+    /// What leaves in one call, and through which socket.
+    volley: Vec<(Route, Vec<u8>)>,
+    volley_of: Option<Voice>,
 }
 
 impl Wires {
@@ -39,6 +45,8 @@ impl Wires {
             open: BTreeSet::new(),
             mute: HashSet::new(),
             running: HashMap::new(),
+            volley: Vec::new(),
+            volley_of: None,
         })
     }
 
@@ -111,32 +119,40 @@ impl Wires {
         self.open.remove(&socket);
     }
 
-    /// Sends one advertisement, now or not at all.
-    pub(super) fn send(&mut self, socket: &Socket, route: &Route, octets: &[u8], view: &View) {
-        let voice = voice(socket);
-        let sent = self
-            .speaker(voice, view)
-            .and_then(|speaker| speaker.send(route, octets));
-        match sent {
-            Ok(()) => {
-                self.mute.remove(&voice);
+    /// Sends advertisements, now or not at all, in order.
+    pub(super) fn send(&mut self, adverts: &mut Vec<Outgoing>, view: &View) {
+        for (socket, route, octets) in adverts.drain(..) {
+            let voice = voice(&socket);
+            if self.volley_of != Some(voice) {
+                self.fire(view);
             }
-            Err(e) if self.mute.insert(voice) => {
-                let iface = socket.interface.and_then(|index| view.name_of(index.0));
-                let dst = route.dst;
-                let down = matches!(
-                    e.raw_os_error(),
-                    Some(libc::ENETDOWN | libc::ENETUNREACH | libc::ENODEV | libc::ENXIO)
-                );
-                // A link that is down is told of as such, by the core.
-                if down {
-                    tracing::debug!(iface, dst = %dst, err = %e, "cannot send advertisements");
-                } else {
-                    tracing::warn!(iface, dst = %dst, err = %e, "cannot send advertisements");
-                }
-            }
-            Err(_) => {}
+            self.volley_of = Some(voice);
+            self.volley.push((route, octets));
         }
+        self.fire(view);
+    }
+
+    /// Sends what was collected for one speaker.
+    fn fire(&mut self, view: &View) {
+        let Some(voice) = self.volley_of.take() else {
+            return;
+        };
+        let volley = std::mem::take(&mut self.volley);
+        let mut failures = Vec::new();
+        match self.speaker(voice, view) {
+            Ok(speaker) => speaker.send_all(&volley, |route, e| failures.push((*route, e))),
+            Err(e) => failures.extend(volley.first().map(|(route, _)| (*route, e))),
+        }
+        if failures.is_empty() {
+            self.mute.remove(&voice);
+        }
+        for (route, e) in failures {
+            if self.mute.insert(voice) {
+                complain(voice, &route, &e, view);
+            }
+        }
+        self.volley = volley;
+        self.volley.clear();
     }
 
     fn speaker(&mut self, voice: Voice, view: &View) -> io::Result<&Speaker> {
@@ -163,6 +179,22 @@ impl Wires {
     /// Takes a bounded number of packets.
     pub(super) fn turn(&mut self, heard: &mut VecDeque<Heard>) {
         self.ears.turn(heard);
+    }
+}
+
+fn complain(voice: Voice, route: &Route, e: &io::Error, view: &View) {
+    let (interface, ..) = voice;
+    let iface = interface.and_then(|index| view.name_of(index.0));
+    let dst = route.dst;
+    let down = matches!(
+        e.raw_os_error(),
+        Some(libc::ENETDOWN | libc::ENETUNREACH | libc::ENODEV | libc::ENXIO)
+    );
+    // A link that is down is told of as such, by the core.
+    if down {
+        tracing::debug!(iface, %dst, err = %e, "cannot send advertisements");
+    } else {
+        tracing::warn!(iface, %dst, err = %e, "cannot send advertisements");
     }
 }
 
