@@ -5,9 +5,9 @@
 //! that weighs `Weight::Lint`. Whatever is found leaves as a `Finding` through `run::say`, as text or as JSON.
 //! Source: the layout is that of compilers; the words of the first line are keepalived's.
 
+mod braces;
 mod cluster;
 mod diff;
-mod braces;
 mod effective;
 mod expected;
 mod explain;
@@ -15,8 +15,8 @@ mod facts;
 mod finding;
 mod json;
 mod lint;
-mod places;
 mod own;
+mod places;
 mod render;
 mod run;
 mod suggest;

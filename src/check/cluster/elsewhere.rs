@@ -54,6 +54,10 @@ impl Host for Elsewhere<'_> {
         })
     }
 
+    fn groups_of_uid(&self, uid: u32, gid: u32) -> Vec<u32> {
+        self.0.groups_of_uid(uid, gid)
+    }
+
     fn sub_links(&self) -> Vec<SubLinkFacts> {
         Vec::new()
     }

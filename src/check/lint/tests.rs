@@ -146,6 +146,7 @@ hand_on! {
     user_name(uid: u32) -> Option<String>;
     group_name(gid: u32) -> Option<String>;
     groups_of(user: &str, gid: u32) -> Vec<u32>;
+    groups_of_uid(uid: u32, gid: u32) -> Vec<u32>;
     myself() -> User;
     node_name() -> String;
     env(name: &str) -> Option<String>;

@@ -7,16 +7,11 @@ use super::super::table::Inert;
 pub(crate) const INERT: Inert = &[
     (
         "",
-        &[
-            "namespace_with_ipsets",
-            "child_wait_time",
-            "bfd_instance",
-        ],
+        &["namespace_with_ipsets", "child_wait_time", "bfd_instance"],
     ),
     ("global_defs", GLOBAL),
     ("vrrp_instance", INSTANCE),
-    (
-    ),
+    ("virtual_server", &["snmp_name"]),
     (
         "virtual_server/real_server",
         &["snmp_name", "FILE_CHECK", "BFD_CHECK"],
