@@ -15,6 +15,10 @@ const EXPLAINED: &[(&str, &str)] = &[
         "a virtual server that cannot be used counts among those that use its group",
     ),
     (
+        "164-devtools-use-vmac.conf",
+        "a VMAC for an address beside that of its instance, both above one interface, is written as one",
+    ),
+    (
         "258-devtools-850p.conf",
         "two real servers become one when their ports are set to that of the virtual server",
     ),

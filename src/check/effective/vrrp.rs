@@ -5,7 +5,7 @@ use super::net;
 use super::sheet::{Said, Sheet, seconds, word, words};
 use super::track;
 use crate::model::auth::{AntiReplay, Auth, Hmac, HmacMode};
-use crate::model::net::Family;
+use crate::model::net::{Family, VirtualAddress};
 use crate::model::unicast::{OldChecksum, Peer, Unicast};
 use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind, SubLinks};
 use crate::model::vrrp::{Deletion, Garp, InitialState, Instance, Notify, Priority, SyncGroup};
@@ -54,6 +54,9 @@ pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
     s.block(&format!("vrrp_instance {}", word(name)), &said, |s| {
         s.option("interface", interface.as_ref().map(|i| word(i.as_str())));
         sub_links(s, links);
+        let all = addresses.iter().chain(excluded);
+        let mut made = all.filter(|a| links.of_addresses.iter().any(|l| l.name == a.dev));
+        s.flag("use_vmac_addr", made.any(|a| !a.use_vmac));
         s.option("vrf", vrf.as_ref().map(|v| word(v.as_str())));
         s.key("virtual_router_id", vrid);
         if *family == Family::V6 && addresses.is_empty() {
@@ -96,7 +99,7 @@ pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
                 keyword,
                 list,
                 |a, said| net::is_address(said, a.addr),
-                |_, a| net::address(a),
+                |_, a| net::address(&below(a, links)),
             );
         }
         let is = net::is_route;
@@ -301,6 +304,16 @@ fn garp(s: &mut Sheet<'_>, garp: &Garp) {
     match extra {
         Some(extra) => s.key_from("garp_extra_if", &extra_if(*extra), &from),
         None => s.key_from("garp_extra_if", "0", &from),
+    }
+}
+
+/// The address as its line has it: on the interface below the VMAC that it was put on.
+fn below(a: &VirtualAddress, links: &SubLinks) -> VirtualAddress {
+    let mut all = links.own.iter().chain(&links.of_addresses);
+    let dev = all.find(|link| link.name == a.dev).map(|link| &link.base);
+    VirtualAddress {
+        dev: dev.unwrap_or(&a.dev).clone(),
+        ..a.clone()
     }
 }
 
