@@ -1,6 +1,6 @@
 //! What the built binary says about the configurations in `tests/conf/`: `-t` and `check`, word for word.
 //!
-//! Each `NAME.conf`, and each `NAME.args` with other arguments, has a `NAME.golden`; `UPDATE_GOLDEN=1` rewrites them:
+//! Each `NAME.conf`, and each `NAME.args` with other arguments (of `check` alone if they begin with `--`), has a `NAME.golden`; `UPDATE_GOLDEN=1` rewrites them:
 //! review the difference. Every code of a finding has a file of its name. They are read in a network namespace that has
 //! `eth0` and `eth1`, and with the configuration id `lb1`.
 
@@ -68,7 +68,8 @@ fn shortened(text: &str) -> String {
 
 /// Runs a shell script in a namespace with two interfaces; `None`: that is not allowed.
 fn in_namespace(script: &str) -> Option<String> {
-    let setup = "ip link add eth0 type veth peer name eth1 && ip link set lo up || exit 99\n";
+    let setup = "ip link add eth0 type veth peer name eth1 && ip link set lo up && \
+                 ip addr add 198.51.100.7/24 dev eth1 || exit 99\n";
     let out = Command::new("unshare")
         .args(["--net", "--", "sh", "-c", &format!("{setup}{script}")])
         .current_dir(folder())
@@ -97,6 +98,14 @@ fn every_file_gets_the_words_that_are_meant() {
     let mut script =
         format!("umask 022\nrun() {{ \"$@\" 2>&1; echo \"exit $?\"; }}\nBIN='{BINARY}'\n");
     for (_, args) in cases() {
+        if args.starts_with("--") {
+            writeln!(
+                script,
+                "echo '$ keepalived-rs check {args}'; run $BIN check --color never {args}; echo '{mark}'"
+            )
+            .expect("a String takes all");
+            continue;
+        }
         let file = args.replace('\'', "");
         writeln!(
             script,
