@@ -33,7 +33,6 @@ pub(crate) struct Inbox {
     /// To the VRRP task: first verdicts and changes; after a reload all verdicts in force, once more.
     pub(crate) updates: mpsc::Sender<TrackerUpdate>,
     /// To the LVS task, the same about files and BFD sessions that checkers follow.
-    #[expect(dead_code, reason = "neither is watched yet")]
     pub(crate) checkers: mpsc::Sender<TrackerUpdate>,
 }
 
@@ -53,6 +52,7 @@ pub(crate) async fn run(mut inbox: Inbox) {
     let (mut files, mut processes) = (Files::new(), Processes::new());
     let mut edge = Edge {
         outbox: Outbox::new(inbox.updates),
+        checkers: Outbox::new(inbox.checkers),
         children: Children::default(),
     };
     let stopped = loop {
@@ -63,7 +63,7 @@ pub(crate) async fn run(mut inbox: Inbox) {
                     let actions = scripts.apply(clock::now(), &tracked(&config));
                     edge.execute(actions);
                     for (name, value) in files.apply(&config.track_files) {
-                        edge.outbox.put(TrackerUpdate::File { name, value });
+                        edge.tell_file(name, value);
                     }
                     let buffer = &config.global.process.buffers.process_monitor;
                     for (name, good) in processes.apply(&counted(&config), buffer) {
@@ -85,7 +85,8 @@ pub(crate) async fn run(mut inbox: Inbox) {
             // Before the deadlines: a script that ended while this process slept has not timed out.
             end = edge.children.next() => edge.on_end(&mut scripts, end),
             () = edge.outbox.deliver() => {}
-            (name, value) = files.next() => edge.outbox.put(TrackerUpdate::File { name, value }),
+            () = edge.checkers.deliver() => {}
+            (name, value) = files.next() => edge.tell_file(name, value),
             (name, good) = processes.next() => {
                 edge.outbox.put(TrackerUpdate::Process { name, good });
             }
@@ -141,10 +142,19 @@ fn counted(config: &Config) -> Vec<Arc<TrackProcess>> {
 /// What the task holds of the world.
 struct Edge {
     outbox: Outbox,
+    /// To the LVS task.
+    checkers: Outbox,
     children: Children<RunId>,
 }
 
 impl Edge {
+    /// Instances and checkers follow the same files.
+    fn tell_file(&mut self, name: Arc<str>, value: i32) {
+        let update = TrackerUpdate::File { name, value };
+        self.checkers.put(update.clone());
+        self.outbox.put(update);
+    }
+
     fn on_end(&mut self, scripts: &mut Scripts, (run, end): (RunId, End)) {
         let (outcome, reason) = command::outcome(end);
         let actions = scripts.on_event(clock::now(), Event::Ended { run, outcome });
@@ -222,7 +232,7 @@ fn say(script: &str, report: Report) {
     }
 }
 
-/// Verdicts on their way to the VRRP task. What the channel does not take waits here, the latest on each object.
+/// Verdicts on their way to one task. What the channel does not take waits here, the latest on each object.
 struct Outbox {
     updates: mpsc::Sender<TrackerUpdate>,
     /// First come first.

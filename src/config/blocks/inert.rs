@@ -12,10 +12,7 @@ pub(crate) const INERT: Inert = &[
     ("global_defs", GLOBAL),
     ("vrrp_instance", INSTANCE),
     ("virtual_server", &["snmp_name"]),
-    (
-        "virtual_server/real_server",
-        &["snmp_name", "FILE_CHECK", "BFD_CHECK"],
-    ),
+    ("virtual_server/real_server", &["snmp_name", "BFD_CHECK"]),
 ];
 
 const GLOBAL: &[&str] = &[

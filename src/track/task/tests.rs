@@ -322,3 +322,42 @@ fn a_reload_keeps_the_verdict_and_says_it_again() {
         running.stop().await;
     });
 }
+
+#[test]
+fn instances_and_checkers_are_told_of_the_same_file() {
+    block_on(async {
+        let (commands, from_daemon) = mpsc::channel(4);
+        let (updates, mut to_vrrp) = mpsc::channel(4);
+        let (checkers, mut to_lvs) = mpsc::channel(4);
+        let task = tokio::spawn(run(Inbox {
+            commands: from_daemon,
+            updates,
+            checkers,
+        }));
+        let file = crate::model::track::TrackFile {
+            name: "f".into(),
+            path: std::env::temp_dir().join("keepalived-rs-no-such-file"),
+            weight: crate::model::track::Weight::Fault,
+            reverse: false,
+            init: None,
+        };
+        let config = Arc::new(Config {
+            track_files: vec![Arc::new(file)],
+            ..Config::default()
+        });
+        let (done, answer) = oneshot::channel();
+        let command = TrackCommand::Apply { config, done };
+        within("room", commands.send(command))
+            .await
+            .expect("a task");
+        within("apply", answer).await.expect("an answer");
+        let told = Some(TrackerUpdate::File {
+            name: "f".into(),
+            value: 0,
+        });
+        assert_eq!(within("an instance", to_vrrp.recv()).await, told);
+        assert_eq!(within("a checker", to_lvs.recv()).await, told);
+        drop(commands);
+        within("the end of the task", task).await.expect("no panic");
+    });
+}
