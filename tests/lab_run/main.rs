@@ -1,0 +1,7 @@
+//! The daemon as those see it who never read its configuration: supervisors, scripts, exporters, whoever pulls the plug.
+
+#[path = "../lab/mod.rs"]
+mod lab;
+
+mod consumers;
+mod machine;
