@@ -15,6 +15,7 @@ pub(crate) mod fib;
 pub(crate) mod fibwatch;
 pub(crate) mod fifo;
 pub(crate) mod genl;
+pub(crate) mod heartbeat;
 pub(crate) mod ipvs;
 pub(crate) mod link;
 pub(crate) mod linkprobe;

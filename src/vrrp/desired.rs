@@ -22,16 +22,19 @@ pub(crate) struct Desired {
 /// What `instance` wants in the state it is in.
 pub(super) fn of(instance: &Instance) -> Desired {
     match instance.state {
-        State::Master(_) => {
-            let model = &instance.model;
-            let addresses = model.addresses.iter().chain(&model.excluded);
-            Desired {
-                addresses: addresses.cloned().collect(),
-                guarded: model.no_accept,
-                routes: model.routes.clone(),
-                rules: model.rules.clone(),
-            }
-        }
+        State::Fault if instance.inherits_until.is_some() => all(instance),
+        State::Master(_) => all(instance),
         State::Idle | State::Fault | State::Backup(_) => Desired::default(),
+    }
+}
+
+fn all(instance: &Instance) -> Desired {
+    let model = &instance.model;
+    let addresses = model.addresses.iter().chain(&model.excluded);
+    Desired {
+        addresses: addresses.cloned().collect(),
+        guarded: model.no_accept,
+        routes: model.routes.clone(),
+        rules: model.rules.clone(),
     }
 }

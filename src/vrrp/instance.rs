@@ -60,6 +60,9 @@ pub(super) struct Instance {
     pub(super) announced: Option<VrrpState>,
     /// The effective priority as it was when trackers were looked at last.
     pub(super) noted_priority: Option<u8>,
+    /// An earlier run was master here, and nobody else can be before then: what it left stays where it is until we
+    /// know whether we may be master.
+    pub(super) inherits_until: Option<Mono>,
 }
 
 /// What an instance is, with everything that ends when it is something else.
@@ -114,6 +117,7 @@ impl Instance {
             converging: 0,
             announced: None,
             noted_priority: None,
+            inherits_until: None,
         }
     }
 
@@ -232,7 +236,8 @@ impl Instance {
 
     pub(super) fn deadline(&self) -> Mono {
         match &self.state {
-            State::Idle | State::Fault => Mono::NEVER,
+            State::Idle => Mono::NEVER,
+            State::Fault => self.inherits_until.unwrap_or(Mono::NEVER),
             State::Backup(b) => b.down_at,
             State::Master(m) => m.advert_at.min(m.garp.deadline()),
         }
@@ -241,7 +246,13 @@ impl Instance {
     /// A deadline may be here.
     pub(super) fn wake(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) -> Turn {
         match self.state {
-            State::Idle | State::Fault => Turn::Stay,
+            State::Idle => Turn::Stay,
+            State::Fault => {
+                if self.inherits_until.is_some_and(|until| until <= now) {
+                    self.disinherit(out);
+                }
+                Turn::Stay
+            }
             State::Backup(b) if b.down_at <= now => self.master_is_silent(now, b, out),
             State::Backup(_) => Turn::Stay,
             State::Master(mut m) => {
@@ -414,6 +425,7 @@ impl Instance {
     /// The daemon ends: nothing is wanted any more.
     pub(super) fn become_idle(&mut self, out: &mut Vec<Action>) {
         let before = std::mem::replace(&mut self.state, State::Idle);
+        self.disinherit(out);
         if let State::Master(_) = before {
             self.counters.released_master += 1;
             self.converge(out);
@@ -430,8 +442,23 @@ impl Instance {
         self.settle(before, out);
     }
 
+    /// Whether it may go on as the master that an earlier run was.
+    pub(super) fn inherits(&self, now: Mono) -> bool {
+        self.inherits_until.is_some_and(|until| until > now)
+    }
+
+    /// What an earlier run left is of no more use.
+    pub(super) fn disinherit(&mut self, out: &mut Vec<Action>) {
+        if self.inherits_until.take().is_some() {
+            self.converge(out);
+        }
+    }
+
     pub(super) fn settle(&mut self, before: State, out: &mut Vec<Action>) {
         self.told = Told::default();
+        if self.state != State::Fault {
+            self.disinherit(out);
+        }
         match before {
             State::Master(_) => {
                 self.counters.released_master += 1;

@@ -236,6 +236,7 @@ impl Instance {
         self.counters.became_master += 1;
         self.told = Told::default();
         self.master = None;
+        self.inherits_until = None; // ours now
         self.state = State::Master(Master {
             advert_at: now,
             sent_at: now,

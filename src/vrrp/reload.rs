@@ -14,7 +14,7 @@ use crate::time::Mono;
 
 use super::instance::{Instance, State};
 use super::priority::Watch;
-use super::router::{Router, Tracked};
+use super::router::{Inheritance, Router, Tracked};
 use super::sync::Unit;
 use super::{Action, InstanceId};
 
@@ -74,6 +74,11 @@ impl Router {
                     survivors.insert(id, renewed);
                 }
             }
+        }
+        let Inheritance(mut heirs) = std::mem::take(&mut self.inheritance);
+        heirs.retain(|_, until| *until > now && now >= self.ready_at);
+        for instance in self.instances.iter_mut().filter(|_| !heirs.is_empty()) {
+            instance.inherits_until = heirs.get(&instance.model.key()).copied();
         }
         self.form_units(&config);
         self.index();

@@ -58,9 +58,16 @@ pub(crate) struct Router {
     pub(super) throttle: Throttle,
     /// `vrrp_startup_delay`, `vrrp_delay_after_boot`: until then nobody is heard and no timer begins.
     pub(super) ready_at: Mono,
+    /// Until the first configuration: what an earlier run was master of.
+    pub(super) inheritance: Inheritance,
     /// Unknown virtual routers that were reported.
     strangers: BTreeSet<(Option<IfIndex>, u8)>,
 }
+
+/// Instances that an earlier run, which ended without resigning, was master for, and until when nobody else can have taken
+/// over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inheritance(pub(crate) BTreeMap<InstanceKey, Mono>);
 
 /// What instances track besides interfaces.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,6 +188,11 @@ impl Router {
         self.throttle
             .pass(now, &mut out, |index| world.name_of(index));
         out
+    }
+
+    /// To be said before the first [`Event::Apply`].
+    pub(crate) fn inherit(&mut self, inheritance: Inheritance) {
+        self.inheritance = inheritance;
     }
 
     /// When the next [`Event::Wake`] is due; [`Mono::NEVER`] if nothing is waited for. O(1).

@@ -119,6 +119,8 @@ impl Router {
         let leader = faulty.unwrap_or(first).id;
         if faulty.is_some() {
             self.enter_fault(now, unit, leader, out);
+        } else if masters == 0 && instances.iter().all(|i| i.inherits(now)) {
+            self.enter_master(now, unit, leader, out);
         } else if idle == all {
             self.start(now, unit, out);
         } else if masters == all || backups == all {
@@ -269,6 +271,9 @@ impl Router {
                     );
                 }
                 instance.become_faulty(if silent { Silence::Yes } else { Silence::No }, out);
+            }
+            if let Some(instance) = self.instances.get_mut(*id).filter(|_| !pending) {
+                instance.disinherit(out);
             }
             self.touch(*id);
         }

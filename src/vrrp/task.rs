@@ -5,6 +5,7 @@
 //! removes its addresses while it unwinds.
 
 mod firewall;
+mod heritage;
 mod kernel;
 mod links;
 mod outbox;
@@ -25,6 +26,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
+use self::heritage::Heritage;
 use self::kernel::{Heard, Kernel, Milestone};
 use self::outbox::Outbox;
 use self::station::Station;
@@ -139,6 +141,7 @@ struct Task {
     /// What the core believes of the wall clock: its value at the origin of [`Mono`].
     wall: Duration,
     kernel: Kernel,
+    heritage: Heritage,
     station: Station,
     wires: Wires,
     /// What leaves at the end of this event.
@@ -169,6 +172,7 @@ impl Task {
             router: Router::new(),
             last: clock::now(),
             wall: Duration::ZERO,
+            heritage: Heritage::new(held.as_deref()),
             kernel: Kernel::open(held)?,
             station: Station::start()?,
             wires: Wires::open()?,
@@ -302,7 +306,10 @@ impl Task {
 
     /// What is sent in one turn leaves together.
     fn send_adverts(&mut self) {
-        self.wires.send(&mut self.adverts, self.kernel.view());
+        if !self.adverts.is_empty() {
+            self.wires.send(&mut self.adverts, self.kernel.view());
+            self.heritage.beat();
+        }
     }
 
     /// Tells the core what time it is, if that is news.
@@ -352,6 +359,9 @@ impl Task {
             instance, state, ..
         } = &notice
         {
+            if self.phase == Phase::Running {
+                self.kernel.save(self.heritage.note(instance, *state));
+            }
             self.updates.put(VrrpUpdate::Instance {
                 name: instance.name.clone(),
                 state: *state,
@@ -405,10 +415,13 @@ impl Task {
     fn apply(&mut self, Applying { config, done }: Applying) {
         let first = !std::mem::replace(&mut self.started, true);
         if first {
-            self.kernel.find_leftovers(&config);
+            let inheritance = self.heritage.earlier(&config, clock::now());
+            self.kernel.find_leftovers(&config, &inheritance);
+            self.router.inherit(inheritance);
             self.catch_up();
         }
         self.kernel.configure(&config);
+        self.kernel.save(self.heritage.renew(&config));
         self.step(Event::Apply(config));
         self.kernel.converge_statics();
         if first {
@@ -462,6 +475,7 @@ impl Task {
             self.phase = Phase::Over;
             if self.release == Release::All {
                 self.kernel.nothing_left();
+                self.heritage.remove();
             }
         }
     }
@@ -486,6 +500,7 @@ impl Task {
         self.send_adverts();
         self.kernel.withdraw();
         self.station.withdraw();
+        self.heritage.remove();
     }
 }
 

@@ -181,6 +181,81 @@ fn what_a_killed_router_left_goes_also_when_it_has_left_the_file() {
 }
 
 #[test]
+fn a_killed_master_that_comes_back_at_once_goes_on_as_master() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let (node, other) = (lan.node(0), lan.node(1));
+    let script = node.file("check.sh", "#!/bin/sh\nexit 0\n", 0o755);
+    let script = format!(
+        "vrrp_script check {{\n script {}\n interval 1\n}}\n",
+        script.display()
+    );
+    // Others wait for 3.1 s or more: a start under load is in time.
+    let patient = |more: &str| {
+        let text = conf(
+            "",
+            &format!("{VIP}/24"),
+            &format!("down_timer_adverts 10\n{more}"),
+        );
+        text.replace("advert_int 0.1", "advert_int 0.3")
+    };
+    let text = script + &patient("track_script {\n check\n }");
+    let mut router = Ours.start(node, &text);
+    node.wait_has(VIP, true);
+    let _backup = Ours.start(other, &patient("").replace("priority 150", "priority 100"));
+    let (_monitor, changes) = monitor(node);
+    let killed = router.kill();
+    let next = Ours.start(node, &text);
+    next.wait_log("(V) Entering MASTER STATE");
+    lan.advert("it speaks again", 0, killed, |a| a.priority == 150);
+    let others = lan.events();
+    let spoke = |s: &crate::lab::frame::Seen| s.node == 1 && s.advert().is_some();
+    assert!(
+        !others.iter().any(spoke),
+        "the backup spoke\n{}",
+        lan.story()
+    );
+    let changes = std::fs::read_to_string(changes).expect("a file of ours");
+    assert!(!changes.contains(VIP), "it was touched: {changes}");
+    assert!(node.has(VIP) && !other.has(VIP));
+    assert!(
+        !next.log().contains("Entering BACKUP STATE"),
+        "{}",
+        next.log()
+    );
+}
+
+/// What changes among a node's addresses from now on, written to a file.
+fn monitor(node: &Node) -> (Ending, std::path::PathBuf) {
+    let path = node.path("changes");
+    let out = std::fs::File::create(&path).expect("a file of ours");
+    let mut command = std::process::Command::new("ip");
+    command.args(["-o", "monitor", "address"]).stdout(out);
+    let child = node.ns.spawn(&mut command).expect("ip runs");
+    // It listens when it tells of what we do now.
+    let listens = || {
+        node.ip("addr add 127.0.0.7/32 dev lo");
+        node.ip("addr del 127.0.0.7/32 dev lo");
+        let text = std::fs::read_to_string(&path).ok()?;
+        text.contains("127.0.0.7").then_some(())
+    };
+    until_or(|| "ip monitor is silent".to_owned(), PATIENCE, listens);
+    (Ending(child), path)
+}
+
+/// A process that ends with its owner.
+struct Ending(std::process::Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
 fn another_link_layer_address_is_announced() {
     if !root() {
         return;

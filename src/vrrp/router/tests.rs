@@ -12,6 +12,7 @@ use crate::vrrp::{FaultCause, Packet, Protocol};
 
 mod backup;
 mod fault;
+mod heir;
 mod master;
 mod options;
 mod reload;

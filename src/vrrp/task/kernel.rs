@@ -200,6 +200,13 @@ impl Kernel {
         }
     }
 
+    /// Has a file written, if there is something to write, before the kernel hears what is asked for later.
+    pub(super) fn save(&mut self, news: Option<(PathBuf, String)>) {
+        if let Some((path, text)) = news {
+            self.worker.save(path, text);
+        }
+    }
+
     /// Nothing of ours is left in the kernel.
     pub(super) fn nothing_left(&self) {
         self.record.remove();

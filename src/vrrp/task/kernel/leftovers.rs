@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use super::entry::{self, Entry, Key, Owner};
 use super::{Cause, Kernel};
 use crate::model::Config;
+use crate::model::diff::Keyed as _;
 use crate::reconcile::Op;
 use crate::sys::netlink::Request;
 use crate::vrrp::desired::Desired;
+use crate::vrrp::router::Inheritance;
 
 /// In the configuration and, as far as we can tell, in the kernel when we started.
 #[derive(Debug, Default)]
@@ -29,9 +31,14 @@ impl Leftovers {
 }
 
 impl Kernel {
-    /// Looks for what `config` may want in the kernel and is there already, and removes what no owner (who is master at
-    /// once) and no static entry will want in a moment. To be called once, before the first configuration is in force.
-    pub(in crate::vrrp::task) fn find_leftovers(&mut self, config: &Config) {
+    /// Looks for what `config` may want in the kernel and is there already, and removes what nobody who is master at once (an
+    /// owner, an heir) and no static entry will want in a moment. To be called once, before the first configuration is
+    /// in force.
+    pub(in crate::vrrp::task) fn find_leftovers(
+        &mut self,
+        config: &Config,
+        Inheritance(heirs): &Inheritance,
+    ) {
         let mut doomed = Vec::new();
         for instance in &config.instances {
             let addresses = instance.addresses.iter().chain(&instance.excluded);
@@ -49,7 +56,7 @@ impl Kernel {
                     }
                     tracing::info!(addr = %vip.addr, iface = %vip.dev, "found an address of an earlier run");
                 }
-                if instance.is_owner() {
+                if instance.is_owner() || heirs.contains_key(&instance.key()) {
                     self.leftovers.0.insert(key, entry);
                 } else {
                     doomed.push(Op::Del(key, entry));

@@ -124,9 +124,8 @@ impl Kernel {
     pub(super) fn record(&mut self, config: &Config) {
         let mut lines = self.lines_of(config);
         lines.extend(self.holdings.removals().iter().map(Request::to_line));
-        if let Some((path, text)) = self.record.replace(lines) {
-            self.worker.save(path, text);
-        }
+        let news = self.record.replace(lines);
+        self.save(news);
     }
 
     /// Removes what an earlier run left and `config` does not want any more.
