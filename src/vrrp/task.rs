@@ -7,6 +7,7 @@
 mod firewall;
 mod heritage;
 mod kernel;
+mod leavings;
 mod links;
 mod outbox;
 mod report;
@@ -173,8 +174,8 @@ impl Task {
             last: clock::now(),
             wall: Duration::ZERO,
             heritage: Heritage::new(held.as_deref()),
+            station: Station::start(held.as_ref().map(|path| path.with_extension("links")))?,
             kernel: Kernel::open(held)?,
-            station: Station::start()?,
             wires: Wires::open()?,
             adverts: Vec::new(),
             tuning: Tuning::default(),

@@ -4,4 +4,5 @@
 mod lab;
 
 mod consumers;
+mod crash;
 mod machine;

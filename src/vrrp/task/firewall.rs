@@ -184,6 +184,24 @@ impl Firewall {
         anew
     }
 
+    /// Names of the tables that there are.
+    pub(super) fn tables(&self) -> impl Iterator<Item = String> {
+        let held = self.held.iter().flatten();
+        held.map(|(style, _)| style.table.as_ref().to_owned())
+    }
+
+    /// Removes a table that an earlier run may have left. What is wanted of it is made anew.
+    pub(super) fn remove_earlier(&mut self, table: &str) {
+        for family in [Family::Ip, Family::Ip6] {
+            let mut batch = Batch::default();
+            batch.fresh_table(family, table); // so that there is one
+            batch.del_table(family, table);
+            if let Err(e) = self.commit(batch) {
+                tracing::warn!(table, err = %e, "cannot remove a table of an earlier run");
+            }
+        }
+    }
+
     fn commit(&mut self, batch: Batch) -> Result<(), NftError> {
         if self.socket.is_none() {
             self.socket = Some(NftSocket::open().map_err(NftError::Socket)?);

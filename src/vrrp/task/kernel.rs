@@ -32,6 +32,7 @@ use self::leftovers::Leftovers;
 use self::links::Links;
 use self::patience::Patience;
 use self::record::Record;
+pub(super) use self::record::write as write_record;
 use self::worker::{Answers, Frame, Worker};
 use super::outbox::Outbox;
 use super::terms;

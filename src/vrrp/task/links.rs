@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
+use std::path::PathBuf;
 
 use super::firewall::{Firewall, Style, Vmac};
+use super::leavings::{Leaving, Leavings};
 use crate::model::net::IfName;
 use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind};
 use crate::sys::addr::{self, AddressKey, AddressOptions, flag};
@@ -145,9 +147,20 @@ pub(super) struct Links {
     down: Vec<u32>,
     /// `rp_filter`s, as they were decided when the first VMAC came.
     rp_filters: Option<Settings>,
+    leavings: Leavings,
+    /// What an earlier run has left was looked at.
+    looked: bool,
 }
 
 impl Links {
+    /// `left`: the file that tells a successor what was changed.
+    pub(super) fn new(left: Option<PathBuf>) -> Self {
+        Self {
+            leavings: Leavings::new(left),
+            ..Self::default()
+        }
+    }
+
     /// Makes, takes over or repairs what is wanted. True: tables of the firewall were made anew.
     pub(super) fn make(&mut self, order: &Order, route: &mut RouteSocket) -> bool {
         let Order { wanted, copied } = order;
@@ -158,7 +171,13 @@ impl Links {
                 return false;
             }
         };
-        self.set(wanted);
+        let style = Style::of(&wanted.firewall);
+        if !std::mem::replace(&mut self.looked, true) {
+            self.adopt(order, &there, route);
+        }
+        let settings = self.settings(wanted);
+        self.put_on_file(wanted, &settings);
+        self.set(settings);
         let mut ready = Vec::new();
         for w in &wanted.links {
             let find = |name: &IfName| there.iter().find(|l| l.name == name.as_str());
@@ -173,7 +192,6 @@ impl Links {
             // Names that were taken may be free now.
             there.retain(|l| l.name != w.link.name.as_str());
         }
-        let style = Style::of(&wanted.firewall);
         let vmacs = guarded(&ready);
         let anew = self.firewall.settle(&style, &vmacs, &wanted.guarded);
         let up: Vec<Request> = self.down.drain(..).map(link::up).collect();
@@ -316,7 +334,8 @@ impl Links {
                 }
             }
         }
-        self.set(&order.wanted);
+        let settings = self.settings(&order.wanted);
+        self.set(settings.clone());
         let left = self.held.values().map(|(held, w)| {
             let base = link::index_of(w.link.base.as_str()).unwrap_or_default();
             (w, held.index, base, held.copied)
@@ -324,7 +343,72 @@ impl Links {
         let left: Vec<Ready<'_>> = left.collect();
         let style = Style::of(&order.wanted.firewall);
         let vmacs = guarded(&left);
-        self.firewall.settle(&style, &vmacs, &order.wanted.guarded)
+        let anew = self.firewall.settle(&style, &vmacs, &order.wanted.guarded);
+        self.put_on_file(&order.wanted, &settings);
+        anew
+    }
+
+    /// Takes over what an earlier run has changed: settings are put back when they are not wanted any more, the rest
+    /// goes now unless it is wanted.
+    fn adopt(&mut self, order: &Order, there: &[LinkTold], route: &mut RouteSocket) {
+        for leaving in self.leavings.earlier() {
+            match leaving {
+                Leaving::Setting { key, before, ours } => {
+                    // Another value is somebody else's, or we had not yet come to it.
+                    if sysctl::read(&key).is_ok_and(|now| now == ours) {
+                        self.changed.insert(key, Changed { before, ours });
+                    }
+                }
+                Leaving::Link(name) => {
+                    let wanted = order.wanted.links.iter();
+                    let wanted = wanted.clone().any(|w| w.link.name.as_str() == name);
+                    let ours = |l: &&LinkTold| l.name == name && l.kind != Kind::Other;
+                    if let Some(link) = there.iter().find(ours).filter(|_| !wanted) {
+                        tracing::info!(
+                            iface = name,
+                            "removing an interface of an earlier run that has left the configuration"
+                        );
+                        if let Err(refusal) = first(route, link::del(link.index)) {
+                            tracing::warn!(iface = name, err = %refusal, "cannot remove an interface");
+                        }
+                    }
+                }
+                Leaving::Table(name) => {
+                    self.firewall.remove_earlier(&name);
+                }
+            }
+        }
+    }
+
+    /// Puts on file what is there and what is about to be.
+    fn put_on_file(&mut self, wanted: &Wanted, settings: &Settings) {
+        let setting = |key: &String, before: &str, ours: &str| Leaving::Setting {
+            key: key.clone(),
+            before: before.to_owned(),
+            ours: ours.to_owned(),
+        };
+        let mut all = BTreeSet::new();
+        for (key, ours) in settings {
+            match self.changed.get(key) {
+                Some(changed) => _ = all.insert(setting(key, &changed.before, ours)),
+                None => {
+                    let before = sysctl::read(key).ok().filter(|before| before != ours);
+                    all.extend(before.map(|before| setting(key, &before, ours)));
+                }
+            }
+        }
+        for (key, changed) in &self.changed {
+            all.insert(setting(key, &changed.before, &changed.ours));
+        }
+        let names = wanted.links.iter().map(|w| &w.link.name);
+        let names = names.chain(self.held.keys());
+        all.extend(names.map(|name| Leaving::Link(name.as_str().to_owned())));
+        all.extend(self.firewall.tables().map(Leaving::Table));
+        if !wanted.links.is_empty() || !wanted.guarded.is_empty() {
+            let table = Style::of(&wanted.firewall).table;
+            all.insert(Leaving::Table(table.as_ref().to_owned()));
+        }
+        self.leavings.replace(all);
     }
 
     /// Removes all of it.
@@ -333,7 +417,7 @@ impl Links {
     }
 
     /// Settings of others' interfaces and of the machine.
-    fn set(&mut self, wanted: &Wanted) {
+    fn settings(&mut self, wanted: &Wanted) -> Settings {
         let mut settings = wanted.settings();
         if !wanted.needs_own_rp_filters() {
             self.rp_filters = None;
@@ -343,6 +427,11 @@ impl Links {
                 .get_or_insert_with(|| wanted.rp_filters(&rp_filters()));
             settings.extend(plan.clone());
         }
+        settings
+    }
+
+    /// Puts them in force, and those back that are wanted no more.
+    fn set(&mut self, settings: Settings) {
         let over: BTreeSet<String> = self.changed.keys().cloned().collect();
         for key in over.iter().filter(|key| !settings.contains_key(*key)) {
             self.undo(key);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -44,18 +45,20 @@ pub(super) struct Station {
 }
 
 impl Station {
-    /// Starts the thread, in the network namespace of the caller.
+    /// Starts the thread, in the network namespace of the caller. `left`: the file that tells a successor what it has
+    /// changed.
     ///
     /// # Errors
     /// The kernel denies netlink, or a thread.
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(left: Option<PathBuf>) -> io::Result<Self> {
+        let used = left.as_ref().is_some_and(|path| path.exists());
         let mut route = RouteSocket::open()?;
         let (orders, mut inbox) = channel::<(Task, Order)>(ORDERS);
         let (outbox, answers) = channel(ORDERS);
         let thread = thread::Builder::new()
             .name("vrrp links".to_owned())
             .spawn(move || {
-                let mut links = Links::default();
+                let mut links = Links::new(left);
                 while let Some((task, order)) = inbox.blocking_recv() {
                     let anew = match task {
                         Task::Make => links.make(&order, &mut route),
@@ -74,7 +77,7 @@ impl Station {
             running: None,
             waiting: BTreeSet::new(),
             leaving: false,
-            used: false,
+            used,
         })
     }
 

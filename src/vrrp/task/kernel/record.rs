@@ -84,7 +84,7 @@ pub(super) fn line(key: &Key, entry: &Entry) -> Option<String> {
 ///
 /// # Errors
 /// As of files.
-pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(in crate::vrrp::task) fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");
     let draft = PathBuf::from(draft);
