@@ -13,6 +13,7 @@ mod sub_links;
 mod tracks;
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use self::instance::Linked;
@@ -57,7 +58,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
     scripts.say("check scripts", diags);
     // keepalived: an interface that does not exist is the end of it, nothing about instances is looked at any more.
     let mut unheard = Diags::default();
-    let diags = if diags.names(Code::NoInterface) {
+    let diags = if diags.unusable_by(Code::NoInterface) {
         diags.push(Diag::bare(
             None,
             Code::NoInterface,
@@ -105,6 +106,7 @@ pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Conf
         }
         known.insert(name);
     }
+    number_twins(&mut instances);
     distinct(&instances, diags);
     let groups = groups(draft.groups, &known, &targets, &global, &mut scripts, diags);
     doubly_tracked(&groups, &instances, diags);
@@ -154,6 +156,29 @@ fn group_options(groups: &[GroupDraft]) -> HashMap<Arc<str>, OfGroup> {
         }
     }
     found
+}
+
+/// Unicast instances that are the same but for their peers are told apart by these.
+fn number_twins(instances: &mut [Arc<Instance>]) {
+    let mut seen: HashMap<_, (u8, HashSet<IpAddr>)> = HashMap::new();
+    for i in instances {
+        let Some(unicast) = i.unicast.as_ref().filter(|u| !u.peers.is_empty()) else {
+            continue;
+        };
+        let mut own = unicast.peers.iter().map(|p| p.addr);
+        let Some((count, peers)) = seen.get_mut(&i.key()) else {
+            seen.insert(i.key(), (0, own.collect()));
+            continue;
+        };
+        // With a common peer, or too many of them, both have one key: that is a complaint.
+        if own.clone().any(|p| peers.contains(&p)) || *count == u8::MAX {
+            continue;
+        }
+        *count += 1;
+        peers.extend(&mut own);
+        let twin = *count;
+        Arc::make_mut(i).twin = twin;
+    }
 }
 
 /// Two instances must not be the same virtual router.

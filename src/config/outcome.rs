@@ -107,9 +107,10 @@ impl Diags {
         }
     }
 
-    /// Whether a finding of that kind was made (and kept).
-    pub(crate) fn names(&self, code: Code) -> bool {
-        self.list.iter().any(|d| d.code == code)
+    /// Whether a finding of that kind was made (and kept) that makes the configuration unusable.
+    pub(crate) fn unusable_by(&self, code: Code) -> bool {
+        let mut all = self.list.iter();
+        all.any(|d| d.code == code && d.weight == Weight::Unusable)
     }
 
     /// See [`Outcome`].

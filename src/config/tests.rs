@@ -55,6 +55,47 @@ fn one_brace_too_few_is_a_complaint_and_the_daemon_runs() {
 }
 
 #[test]
+fn a_block_of_lines_may_lack_its_brace() {
+    let head = "vrrp_instance V {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress\n 192.0.2.1/24\n";
+    // Its end is that of the instance for whoever counts braces only.
+    let loaded = Fake::with(format!("{head} }}\n priority 150\n}}\n")).load();
+    assert_eq!(loaded.test_exit(), 5);
+    assert_eq!(loaded.config.instances[0].addresses.len(), 1);
+    assert_eq!(loaded.config.instances[0].priority.get(), 150);
+    // With one end for both nothing is missing.
+    assert_eq!(verdict(&format!("{head}}}\n")).0, 0);
+    let tail = format!("{INSTANCE}}}\n");
+    assert_eq!(
+        verdict(&format!(
+            "static_ipaddress\n 192.0.2.9/24 dev eth0\n}}\n{tail}"
+        ))
+        .0,
+        5
+    );
+    assert_eq!(
+        verdict(&format!("{tail}static_ipaddress\n 192.0.2.9/24 dev eth0\n")).0,
+        5
+    );
+}
+
+#[test]
+fn a_brace_in_quotes_opens_and_closes_and_is_not_counted() {
+    let body = INSTANCE
+        .strip_prefix("vrrp_instance V {")
+        .expect("as it begins");
+    let loaded = Fake::with(format!("vrrp_instance V \"{{\"{body}}}\n")).load();
+    assert_eq!(loaded.config.instances.len(), 1);
+    assert_eq!(
+        verdict(&format!("vrrp_instance V \"{{\"{body}}}\n"))
+            .2
+            .len(),
+        1
+    );
+    let (test, _, messages) = verdict(&format!("{INSTANCE}\"}}\"\n"));
+    assert_eq!((test, messages.len()), (5, 1), "{messages:?}");
+}
+
+#[test]
 fn an_unknown_block_is_skipped_and_nothing_else_is_lost() {
     let loaded = Fake::with(format!(
         "{INSTANCE} foo {{\n bar {{ baz }}\n priority 7\n }}\n priority 150\n}}\n"
@@ -80,6 +121,69 @@ fn the_missing_default_user_is_named_once() {
     let place = "(/etc/keepalived/keepalived.conf: Line 10)";
     let text = format!("{place} Unable to set default user keepalived_script for script");
     assert_eq!(messages, [text]);
+}
+
+#[test]
+fn the_default_user_is_looked_for_when_the_first_needs_it() {
+    let file = |globals: &str| {
+        format!("global_defs {{\n{globals}\n}}\n{INSTANCE} notify_master /bin/x\n}}\n")
+    };
+    let both = "enable_script_security\nscript_user root\n";
+    assert_eq!(verdict(&file(both)).0, 0);
+    // Too late: whoever needed it has failed, and with it all others.
+    for asks in [
+        "notify_fifo /run/f",
+        "startup_script /bin/x",
+        "lvs_notify_fifo_script /bin/x",
+    ] {
+        let text = file(&format!(
+            "enable_script_security\n{asks}\nscript_user root\n"
+        ));
+        assert_eq!(verdict(&text).0, 5, "{asks}");
+        assert_eq!(
+            Fake::with(text).load().config.instances[0].notify.master,
+            None
+        );
+        // Not yet secure: the daemon's own user is good enough.
+        assert_eq!(
+            verdict(&file(&format!("{asks}\nenable_script_security\n"))).0,
+            0
+        );
+        assert_eq!(verdict(&file(&format!("{asks}\n{both}"))).0, 0);
+    }
+    assert_eq!(
+        verdict(&file("script_user nobody-at-all\nscript_user root\n")).0,
+        5
+    );
+}
+
+#[test]
+fn equal_routers_with_peers_of_their_own_are_two() {
+    let file = |one: &str, other: &str| {
+        let peer = |text: &str, peer: &str| format!("{text} unicast_peer {{\n {peer}\n }}\n}}\n");
+        let second = INSTANCE
+            .replace("V {", "W {")
+            .replace("192.0.2.1/24", "192.0.2.2/24");
+        peer(INSTANCE, one) + &peer(&second, other)
+    };
+    let loaded = Fake::with(file("192.0.2.8", "192.0.2.9")).load();
+    assert_eq!(loaded.test_exit(), 0, "{:?}", loaded.diags);
+    let keys = loaded.config.instances.iter().map(|i| i.twin);
+    assert_eq!(keys.collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(verdict(&file("192.0.2.8", "192.0.2.8")).0, 5);
+}
+
+#[test]
+fn an_interface_that_only_linkbeat_names_does_not_keep_the_daemon_from_running() {
+    let fake = |text: String| Fake {
+        interfaces: Some(vec!["eth0".into()]),
+        ..Fake::with(text)
+    };
+    let file = fake(format!(
+        "linkbeat_interfaces {{\n gone0\n}}\n{INSTANCE}}}\n"
+    ));
+    let loaded = file.load();
+    assert_eq!((loaded.test_exit(), loaded.refusal()), (4, None));
 }
 
 #[test]

@@ -150,8 +150,8 @@ pub(crate) struct InstanceKey {
 pub(crate) enum Hears {
     /// In this multicast group.
     Group(IpAddr),
-    /// At this address of ours, or at the first one of its interface.
-    Unicast(Option<IpAddr>),
+    /// At this address of ours, or at the first one of its interface; see [`Instance::twin`].
+    Unicast(Option<IpAddr>, u8),
 }
 
 /// One `vrrp_instance`.
@@ -167,6 +167,9 @@ pub(crate) struct Instance {
     pub(crate) links: SubLinks,
     /// That of the first virtual address; IPv4 without one.
     pub(crate) family: Family,
+    /// How many instances before it have the same interface, family, VRID and source, and only other peers. 0 but for
+    /// unicast.
+    pub(crate) twin: u8,
     /// `virtual_router_id`, 1..=255.
     pub(crate) vrid: Vrid,
     /// `version`, default `vrrp_version` for IPv4, 3 for IPv6.
@@ -245,6 +248,7 @@ impl Instance {
             vrf: None,
             links: SubLinks::default(),
             family: Family::V4,
+            twin: 0,
             vrid,
             version: global.vrrp_version,
             strict: global.strict,
@@ -287,6 +291,7 @@ impl Instance {
             interface: _,
             family: _,
             vrid: _,
+            twin: _,
             mcast_group: _,
             links,
             version,
@@ -394,7 +399,7 @@ impl Keyed for Instance {
             family: self.family,
             vrid: self.vrid,
             hears: match self.unicast {
-                Some(_) => Hears::Unicast(self.source),
+                Some(_) => Hears::Unicast(self.source, self.twin),
                 None => Hears::Group(self.mcast_group),
             },
             link: self.links.own.as_ref().map(|link| link.kind.clone()),

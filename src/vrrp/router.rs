@@ -5,6 +5,7 @@
 //! Source: RFC 3768, RFC 9568, keepalived's behaviour.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +45,8 @@ pub(crate) struct Router {
     pub(super) watchers: BTreeMap<IfName, Vec<InstanceId>>,
     pub(super) dependents: BTreeMap<Tracked, Vec<InstanceId>>,
     pub(super) timers: Timers,
-    /// Whose packet is it? Socket, virtual router.
-    listeners: BTreeMap<(Socket, u8), InstanceId>,
+    /// Whose packet is it? Socket, virtual router; several have peers of their own.
+    listeners: BTreeMap<(Socket, u8), Vec<InstanceId>>,
     /// Interfaces on which a runt was reported.
     runts: BTreeSet<Option<IfIndex>>,
     /// The instant of the event at hand.
@@ -291,13 +292,28 @@ impl Router {
             return;
         }
         let key = (frame.socket, arrival.header.vrid);
-        let Some(&id) = self.listeners.get(&key) else {
+        let Some(id) = self.listener(key, arrival.src) else {
             self.note_stranger(frame.socket.interface, &arrival, out);
             return;
         };
         if let Some(instance) = self.instances.get_mut(id) {
             let turn = instance.hear(now, &arrival, &self.world, out);
             self.turn(now, id, turn, out);
+        }
+    }
+
+    /// Of several the one that has the sender for a peer, or else the first.
+    fn listener(&self, key: (Socket, u8), src: IpAddr) -> Option<InstanceId> {
+        let ids = self.listeners.get(&key)?;
+        let knows = |id: &&InstanceId| {
+            let model = self.instances.get(**id).map(|i| &i.model);
+            let unicast = model.and_then(|m| m.unicast.as_ref());
+            unicast.is_some_and(|u| u.peers.iter().any(|p| p.addr == src))
+        };
+        let (first, more) = ids.split_first()?;
+        match more {
+            [] => Some(*first),
+            [..] => Some(*ids.iter().find(knows).unwrap_or(first)),
         }
     }
 
@@ -402,11 +418,13 @@ impl Router {
         let signs = |i: &Instance| matches!(i.model.auth, Auth::Hmac(_));
         self.signs = self.instances.iter().any(signs);
         let before = self.sockets();
-        self.listeners = self
-            .instances
-            .iter()
-            .filter_map(|i| Some(((i.socket?, i.model.vrid.0.get()), i.id)))
-            .collect();
+        self.listeners.clear();
+        for i in self.instances.iter() {
+            if let Some(socket) = i.socket {
+                let key = (socket, i.model.vrid.0.get());
+                self.listeners.entry(key).or_default().push(i.id);
+            }
+        }
         if self.sockets() != before {
             out.push(Action::Listen);
         }

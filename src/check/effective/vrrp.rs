@@ -49,6 +49,8 @@ pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
         notify: hooks,
         links,
         timer_expired_backup,
+        // Follows from the peers.
+        twin: _,
     } = instance;
     let said = s.top("vrrp_instance", name);
     s.block(&format!("vrrp_instance {}", word(name)), &said, |s| {

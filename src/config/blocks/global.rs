@@ -22,8 +22,8 @@ use crate::model::vrrp::Version;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GlobalDraft {
     pub(crate) model: Global,
-    /// `script_user` names nobody: every script without its own user is refused.
-    pub(crate) bad_script_user: bool,
+    /// Who runs scripts that name nobody, where `script_user` does not say.
+    default_user: DefaultUser,
     /// `vrrp_garp_lower_prio_*` given: they no longer follow `vrrp_garp_master_*`.
     lower_prio_delay: Option<Duration>,
     lower_prio_repeat: Option<u32>,
@@ -49,6 +49,21 @@ pub(crate) struct GlobalDraft {
     pub(super) nftables_ipvs: bool,
 }
 
+/// What became of the account for scripts and FIFOs that name none. It is looked for when the first of them is read, so
+/// that a `script_user` behind that comes too late if the search failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum DefaultUser {
+    /// Nobody asked.
+    #[default]
+    Open,
+    /// The daemon's own.
+    Own,
+    /// `script_user` names nobody: every script without its own user is refused.
+    Wrong,
+    /// There is none, and `enable_script_security` stood before whoever asked.
+    Missing,
+}
+
 /// A `*notify_fifo` statement.
 #[derive(Clone, Debug)]
 pub(crate) struct FifoDraft {
@@ -70,21 +85,32 @@ impl GlobalDraft {
         }
         let addr_prefix = self.vmac_addr_prefix.as_ref();
         self.model.vmac_addr_prefix = Arc::clone(addr_prefix.unwrap_or(&self.model.vmac_prefix));
-        if self.model.script_user.is_none() && !self.bad_script_user {
+        if self.model.script_user.is_none() && self.default_user == DefaultUser::Open {
             self.model.script_user = command::credentials(host, DEFAULT_SCRIPT_USER, None);
         }
     }
 
+    /// Looks for the default user, as a statement of `global_defs` without a user of its own does.
+    pub(super) fn ask_user(&mut self, a: &mut Args<'_, '_>) -> Nobody {
+        if self.default_user == DefaultUser::Open && self.model.script_user.is_none() {
+            self.model.script_user = command::credentials(a.host(), DEFAULT_SCRIPT_USER, None);
+            self.default_user = match (&self.model.script_user, self.model.script_security) {
+                (Some(_), _) => DefaultUser::Open,
+                (None, true) => DefaultUser::Missing,
+                (None, false) => DefaultUser::Own,
+            };
+        }
+        self.nobody()
+    }
+
     /// Whether somebody runs scripts that name no user.
     pub(crate) fn nobody(&self) -> Nobody {
-        if self.model.script_user.is_some() {
-            Nobody::Somebody
-        } else if self.bad_script_user {
-            Nobody::Wrong
-        } else if self.model.script_security {
-            Nobody::Missing
-        } else {
-            Nobody::Somebody
+        match self.default_user {
+            DefaultUser::Wrong => Nobody::Wrong,
+            DefaultUser::Missing => Nobody::Missing,
+            DefaultUser::Open if self.model.script_user.is_some() => Nobody::Somebody,
+            DefaultUser::Open if self.model.script_security => Nobody::Missing,
+            DefaultUser::Open | DefaultUser::Own => Nobody::Somebody,
         }
     }
 }
@@ -258,14 +284,21 @@ pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
             a.present()?;
             let name = a.word()?;
             let group = a.opt();
-            v.model.script_user = command::credentials(a.host(), name, group);
-            v.bad_script_user = v.model.script_user.is_none();
-            match v.bad_script_user {
-                true => Err(a
+            let found = command::credentials(a.host(), name, group);
+            // keepalived: after a failure no other user counts either.
+            let failed = matches!(v.default_user, DefaultUser::Wrong | DefaultUser::Missing);
+            if failed || found.is_none() {
+                if !failed {
+                    v.default_user = DefaultUser::Wrong;
+                }
+                v.model.script_user = None;
+                return Err(a
                     .whole_fault(Code::Script, "Error setting global script uid/gid")
-                    .complaint()),
-                false => Ok(()),
+                    .complaint());
             }
+            v.model.script_user = found;
+            v.default_user = DefaultUser::Open;
+            Ok(())
         }),
         key("enable_script_security", "flag", |v, a| {
             a.flag().map(|on| v.model.script_security = on)

@@ -8,8 +8,9 @@ use super::super::source::Code;
 use super::super::table::{Args, Fault, Row, includes, key, raw};
 use super::super::value;
 use super::checks::flag;
-use super::command::{self, CommandDraft, Nobody};
+use super::command::{self, CommandDraft};
 use super::global::GlobalDraft;
+use super::listeners::nobody_for;
 use crate::model::process::{Buffer, PacketBuffer, ReloadMarker};
 
 /// Seconds that a start or stop script may take.
@@ -20,18 +21,22 @@ fn script_timeout(a: &mut Args<'_, '_>) -> Result<Duration, Fault> {
 }
 
 /// `startup_script` and `shutdown_script`: unlike other scripts, a user that does not exist is a complaint.
-fn lifecycle_script(slot: &mut Option<CommandDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+fn lifecycle_script(
+    v: &mut GlobalDraft,
+    a: &mut Args<'_, '_>,
+    slot: fn(&mut GlobalDraft) -> &mut Option<CommandDraft>,
+) -> Result<(), Fault> {
     a.present()?;
-    let had = slot.is_some();
-    command::optional_script(a, slot, Nobody::Somebody)?;
-    match slot.is_some() || had {
-        true => Ok(()),
-        false => Err(a
-            .fault(
-                Code::Script,
-                "the script or its user is not usable - ignored",
-            )
-            .complaint()),
+    let nobody = nobody_for(v, a, slot);
+    command::optional_script(a, slot(v), nobody)?;
+    match slot(v) {
+        Some(_) => Ok(()),
+        None => {
+            let which = a.keyword().replace('_', " ");
+            Err(a
+                .whole_fault(Code::Script, format!("Invalid {which}"))
+                .complaint())
+        }
     }
 }
 
@@ -178,7 +183,7 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
     raw(key(
         "startup_script",
         "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| lifecycle_script(&mut v.startup, a),
+        |v, a| lifecycle_script(v, a, |v| &mut v.startup),
     )),
     key(
         "startup_script_timeout",
@@ -188,7 +193,7 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
     raw(key(
         "shutdown_script",
         "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| lifecycle_script(&mut v.shutdown, a),
+        |v, a| lifecycle_script(v, a, |v| &mut v.shutdown),
     )),
     key(
         "shutdown_script_timeout",

@@ -238,7 +238,6 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
         a.int(0..=u32::MAX).map(drop)
     }),
     sub("auth_hmac", &AUTH_HMAC, |v, a| {
-        a.no_more();
         a.block(&AUTH_HMAC, v.hmac.get_or_insert_default());
         Ok(())
     }),

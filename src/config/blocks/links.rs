@@ -62,7 +62,6 @@ static GARP_GROUP: Block<GarpGroupDraft> = Block {
 };
 
 pub(super) const GARP: Row<Draft> = sub("garp_group", &GARP_GROUP, |v, a| {
-    a.no_more();
     let taken = v.garp_groups.iter().flat_map(|g| g.interfaces.clone());
     let mut group = GarpGroupDraft {
         taken: taken.collect(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::lex;
 use super::super::source::Code;
 use super::super::table::{Args, Fault, Row, key, raw};
 use super::checks::flag;
@@ -11,14 +12,24 @@ use super::global::{FifoDraft, GlobalDraft};
 use super::global_process::once;
 
 /// `<PATH> [<USER> [<GROUP>]]`, the first one counts. Without its owner there is no FIFO.
-fn fifo(slot: &mut Option<FifoDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+fn fifo(
+    v: &mut GlobalDraft,
+    a: &mut Args<'_, '_>,
+    slot: fn(&mut GlobalDraft) -> &mut Option<FifoDraft>,
+) -> Result<(), Fault> {
     a.present()?;
-    if slot.is_some() {
+    if slot(v).is_some() {
         return Err(a.fault(Code::Repeated, "already specified - ignoring"));
     }
     let path = a.word()?.into();
     let owner = match a.opt() {
-        None => None,
+        None => match v.ask_user(a) {
+            Nobody::Somebody => None,
+            nobody @ (Nobody::Wrong | Nobody::Missing) => {
+                nobody.say(a);
+                return Ok(());
+            }
+        },
         Some(user) => {
             let group = a.opt();
             let Some(found) = command::credentials(a.host(), user, group) else {
@@ -29,13 +40,32 @@ fn fifo(slot: &mut Option<FifoDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault>
             Some((found.uid, found.gid))
         }
     };
-    *slot = Some(FifoDraft { path, owner });
+    *slot(v) = Some(FifoDraft { path, owner });
     Ok(())
 }
 
-fn script(slot: &mut Option<CommandDraft>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
+fn script(
+    v: &mut GlobalDraft,
+    a: &mut Args<'_, '_>,
+    slot: fn(&mut GlobalDraft) -> &mut Option<CommandDraft>,
+) -> Result<(), Fault> {
     a.present()?;
-    command::optional_script(a, slot, Nobody::Somebody)
+    let nobody = nobody_for(v, a, slot);
+    command::optional_script(a, slot(v), nobody)
+}
+
+/// Looks for the default user if this is a script that needs one.
+pub(super) fn nobody_for(
+    v: &mut GlobalDraft,
+    a: &mut Args<'_, '_>,
+    slot: fn(&mut GlobalDraft) -> &mut Option<CommandDraft>,
+) -> Nobody {
+    let line = lex::command(a.raw());
+    let asks = line.is_ok_and(|l| !l.argv.is_empty() && l.rest.trim().is_empty());
+    match asks && slot(v).is_none() {
+        true => v.ask_user(a),
+        false => Nobody::Somebody,
+    }
 }
 
 fn text(slot: &mut Arc<str>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
@@ -51,28 +81,28 @@ fn stats_interval(a: &mut Args<'_, '_>) -> Result<Duration, Fault> {
 /// FIFOs, SNMP, D-Bus.
 pub(super) const LISTENER_ROWS: &[Row<GlobalDraft>] = &[
     key("notify_fifo", "<PATH> [<USER> [<GROUP>]]", |v, a| {
-        fifo(&mut v.fifo, a)
+        fifo(v, a, |v| &mut v.fifo)
     }),
     raw(key(
         "notify_fifo_script",
         "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| script(&mut v.fifo_script, a),
+        |v, a| script(v, a, |v| &mut v.fifo_script),
     )),
     key("vrrp_notify_fifo", "<PATH> [<USER> [<GROUP>]]", |v, a| {
-        fifo(&mut v.vrrp_fifo, a)
+        fifo(v, a, |v| &mut v.vrrp_fifo)
     }),
     raw(key(
         "vrrp_notify_fifo_script",
         "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| script(&mut v.vrrp_fifo_script, a),
+        |v, a| script(v, a, |v| &mut v.vrrp_fifo_script),
     )),
     key("lvs_notify_fifo", "<PATH> [<USER> [<GROUP>]]", |v, a| {
-        fifo(&mut v.lvs_fifo, a)
+        fifo(v, a, |v| &mut v.lvs_fifo)
     }),
     raw(key(
         "lvs_notify_fifo_script",
         "<CMD> [<USER> [[:]<GROUP>]]",
-        |v, a| script(&mut v.lvs_fifo_script, a),
+        |v, a| script(v, a, |v| &mut v.lvs_fifo_script),
     )),
     key("vrrp_notify_priority_changes", "[<bool>]", |v, a| {
         a.bool().map(|on| v.model.notify.priority_changes = on)

@@ -56,12 +56,13 @@ pub(super) fn scheduler(a: &mut Args<'_, '_>) -> Result<Scheduler, Fault> {
     })
 }
 
-/// `lvs_method`. What follows `NAT` or `DR` is ignored.
+/// `lvs_method`.
 pub(super) fn method(a: &mut Args<'_, '_>) -> Result<Method, Fault> {
     let word = a.word()?;
     Ok(match word {
-        "NAT" => Method::Nat,
-        "DR" => Method::Dr,
+        // keepalived: the words of a tunnel may stand here, too.
+        "NAT" => tunnel(a).map(|_| Method::Nat)?,
+        "DR" => tunnel(a).map(|_| Method::Dr)?,
         "TUN" => Method::Tun(tunnel(a)?),
         _ => {
             let text = format!("PARSER : unknown [{word}] routing method for virtual server.");
@@ -75,16 +76,17 @@ fn tunnel(a: &mut Args<'_, '_>) -> Result<Tunnel, Fault> {
     let (mut kind, mut port, mut checksum) = ("ipip", None, None);
     while let Some(word) = a.opt() {
         match word {
-            "type" => kind = a.word()?,
+            "type" => {
+                let missing = a.fault(Code::NoValue, "Missing tunnel type - ignored");
+                kind = a.opt().ok_or(missing)?;
+            }
             "port" => port = Some(a.int(1..=u16::MAX)?),
             "nocsum" => checksum = Some(TunnelChecksum::None),
             "csum" => checksum = Some(TunnelChecksum::Checksum),
             "remcsum" => checksum = Some(TunnelChecksum::Remote),
             _ => {
-                return Err(a.fault(
-                    Code::UnknownWord,
-                    format!("unknown option '{word}' - ignored"),
-                ));
+                let text = format!("Invalid tunnel option {word} for virtual server.");
+                return Err(a.whole_fault(Code::UnknownWord, text));
             }
         }
     }

@@ -77,7 +77,6 @@ fn checker<K: Own>(
     a: &mut Args<'_, '_>,
     block: &'static Block<Draft<K>>,
 ) -> Result<(), Fault> {
-    a.no_more();
     let mut draft = Draft {
         common: Common {
             real: v.addr.ip(),

@@ -128,7 +128,6 @@ pub(crate) static ROOT: Block<Draft> = Block {
     name: "",
     rows: &[
         early(sub("global_defs", &GLOBAL_DEFS, |v, a| {
-            a.no_more();
             a.block(&GLOBAL_DEFS, &mut v.global);
             Ok(())
         })),
@@ -145,7 +144,6 @@ pub(crate) static ROOT: Block<Draft> = Block {
         links::LINKBEAT,
         links::DELAYS,
         sub("SSL", &SSL, |v, a| {
-            a.no_more();
             v.global.model.ssl = Ssl::default();
             a.block(&SSL, &mut v.global.model.ssl);
             once(&mut v.ssl, a)

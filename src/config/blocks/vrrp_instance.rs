@@ -403,7 +403,6 @@ pub(crate) static VRRP_INSTANCE: Block<InstanceDraft> = Block {
             a.bool().map(|on| v.strict = on)
         }),
         sub("authentication", &AUTHENTICATION, |v, a| {
-            a.no_more();
             a.block(&AUTHENTICATION, v);
             Ok(())
         }),

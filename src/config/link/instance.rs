@@ -158,6 +158,10 @@ fn group(voice: &mut Voice<'_>, v: &mut Instance, unicast: bool) {
         return;
     };
     if unicast {
+        // keepalived: `unicast_fault_no_peer` alone is not complained about.
+        if voice.draft.peers.is_empty() {
+            return;
+        }
         voice.say(
             Code::Useless,
             "mcast_dst_ip has no effect with unicast peers - ignoring",

@@ -23,11 +23,16 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// Why a script does not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refused {
-    /// It is not there, or its user may not execute it.
+    /// It is not there.
     NotFound,
+    /// It is there, but its user may not execute it.
+    NoAccess,
     /// Somebody else could replace it.
     Insecure,
 }
+
+/// Why a file cannot be run, and in words.
+struct Unusable(Refused, String);
 
 /// What trackers need of a script.
 #[derive(Clone, Debug)]
@@ -117,14 +122,13 @@ impl<'a> Scripts<'a> {
                 init_fail: draft.init_fail,
             })),
             Err(why) => {
-                let why = match why {
-                    Refused::NotFound => "since not found/accessible",
-                    Refused::Insecure => "due to insecure",
+                let (why, weight) = match why {
+                    Refused::NotFound => ("since not found/accessible", Weight::Complaint),
+                    Refused::NoAccess => ("since not found/accessible", Weight::Log),
+                    Refused::Insecure => ("due to insecure", Weight::Complaint),
                 };
                 let text = format!("Disabling track script {} {why}", draft.name);
-                diags.push(
-                    Diag::bare(Some(draft.span), Code::Script, text).weighing(Weight::Complaint),
-                );
+                diags.push(Diag::bare(Some(draft.span), Code::Script, text).weighing(weight));
             }
         }
     }
@@ -165,7 +169,7 @@ impl<'a> Scripts<'a> {
             Err(why) => {
                 let name = draft.argv.first().map_or("", String::as_str);
                 let why = match why {
-                    Refused::NotFound => "not found/accessible",
+                    Refused::NotFound | Refused::NoAccess => "not found/accessible",
                     Refused::Insecure => "insecure",
                 };
                 let text = format!("Disabling notify script {name} since {why}");
@@ -191,10 +195,12 @@ impl<'a> Scripts<'a> {
                  useradd --system --no-create-home --shell /usr/sbin/nologin {DEFAULT_SCRIPT_USER}"
             ));
         }
-        let (written, path) = self.find(name, user.as_ref(), &mut log).map_err(|why| {
-            log(format!("script {name}: {why}"));
-            Refused::NotFound
-        })?;
+        let (written, path) =
+            self.find(name, user.as_ref(), &mut log)
+                .map_err(|Unusable(refused, why)| {
+                    log(format!("script {name}: {why}"));
+                    refused
+                })?;
         let weak = self.insecure(&written, &path, user.as_ref());
         if !weak.is_empty() {
             let disabling = if self.security { " - disabling" } else { "" };
@@ -224,7 +230,7 @@ impl<'a> Scripts<'a> {
         name: &str,
         user: Option<&Credentials>,
         log: &mut impl FnMut(String),
-    ) -> Result<(PathBuf, PathBuf), String> {
+    ) -> Result<(PathBuf, PathBuf), Unusable> {
         if name.contains('/') {
             return self.runnable(self.host.cwd().join(name), user);
         }
@@ -233,7 +239,8 @@ impl<'a> Scripts<'a> {
             .split(':')
             .filter(|d| !d.is_empty())
             .find_map(|dir| self.runnable(Path::new(dir).join(name), user).ok());
-        let found = found.ok_or_else(|| format!("nothing of that name can be run in {path}"))?;
+        let none = || format!("nothing of that name can be run in {path}");
+        let found = found.ok_or_else(|| Unusable(Refused::NotFound, none()))?;
         log(format!(
             "WARNING - script `{name}` resolved by path search to `{}`. Please specify full path.",
             found.0.display()
@@ -245,28 +252,34 @@ impl<'a> Scripts<'a> {
         &self,
         written: PathBuf,
         user: Option<&Credentials>,
-    ) -> Result<(PathBuf, PathBuf), String> {
+    ) -> Result<(PathBuf, PathBuf), Unusable> {
         let uid = user.map_or(self.host.myself().uid, |u| u.uid);
         let Some(path) = self.host.real_path(&written) else {
-            return Err(format!("{} does not exist", written.display()));
+            let why = format!("{} does not exist", written.display());
+            return Err(Unusable(Refused::NotFound, why));
         };
         let mut parts: Vec<&Path> = path.ancestors().collect();
         parts.reverse();
         for part in parts {
             let shown = part.display();
             let Some(facts) = self.host.lstat(part) else {
-                return Err(format!("{shown} does not exist"));
+                let why = format!("{shown} does not exist");
+                return Err(Unusable(Refused::NotFound, why));
             };
             let is_file = part == path;
             if is_file && facts.kind != FileKind::Regular {
-                return Err(format!("{shown} is not a file"));
+                let why = format!("{shown} is not a file");
+                return Err(Unusable(Refused::NotFound, why));
             }
             if !self.may_execute(facts, user) {
                 let what = if is_file { "executed" } else { "entered" };
                 let mode = facts.mode;
-                return Err(format!(
-                    "{shown} cannot be {what} by user {uid} (mode {mode:04o})"
-                ));
+                let refused = match is_file {
+                    true => Refused::NoAccess,
+                    false => Refused::NotFound,
+                };
+                let why = format!("{shown} cannot be {what} by user {uid} (mode {mode:04o})");
+                return Err(Unusable(refused, why));
             }
         }
         Ok((written, path))

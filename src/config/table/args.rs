@@ -287,7 +287,7 @@ impl<'r, 'a> Args<'r, 'a> {
         rest.into_iter().map(|w| w.text)
     }
 
-    /// Complains about words before the brace.
+    /// Complains about words before the brace of a block of lines or words; before that of keywords nobody minds them.
     pub(crate) fn no_more(&mut self) {
         if self.peek().is_some() {
             let extra: Vec<&str> = self.words[self.next..].iter().map(|w| w.text).collect();

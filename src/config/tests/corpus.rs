@@ -226,6 +226,8 @@ fn published_files_get_the_exit_code_of_stock() {
 #[test]
 fn published_files_get_the_complaints_of_stock() {
     let (mut equal, mut explained, mut bad) = (0, BTreeMap::new(), Vec::new());
+    // Whether differences that have a reason are shown one by one.
+    let shown = std::env::var_os("CORPUS_SHOW").is_some();
     let compared = each(|folder, case| {
         if case.is_crash() {
             return;
@@ -242,7 +244,13 @@ fn published_files_get_the_complaints_of_stock() {
         let mut reasons = BTreeSet::new();
         for (said, is_ours) in all.chain(more.iter().map(|s| (s, true))) {
             match complaints::reason(&judged, said, is_ours) {
-                Some(why) => _ = reasons.insert(why),
+                Some(why) => {
+                    if shown {
+                        let who = if is_ours { "only ours" } else { "only stock's" };
+                        eprintln!("{}: {who}: {said:?}: {why}", case.title());
+                    }
+                    reasons.insert(why);
+                }
                 None => {
                     let who = if is_ours { "only ours" } else { "only stock's" };
                     bad.push(format!("{}: {who}: {said:?}", case.title()));

@@ -11,6 +11,9 @@ use super::super::lex;
 use super::super::source::{Code, Detail, Diag, Diags, Span, Weight};
 use super::{NO_ROW, Opens, Shape, Tree, UNKNOWN_ROW, index};
 
+const QUOTED_OPEN: &str = "\"{\"";
+const QUOTED_CLOSE: &str = "\"}\"";
+
 /// An open block.
 struct Frame {
     inside: Inside,
@@ -80,6 +83,8 @@ pub(crate) fn build(
         frames: Vec::new(),
         root,
         pending: Pending::None,
+        depth: 0,
+        assumed: 0,
     };
     let mut last = None;
     let mut number = 0;
@@ -108,6 +113,10 @@ struct Builder {
     frames: Vec<Frame>,
     root: &'static dyn Shape,
     pending: Pending,
+    /// Braces that are open, whatever they belong to: keepalived counts them so.
+    depth: usize,
+    /// Braces that a block of keywords lacks, after the complaint about that.
+    assumed: usize,
 }
 
 impl Builder {
@@ -137,8 +146,14 @@ impl Builder {
         } = std::mem::replace(&mut self.pending, Pending::None)
         {
             let weight = match inside {
-                Inside::Values => Weight::Log,
-                Inside::Keywords(_) | Inside::Unknown => Weight::Complaint,
+                // keepalived: no complaint by itself; who does not read the block takes its end for that of the block
+                // around it, or at the top level its lines for keywords.
+                Inside::Values if !self.frames.is_empty() => Weight::Log,
+                Inside::Values => Weight::Complaint,
+                Inside::Keywords(_) | Inside::Unknown => {
+                    self.assumed += 1;
+                    Weight::Complaint
+                }
             };
             let text = format!("Missing '{{' at beginning of configuration block {keyword}");
             let diag = Diag::at(span, Code::MissingOpen, text).weighing(weight);
@@ -153,8 +168,16 @@ impl Builder {
     }
 
     fn text(&mut self, text: &str, span: Span, lines: &mut Expander<'_>, diags: &mut Diags) {
+        if text == QUOTED_OPEN && matches!(self.pending, Pending::Block { .. }) {
+            return self.open_quoted();
+        }
         self.open_without_brace(diags);
         self.pending = Pending::None;
+        if text == QUOTED_CLOSE
+            && let Some(frame) = self.frames.pop()
+        {
+            return self.end(&frame);
+        }
         let Inside::Keywords(shape) = self.inside() else {
             if let Inside::Values = self.inside() {
                 self.tree.push(text, span, NO_ROW);
@@ -184,7 +207,8 @@ impl Builder {
                 None
             }
         };
-        let stmt = self.tree.push(text, span, row);
+        let header = inside.and_then(|_| text.strip_suffix(QUOTED_OPEN));
+        let stmt = self.tree.push(header.unwrap_or(text), span, row);
         if let Some(inside) = inside {
             self.pending = Pending::Block {
                 inside,
@@ -193,9 +217,28 @@ impl Builder {
                 span,
             };
         }
+        if header.is_some() {
+            self.open_quoted();
+        }
+    }
+
+    /// keepalived: a brace in quotes opens and closes blocks, but is not counted.
+    fn open_quoted(&mut self) {
+        if let Pending::Block {
+            inside, stmt, span, ..
+        } = std::mem::replace(&mut self.pending, Pending::None)
+        {
+            self.frames.push(Frame {
+                inside,
+                stmt: Some(stmt),
+                span,
+                braced: true,
+            });
+        }
     }
 
     fn open(&mut self, span: Span, diags: &mut Diags) {
+        self.depth += 1;
         let late = self.frames.last_mut().filter(|f| !f.braced);
         if let (Pending::None, Some(frame)) = (&self.pending, late)
             && let Inside::Values = frame.inside
@@ -240,12 +283,23 @@ impl Builder {
     fn close(&mut self, span: Span, diags: &mut Diags) {
         self.open_without_brace(diags);
         self.pending = Pending::None;
+        let extra = match (self.depth, self.assumed) {
+            (1.., _) => {
+                self.depth -= 1;
+                false
+            }
+            (0, 1..) => {
+                self.assumed -= 1;
+                false
+            }
+            (0, 0) => true,
+        };
+        if extra {
+            diags.push(Diag::at(span, Code::ExtraClose, "Extra '}' found"));
+        }
         match self.frames.pop() {
             Some(frame) => self.end(&frame),
-            None => {
-                diags.push(Diag::at(span, Code::ExtraClose, "Extra '}' found"));
-                diags.push(Diag::at(span, Code::UnknownKeyword, "Unknown keyword '}'"));
-            }
+            None => diags.push(Diag::at(span, Code::UnknownKeyword, "Unknown keyword '}'")),
         }
     }
 
@@ -258,7 +312,7 @@ impl Builder {
 
     fn finish(mut self, last: Option<Span>, diags: &mut Diags) -> Tree {
         self.open_without_brace(diags);
-        let missing = self.frames.iter().filter(|f| f.braced).count();
+        let missing = self.depth;
         if missing > 0 {
             let text = format!("There are {missing} missing '}}'s or extra '{{'s");
             diags.push(Diag::bare(last, Code::MissingClose, text));
