@@ -3,6 +3,8 @@
 //! comes back to the caller. Source: keepalived(8), getopt_long(3).
 
 pub(crate) mod check;
+#[cfg(test)]
+mod completions;
 mod getopt;
 
 use std::path::PathBuf;

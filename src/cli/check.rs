@@ -71,7 +71,7 @@ const EXIT: &str = "\
 Exit status: 0 nothing, or only notes; 1 warnings; 2 errors; 3 nothing could be checked.
 Without FILE: /etc/keepalived/keepalived.conf.";
 
-fn command() -> Command {
+pub(super) fn command() -> Command {
     let value = |id: &'static str, name: &'static str, help: &'static str| {
         Arg::new(id).long(id).value_name(name).help(help)
     };

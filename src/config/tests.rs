@@ -8,6 +8,7 @@ mod complaints;
 mod corpus;
 mod global;
 mod keywords;
+mod manual;
 mod routes;
 mod servers;
 mod trackers;

@@ -51,6 +51,12 @@ fn rows() -> Vec<Row> {
     lines.map(row).collect()
 }
 
+/// Block and name of every keyword that is still one.
+pub(super) fn every_keyword() -> Vec<(&'static str, &'static str)> {
+    let alive = rows().into_iter().filter(|row| !row.removed);
+    alive.map(|row| (row.block, row.keyword)).collect()
+}
+
 fn row(line: &'static str) -> Row {
     let f: Vec<&str> = line.split('\t').collect();
     let (block, keyword) = (f[0], f[1]);
