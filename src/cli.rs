@@ -26,6 +26,8 @@ pub(crate) enum Task {
     /// `--signum`: print the number of the signal with this name.
     Signum(String),
     Genhash,
+    /// `adopt` as the first word; its options are the daemon's.
+    Adopt,
     /// `check` as the first word.
     Check(Box<CheckOptions>),
     /// `check` with `--help` or with a mistake.
@@ -115,9 +117,13 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Cli {
             operands: Vec::new(),
         };
     }
+    let adopts = words.next_if(|word| word == "adopt").is_some();
     let rows: Vec<Row> = getopt::rows().collect();
     let (matches, mut complaints) = getopt::scan(words.collect(), &rows);
-    let task = task(&program, &matches, &mut complaints);
+    let mut task = task(&program, &matches, &mut complaints);
+    if adopts && task == Task::Run {
+        task = Task::Adopt;
+    }
     let options = Options::read(&matches, &rows, &mut complaints);
     let operands = matches.get_many(OPERANDS).into_iter().flatten().cloned();
     Cli {
@@ -323,6 +329,9 @@ mod tests {
         assert_eq!(read("--signum=JSON -v").task, Task::Signum("JSON".into()));
         assert_eq!(read("-v --signum=JSON").task, Task::Version);
         assert_eq!(parse(["/usr/bin/genhash".to_owned()]).task, Task::Genhash);
+        let words = |line: &str| parse(line.split(' ').map(str::to_owned)).task;
+        assert_eq!(words("keepalived-rs adopt -f x"), Task::Adopt);
+        assert_eq!(words("keepalived-rs -f adopt"), Task::Run);
     }
 
     #[test]

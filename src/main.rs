@@ -75,6 +75,7 @@ fn main() -> ExitCode {
                 1
             }
         },
+        Task::Adopt => daemon::adopt::run(&options),
         Task::Genhash => genhash::run(cli::genhash_words(&words)),
         Task::Check(options) => check::run(&options),
         Task::CheckUsage(usage) => {

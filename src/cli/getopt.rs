@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 pub(crate) const HELP: &str = "\
 Usage: keepalived [OPTION...]
        keepalived-rs check [OPTION...] FILE...   Explain what is wrong with a configuration
+       keepalived-rs adopt [OPTION...]           End a keepalived that runs; the next start goes on as master
 
 What to run
   -f, --use-file=FILE             Configuration file [/etc/keepalived/keepalived.conf]

@@ -96,17 +96,14 @@ impl PidFiles {
         config: &Config,
     ) -> Result<Self, PidFileError> {
         let given = [
-            (&options.pid_file, "keepalived"),
-            (&options.vrrp_pid_file, "vrrp"),
-            (&options.checkers_pid_file, "checkers"),
+            &options.pid_file,
+            &options.vrrp_pid_file,
+            &options.checkers_pid_file,
         ];
-        if identity.has_dir() && given.iter().any(|(path, _)| path.is_none()) {
+        if identity.has_dir() && given.iter().any(|path| path.is_none()) {
             make_dir();
         }
-        let path = |(given, stem): (&Option<PathBuf>, &str)| {
-            given.clone().unwrap_or_else(|| identity.pid_path(stem))
-        };
-        let paths = given.map(path);
+        let paths = Self::paths(options, identity);
         let mut files = Self {
             main: Some(PidFile::claim(&paths[0])?),
             paths,
@@ -116,9 +113,26 @@ impl PidFiles {
         files.extend(config).map(|()| files)
     }
 
+    /// Where they are: of the daemon, of the VRRP part, of the checkers.
+    pub(super) fn paths(options: &Options, identity: &Identity) -> [PathBuf; 3] {
+        let path = |(given, stem): (&Option<PathBuf>, &str)| {
+            given.clone().unwrap_or_else(|| identity.pid_path(stem))
+        };
+        [
+            (&options.pid_file, "keepalived"),
+            (&options.vrrp_pid_file, "vrrp"),
+            (&options.checkers_pid_file, "checkers"),
+        ]
+        .map(path)
+    }
+
     /// The file that tells a successor what of ours may be in the kernel: beside the pid file, one for each daemon too.
     pub(super) fn held(&self) -> PathBuf {
-        self.paths[1].with_extension("held")
+        Self::held_of(&self.paths)
+    }
+
+    pub(super) fn held_of(paths: &[PathBuf; 3]) -> PathBuf {
+        paths[1].with_extension("held")
     }
 
     /// Those of the parts that have work now. A part that once had work keeps its file.

@@ -2,6 +2,7 @@
 //!
 //! Nothing here ever makes the VRRP task wait. Source: keepalived(8).
 
+pub(crate) mod adopt;
 pub(crate) mod bus;
 pub(crate) mod check;
 mod dumpfile;

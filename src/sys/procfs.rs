@@ -22,6 +22,14 @@ pub(crate) fn name(pid: i32) -> Vec<u8> {
     name
 }
 
+/// Who started it; `None` if it is gone.
+pub(crate) fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in brackets and may contain anything, brackets too.
+    let (_, after) = stat.rsplit_once(") ")?;
+    after.split_whitespace().nth(1)?.parse().ok()
+}
+
 /// The words of its command line; none if it is gone or a kernel thread. A process that is stuck in the kernel can make
 /// this wait.
 pub(crate) fn words(pid: i32) -> Vec<Vec<u8>> {

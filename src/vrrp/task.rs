@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
 use self::heritage::Heritage;
+pub(crate) use self::heritage::bequeath;
 use self::kernel::{Heard, Kernel, Milestone};
 use self::outbox::Outbox;
 use self::station::Station;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::lab::daemon::{Daemon, now};
 use crate::lab::{Lan, Node, root, until_or};
-use crate::routers::Which::Ours;
+use crate::routers::Which::{Ours, Stock};
 use crate::routers::{VIP, lan};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -225,6 +225,43 @@ fn a_killed_master_that_comes_back_at_once_goes_on_as_master() {
         "{}",
         next.log()
     );
+}
+
+#[test]
+fn a_running_keepalived_is_adopted_without_touching_its_addresses() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let (node, other) = (lan.node(0), lan.node(1));
+    // Version 2, 1 s, as stock 2.2.7 has it; others wait for 10.4 s where they can.
+    let text = conf("", &format!("{VIP}/24"), "").replace("advert_int 0.1", "advert_int 1");
+    let stock = Stock.start(node, &text);
+    node.wait_has(VIP, true);
+    let patient = text.replace("priority 150", "priority 100\n    down_timer_adverts 10");
+    let _backup = Ours.start(other, &patient);
+    let (_monitor, changes) = monitor(node);
+    let adopted = now();
+    let mut adopt = std::process::Command::new(Ours.binary());
+    adopt
+        .arg("adopt")
+        .arg("-f")
+        .arg(node.file("adopted.conf", &text, 0o644));
+    for (option, file) in [("-p", "pid"), ("-r", "vrrp.pid"), ("-c", "checkers.pid")] {
+        adopt.arg(option).arg(node.path(file));
+    }
+    let mut adopt = node.ns.spawn(&mut adopt).expect("it runs");
+    assert!(adopt.wait().expect("it ends").success(), "{}", stock.log());
+    let next = Ours.start(node, &text);
+    next.wait_log("(V) Entering MASTER STATE");
+    lan.advert("it speaks", 0, adopted, |a| a.priority == 150);
+    let spoke = |s: &crate::lab::frame::Seen| {
+        s.at > adopted && s.advert().is_some_and(|a| a.priority != 150)
+    };
+    assert!(!lan.events().iter().any(spoke), "{}", lan.story());
+    let changes = std::fs::read_to_string(changes).expect("a file of ours");
+    assert!(!changes.contains(VIP), "it was touched: {changes}");
+    assert!(node.has(VIP) && !other.has(VIP));
 }
 
 /// What changes among a node's addresses from now on, written to a file.

@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::kernel::record;
 use crate::daemon::bus::VrrpState;
 use crate::model::Config;
 use crate::model::diff::Keyed as _;
@@ -36,6 +39,24 @@ fn patience(instance: &Instance) -> Duration {
 /// A key as it stands in the list. It is compared and never read.
 fn name_of(key: &InstanceKey) -> String {
     format!("{key:?}")
+}
+
+/// Leaves word, beside `held`, that `masters` were masters until now: for who ends another daemon himself.
+///
+/// # Errors
+/// As of files.
+pub(crate) fn bequeath(held: &Path, masters: &[Arc<Instance>]) -> io::Result<()> {
+    let mut heritage = Heritage::new(Some(held));
+    let last = masters
+        .iter()
+        .filter_map(|i| heritage.note(i, VrrpState::Master))
+        .last();
+    let (Some((path, text)), Some((_, alive))) = (last, &heritage.paths) else {
+        return Ok(());
+    };
+    record::write(&path, &text)?;
+    Heartbeat::open(alive)?.beat();
+    Ok(())
 }
 
 impl Heritage {

@@ -13,7 +13,7 @@ mod leftovers;
 mod links;
 mod news;
 mod patience;
-mod record;
+pub(super) mod record;
 mod ways;
 mod worker;
 
