@@ -21,7 +21,7 @@ impl<'a> Places<'a> {
     pub(crate) fn new(node: &'a Node, host: &'a dyn Host) -> Self {
         let tree = &node.loaded.tree;
         let mut blocks = HashMap::new();
-        for statement in tree.statements(&tree.root()) {
+        for statement in tree.root().statements() {
             let (words, _) = lex::words(statement.text);
             let key = words.iter().map(|w| w.text).collect::<Vec<_>>().join(" ");
             blocks.entry(key).or_insert(statement);
@@ -36,8 +36,7 @@ impl<'a> Places<'a> {
 
     /// Where a block says `keyword` for the last time and it counts.
     pub(crate) fn said(&self, block: &Statement<'a>, keyword: &str) -> Option<Span> {
-        let tree = &self.node.loaded.tree;
-        let said = tree.statements(&block.body);
+        let said = block.body.statements();
         let said = said.filter(|s| lex::first_word(s.text) == Some(keyword));
         let counts = |s: &Statement<'a>| !self.node.loaded.rejected.contains(&s.span);
         said.filter(counts).last().map(|s| s.span)
@@ -59,7 +58,7 @@ impl<'a> Places<'a> {
     pub(crate) fn global(&self, keywords: &[&str]) -> Option<Span> {
         let tree = &self.node.loaded.tree;
         let root = tree.root();
-        let blocks = tree.statements(&root);
+        let blocks = root.statements();
         let mut blocks = blocks.filter(|s| lex::first_word(s.text) == Some("global_defs"));
         blocks.find_map(|b| keywords.iter().find_map(|k| self.said(&b, k)))
     }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use self::instance::Linked;
 use self::scripts::Scripts;
 use self::tracks::{Lists, Targets};
+use super::Unread;
 use super::blocks::Draft;
 use super::blocks::server_group;
 use super::blocks::sync_group::GroupDraft;
@@ -26,6 +27,7 @@ use super::blocks::tracking::TrackDraft;
 use super::blocks::vrrp_instance::NotifyDraft;
 use super::host::Host;
 use super::source::{Code, Diag, Diags};
+use super::table::Gathered;
 use crate::model::Config;
 use crate::model::diff::Keyed;
 use crate::model::global::Global;
@@ -33,28 +35,38 @@ use crate::model::net::{Family, IfName};
 use crate::model::track::ScriptTrack;
 use crate::model::vrrp::{Deletion, Instance, Notify, SyncGroup};
 
-/// Makes the model of what was read.
-pub(crate) fn link(mut draft: Draft, host: &dyn Host, diags: &mut Diags) -> Config {
+/// Makes the model of what was read; virtual servers are read here.
+pub(super) fn link(
+    mut draft: Draft,
+    mut unread: Unread<'_>,
+    host: &dyn Host,
+    gathered: &mut Gathered,
+) -> Config {
+    let diags = &mut gathered.diags;
     absent_scripts(&draft, diags);
     let rules = statics::number(&mut draft, diags);
     let mut scripts = Scripts::new(host, &draft.global.model);
     notify::lifecycle(&mut draft.global, &mut scripts, diags);
     scripts.say("start/shutdown scripts", diags);
-    let server_groups = server_group::unique(draft.server_groups);
-    if !draft.servers.is_empty() {
-        notify::lvs_fifos(&mut draft.global, &mut scripts, diags);
+    let server_groups = server_group::unique(std::mem::take(&mut draft.server_groups));
+    let mut servers = servers::Servers::new(&server_groups, &draft.global.model);
+    while unread.read(host, gathered, &mut draft) {
+        let diags = &mut gathered.diags;
+        for server in std::mem::take(&mut draft.servers) {
+            if servers.is_first() {
+                notify::lvs_fifos(&mut draft.global, &mut scripts, diags);
+            }
+            let around = servers::Around {
+                global: &draft.global.model,
+                files: &draft.track_files,
+                scripts: &mut scripts,
+                diags,
+            };
+            servers.link(server, around);
+        }
     }
-    let virtual_servers = servers::link(
-        draft.servers,
-        servers::Around {
-            groups: &server_groups,
-            global: &draft.global.model,
-            files: &draft.track_files,
-            ssl: Arc::new(draft.global.model.ssl.clone()),
-            scripts: &mut scripts,
-            diags: &mut *diags,
-        },
-    );
+    let virtual_servers = servers.into_model();
+    let diags = &mut gathered.diags;
     scripts.say("check scripts", diags);
     // keepalived: an interface that does not exist is the end of it, nothing about instances is looked at any more.
     let mut unheard = Diags::default();

@@ -22,6 +22,7 @@ pub(crate) mod fake;
 mod tests;
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use self::blocks::inert::INERT;
@@ -29,7 +30,7 @@ use self::blocks::{Draft, ROOT};
 use self::expand::{Checks, Expander};
 use self::host::Host;
 use self::source::{Code, Diag, Diags, Files, Outcome, Span, Weight};
-use self::table::{Pass, Reader};
+use self::table::{Gathered, Pass, Reader};
 use self::tree::{Mend, Tree};
 use crate::model::Config;
 
@@ -77,7 +78,7 @@ pub(crate) struct Loaded {
     pub(crate) diags: Vec<Diag>,
     /// The files that the places in `diags` name.
     pub(crate) files: Files,
-    /// The statements, so that `check` finds the place of a setting.
+    /// The statements, so that `check` finds the place of a setting; after [`load_model`] not all of them.
     pub(crate) tree: Tree,
     /// Places of the statements that were not taken over: what they say is not in force.
     pub(crate) rejected: HashSet<Span>,
@@ -144,35 +145,84 @@ pub(crate) fn lines<'h>(
     lines
 }
 
+/// As [`load`], for whoever only wants the model and the findings: the statements are given up as soon as they are read,
+/// which is what makes a large configuration cheap.
+pub(crate) fn load_model(options: &LoadOptions, host: &dyn Host) -> Loaded {
+    read(options, host, &Mend::default(), Keep::Model)
+}
+
 /// As [`load`], with braces mended: what a start would find if the operator did that.
 pub(crate) fn load_mended(options: &LoadOptions, host: &dyn Host, mend: &Mend) -> Loaded {
+    read(options, host, mend, Keep::Statements)
+}
+
+/// What remains of the configuration besides the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Model,
+    Statements,
+}
+
+fn read(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) -> Loaded {
     let mut diags = Diags::default();
     let mut lines = lines(options, host, &mut diags);
-    let tree = tree::build(&mut lines, &ROOT, mend, &mut diags);
+    let mut tree = tree::build(&mut lines, &ROOT, mend, &mut diags);
+    let files = std::mem::take(&mut lines.files);
+    drop(lines);
     let mut draft = Draft::default();
-    let mut reader = Reader::new(&tree, host, &mut diags, INERT);
+    let mut gathered = Gathered::new(diags, INERT);
     // Global settings come first wherever they stand: blocks start from them.
-    reader.read(&ROOT, &tree.root(), Pass::Early, &mut draft);
+    Reader::new(host, &mut gathered).read(&ROOT, tree.root(), Pass::Early, &mut draft);
     draft.settle(host);
-    if let Some((name, span)) = draft.namespace.clone().filter(|_| !options.in_namespace)
-        && !host.enter(&name)
-    {
-        let text = format!("Unable to set network namespace {name} - exiting");
+    let namespace = draft.namespace.clone().filter(|_| !options.in_namespace);
+    let gone = namespace.filter(|(name, _)| !host.enter(name));
+    match &gone {
         // Everything else would be about the interfaces and files of another place.
-        reader
-            .diags
-            .push(Diag::bare(Some(span), Code::Namespace, text));
-    } else {
-        reader.read(&ROOT, &tree.root(), Pass::Late, &mut draft);
+        Some((name, span)) => {
+            let text = format!("Unable to set network namespace {name} - exiting");
+            let diag = Diag::bare(Some(*span), Code::Namespace, text);
+            gathered.diags.push(diag);
+        }
+        None => {
+            Reader::new(host, &mut gathered).read(&ROOT, tree.root(), Pass::Late, &mut draft);
+        }
     }
-    let rejected = std::mem::take(&mut reader.rejected);
-    let config = link::link(draft, host, &mut diags);
+    let parts = if gone.is_some() { 0 } else { tree.parts() };
+    let unread = Unread {
+        tree: &mut tree,
+        parts: 0..parts,
+        keep,
+    };
+    let config = link::link(draft, unread, host, &mut gathered);
     Loaded {
         config: Arc::new(config),
-        outcome: diags.outcome(),
-        diags: diags.into_sorted(),
-        files: lines.files,
+        outcome: gathered.diags.outcome(),
+        diags: gathered.diags.into_sorted(),
+        files,
         tree,
-        rejected,
+        rejected: gathered.rejected,
+    }
+}
+
+/// Statements of which those are still to be read that come last: there may be very many of them, so each part is made
+/// into the model before the next one is read.
+struct Unread<'t> {
+    tree: &'t mut Tree,
+    parts: Range<usize>,
+    keep: Keep,
+}
+
+impl Unread<'_> {
+    /// Reads the next part; false: there is none left.
+    fn read(&mut self, host: &dyn Host, gathered: &mut Gathered, v: &mut Draft) -> bool {
+        let Some(part) = self.parts.next() else {
+            return false;
+        };
+        Reader::new(host, gathered).read(&ROOT, self.tree.part(part), Pass::Last, v);
+        match self.keep {
+            Keep::Model => self.tree.forget(part),
+            Keep::Statements => {}
+        }
+        true
     }
 }

@@ -9,7 +9,7 @@ mod number;
 mod read;
 
 pub(crate) use self::args::{Args, Fault};
-pub(crate) use self::read::{Inert, Pass, Reader};
+pub(crate) use self::read::{Gathered, Inert, Pass, Reader};
 use super::source::Grammar;
 use super::tree::{Opens, Shape};
 
@@ -60,8 +60,8 @@ pub(crate) struct Row<T: 'static> {
     run: Run<T>,
     /// Splits its own words: no complaint about quotes from the engine.
     raw: bool,
-    /// Read before everything else, wherever it stands.
-    early: bool,
+    /// When it is read at the top level, wherever it stands.
+    pass: Pass,
     /// An empty block is a mistake.
     filled: bool,
 }
@@ -94,7 +94,7 @@ pub(crate) const fn key<T>(keyword: &'static str, manual: &'static str, set: Set
         opens: Opens::Nothing,
         run: Run::Set(set),
         raw: false,
-        early: false,
+        pass: Pass::Late,
         filled: false,
     }
 }
@@ -172,7 +172,18 @@ pub(crate) const fn raw<T>(row: Row<T>) -> Row<T> {
 
 /// Read before everything else, wherever it stands.
 pub(crate) const fn early<T>(row: Row<T>) -> Row<T> {
-    Row { early: true, ..row }
+    Row {
+        pass: Pass::Early,
+        ..row
+    }
+}
+
+/// Read after everything else, wherever it stands, and part by part.
+pub(crate) const fn last<T>(row: Row<T>) -> Row<T> {
+    Row {
+        pass: Pass::Last,
+        ..row
+    }
 }
 
 /// An empty block is a complaint.

@@ -1,11 +1,10 @@
 //! Lines → statements with blocks.
 //!
-//! Which keyword opens which block is asked of a [`Shape`]; no keyword is known here. The statements of a whole configuration lie in one array and their text in one string: a large file costs little more
-//! than itself. Source: keepalived's behaviour.
+//! Which keyword opens which block is asked of a [`Shape`]; no keyword is known here. The statements of many blocks lie in
+//! one array and their text in one string: a large file costs little more than itself, and what was read of it can be
+//! given up while the rest is read. Source: keepalived's behaviour.
 
 mod build;
-
-use std::ops::Range;
 
 pub(crate) use self::build::{Mend, build};
 use super::lex;
@@ -57,16 +56,32 @@ struct Stmt {
     end: u32,
 }
 
-/// A configuration as statements.
+/// Statements of a part when the next block of the top level begins a new one.
+const PART: usize = 1024;
+
+/// Some blocks of the top level, one after the other.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tree {
+struct Part {
     text: String,
     stmts: Vec<Stmt>,
+    /// How many statements stand before it.
+    before: u32,
+}
+
+/// A configuration as statements, in parts that can be given up one by one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tree {
+    parts: Vec<Part>,
 }
 
 /// The statements of a block.
-#[derive(Clone, Debug)]
-pub(crate) struct Body(Range<u32>);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body<'t> {
+    /// The block is in the first one; at the top level it goes on in all others.
+    parts: &'t [Part],
+    at: u32,
+    end: u32,
+}
 
 /// One statement.
 #[derive(Clone, Debug)]
@@ -76,56 +91,63 @@ pub(crate) struct Statement<'t> {
     /// See [`Shape::find`]; [`NO_ROW`] in a value block.
     pub(crate) row: u16,
     pub(crate) span: Span,
+    /// Its place in the order of reading.
+    pub(crate) number: u32,
     /// Empty where there is no block.
-    pub(crate) body: Body,
+    pub(crate) body: Body<'t>,
 }
 
 impl Tree {
     /// The top level.
-    pub(crate) fn root(&self) -> Body {
-        Body(0..index(self.stmts.len()))
+    pub(crate) fn root(&self) -> Body<'_> {
+        Body::of(&self.parts)
     }
 
-    /// The statements of a block, in reading order.
-    pub(crate) fn statements(&self, body: &Body) -> impl Iterator<Item = Statement<'_>> {
-        let mut at = body.0.start;
-        let end = body.0.end;
-        std::iter::from_fn(move || {
-            let stmt = self.stmts.get(at as usize).filter(|_| at < end)?;
-            let inside = at + 1..stmt.end;
-            at = stmt.end;
-            let text = self.text_of(inside.start - 1);
-            let len = if stmt.col == 0 { 0 } else { index(text.len()) };
-            let span = Span {
-                file: stmt.file,
-                line: stmt.line,
-                col: stmt.col.into(),
-                len,
-                via: stmt.via,
-            };
-            Some(Statement {
-                text,
-                row: stmt.row,
-                span,
-                body: Body(inside),
-            })
-        })
+    /// How many parts there are.
+    pub(crate) fn parts(&self) -> usize {
+        self.parts.len()
     }
 
+    /// The statements of the top level in one part.
+    pub(crate) fn part(&self, number: usize) -> Body<'_> {
+        Body::of(self.parts.get(number..=number).unwrap_or_default())
+    }
+
+    /// Gives up the statements of a part.
+    pub(crate) fn forget(&mut self, number: usize) {
+        if let Some(part) = self.parts.get_mut(number) {
+            *part = Part::default();
+        }
+    }
+
+    /// The part that statements are added to.
+    fn last(&mut self) -> &mut Part {
+        if self.parts.is_empty() {
+            self.parts.push(Part::default());
+        }
+        self.parts.last_mut().expect("one was just added")
+    }
+
+    /// Between two blocks of the top level: what follows is another part when this one is large enough.
+    fn between(&mut self) {
+        let last = self.last();
+        if last.stmts.len() >= PART {
+            last.text.shrink_to_fit();
+            last.stmts.shrink_to_fit();
+            let before = last.before + index(last.stmts.len());
+            self.parts.push(Part {
+                before,
+                ..Part::default()
+            });
+        }
+    }
+}
+
+impl Part {
     fn text_of(&self, at: u32) -> &str {
         let start = |n: u32| self.stmts.get(n as usize).map(|s| s.text as usize);
         let end = start(at + 1).unwrap_or(self.text.len());
         start(at).map_or("", |start| &self.text[start..end])
-    }
-
-    /// The statements of a block that begin with that keyword.
-    pub(crate) fn with_keyword<'t>(
-        &'t self,
-        body: &Body,
-        keyword: &'t str,
-    ) -> impl Iterator<Item = Statement<'t>> {
-        let fits = move |s: &Statement<'t>| lex::first_word(s.text) == Some(keyword);
-        self.statements(body).filter(fits)
     }
 
     fn push(&mut self, text: &str, span: Span, row: u16) -> u32 {
@@ -142,6 +164,64 @@ impl Tree {
             end: at + 1,
         });
         at
+    }
+}
+
+impl<'t> Body<'t> {
+    /// Everything in some parts.
+    fn of(parts: &'t [Part]) -> Self {
+        let first = parts.first().map_or(0, |p| p.stmts.len());
+        Self {
+            parts,
+            at: 0,
+            end: index(first),
+        }
+    }
+
+    /// In the order of reading.
+    pub(crate) fn statements(self) -> impl Iterator<Item = Statement<'t>> {
+        let Self {
+            mut parts,
+            mut at,
+            mut end,
+        } = self;
+        std::iter::from_fn(move || {
+            while at >= end {
+                parts = parts.get(1..)?;
+                Self { at, end, .. } = Self::of(parts);
+            }
+            let part = parts.first()?;
+            let stmt = part.stmts.get(at as usize)?;
+            let text = part.text_of(at);
+            let len = if stmt.col == 0 { 0 } else { index(text.len()) };
+            let span = Span {
+                file: stmt.file,
+                line: stmt.line,
+                col: stmt.col.into(),
+                len,
+                via: stmt.via,
+            };
+            let number = part.before + at;
+            let body = Self {
+                parts: &parts[..1],
+                at: at + 1,
+                end: stmt.end,
+            };
+            at = stmt.end;
+            Some(Statement {
+                text,
+                row: stmt.row,
+                span,
+                number,
+                body,
+            })
+        })
+    }
+
+    /// Those that begin with that keyword.
+    pub(crate) fn with_keyword(self, keyword: &'t str) -> impl Iterator<Item = Statement<'t>> {
+        let fits = move |s: &Statement<'t>| lex::first_word(s.text) == Some(keyword);
+        self.statements().filter(fits)
     }
 }
 

@@ -40,14 +40,16 @@ pub(crate) fn run(options: &Options, file: Option<&Path>) -> u8 {
         }
     };
     let loading = load_options(options);
-    let loaded = config::load(&loading, &host);
-    let exit = loaded.test_exit();
     let mut out = io::stderr().lock();
     if file.is_none() && out.is_terminal() {
+        let loaded = config::load(&loading, &host);
+        let exit = loaded.test_exit();
         // Standard error may be closed; the exit code says the rest.
         _ = terminal::write(&mut out, loading, loaded, &host);
         return exit;
     }
+    let loaded = config::load_model(&loading, &host);
+    let exit = loaded.test_exit();
     for (loudness, text) in loaded.messages() {
         match loudness {
             // Standard error may be closed; the exit code says the rest.

@@ -46,7 +46,7 @@ pub(crate) fn read(options: &LoadOptions, parts: Parts) -> Result<Arc<Config>, u
         tracing::error!(reason = %e, "Unable to list the network interfaces");
         DENIED
     })?;
-    let loaded = config::load(options, &host);
+    let loaded = config::load_model(options, &host);
     say(&loaded);
     match loaded.refusal() {
         Some(code) => Err(code),

@@ -390,14 +390,15 @@ impl Text {
         self.line("   Connection");
         let (ip, port) = (c.target.ip(), c.target.port());
         self.line(format_args!("     Dest = [{ip}]:{port}"));
-        if let Some(addr) = c.bind_addr {
-            self.line(format_args!("     Bind to = [{addr}]:{}", c.bind_port));
+        let from = c.source();
+        if let Some(addr) = from.addr {
+            self.line(format_args!("     Bind to = [{addr}]:{}", from.port));
         }
-        if let Some(name) = &c.bind_if {
+        if let Some(name) = &from.interface {
             self.line(format_args!("     Bind i/f = {name}"));
         }
-        if c.fwmark != 0 {
-            self.line(format_args!("     Mark = {}", c.fwmark));
+        if from.fwmark != 0 {
+            self.line(format_args!("     Mark = {}", from.fwmark));
         }
         self.line(format_args!("     Timeout = {}", Micros(timeout)));
     }

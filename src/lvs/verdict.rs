@@ -171,13 +171,10 @@ mod tests {
     const RETRY: Duration = Duration::from_secs(3);
 
     fn cfg(retry: u32, alpha: bool) -> Checker {
-        Checker {
-            retry,
-            alpha,
-            delay_loop: LOOP,
-            delay_before_retry: RETRY,
-            ..checker(80)
-        }
+        let mut checker = checker(80);
+        (checker.retry, checker.alpha) = (retry, alpha);
+        (checker.delay_loop, checker.delay_before_retry) = (LOOP, RETRY);
+        checker
     }
 
     #[test]

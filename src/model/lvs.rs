@@ -1,6 +1,7 @@
 //! `virtual_server`, `real_server`, `virtual_server_group`, `SSL`. Source: keepalived.conf(5), linux/ip_vs.h.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -265,6 +266,29 @@ impl Keyed for RealServer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checker {
     pub(crate) check: Check,
+    /// Shared by all checkers that are timed alike: there may be hundreds of thousands.
+    pub(crate) timing: Arc<Timing>,
+}
+
+impl Deref for Checker {
+    type Target = Timing;
+
+    fn deref(&self) -> &Timing {
+        &self.timing
+    }
+}
+
+/// Timing of its own, for tests that want another one.
+#[cfg(test)]
+impl std::ops::DerefMut for Checker {
+    fn deref_mut(&mut self) -> &mut Timing {
+        Arc::make_mut(&mut self.timing)
+    }
+}
+
+/// When a checker tries, and how soon it believes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Timing {
     /// `delay_loop`: from the end of a check to the next one, > 0, default 60 s.
     pub(crate) delay_loop: Duration,
     /// `connect_timeout`, default 5 s.

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use super::sheet::{Said, Sheet, escaped, seconds, switch, word};
 use crate::lvs::checker::Check;
 use crate::lvs::checker::bfd::Bfd;
-use crate::lvs::checker::connect::Connect;
+use crate::lvs::checker::connect::{Connect, Source};
 use crate::lvs::checker::dns::{Dns, QueryType};
 use crate::lvs::checker::file::File;
 use crate::lvs::checker::http::{Http, Protocol, Regex, RegexOptions, Url};
 use crate::lvs::checker::misc::Misc;
 use crate::lvs::checker::smtp::Smtp;
 use crate::lvs::checker::udp::{Octet, Reply, Udp};
-use crate::model::lvs::Checker;
+use crate::model::lvs::{Checker, Timing};
 
 /// The block's keyword, and whether it connects: the others inherit what they have no keyword for.
 fn keyword(check: &Check) -> (&'static str, bool) {
@@ -97,8 +97,8 @@ pub(super) fn checkers(s: &mut Sheet<'_>, checkers: &[Checker]) {
 
 /// What every checker has; the nearest one who says it counts.
 fn timing(s: &mut Sheet<'_>, checker: &Checker, connects: bool) {
-    let Checker {
-        check,
+    let Checker { check, timing } = checker;
+    let Timing {
         delay_loop,
         connect_timeout,
         retry,
@@ -106,7 +106,7 @@ fn timing(s: &mut Sheet<'_>, checker: &Checker, connects: bool) {
         warmup,
         alpha,
         log_all_failures,
-    } = checker;
+    } = &**timing;
     s.key_from("alpha", switch(*alpha), &nearest("alpha"));
     if matches!(check, Check::Bfd(_)) {
         return;
@@ -148,7 +148,8 @@ fn options(s: &mut Sheet<'_>, check: &Check) {
             connection(s, connect);
             s.key("helo_name", word(helo_name));
         }
-        Check::Dns(connect, Dns { kind, name }) => {
+        Check::Dns(connect, options) => {
+            let Dns { kind, name } = &**options;
             connection(s, connect);
             let kind = QueryType::ALL.iter().find(|(_, k)| k == kind);
             s.key("type", kind.map_or("SOA", |(name, _)| name));
@@ -169,18 +170,18 @@ fn options(s: &mut Sheet<'_>, check: &Check) {
 }
 
 fn connection(s: &mut Sheet<'_>, connect: &Connect) {
-    let Connect {
-        target,
-        bind_addr,
-        bind_port,
-        bind_if,
+    let Connect { target, from: _ } = connect;
+    let Source {
+        addr,
+        port,
+        interface,
         fwmark,
-    } = connect;
+    } = connect.source();
     s.key("connect_ip", target.ip());
     s.option("connect_port", Some(target.port()).filter(|n| *n > 0));
-    s.option("bindto", *bind_addr);
-    s.option("bind_port", Some(*bind_port).filter(|n| *n > 0));
-    s.option("bind_if", bind_if.as_ref().map(|i| word(i.as_str())));
+    s.option("bindto", *addr);
+    s.option("bind_port", Some(*port).filter(|n| *n > 0));
+    s.option("bind_if", interface.as_ref().map(|i| word(i.as_str())));
     s.option("fwmark", Some(*fwmark).filter(|n| *n > 0));
 }
 

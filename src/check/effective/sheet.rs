@@ -64,10 +64,10 @@ pub(crate) struct Sheet<'a> {
     pub(super) host: &'a dyn Host,
     pub(super) secrets: Secrets,
     /// The statements of the open blocks, innermost last. Blocks of one kind may stand several times and add up.
-    open: Vec<Vec<Body>>,
+    open: Vec<Vec<Body<'a>>>,
     /// Named blocks of the top level: keyword, name → statements.
     blocks: HashMap<(&'a str, String), Vec<Statement<'a>>>,
-    global: Vec<Body>,
+    global: Vec<Body<'a>>,
     /// Statements that have no effect.
     rejected: &'a HashSet<Span>,
     /// Whether they are written.
@@ -80,13 +80,13 @@ impl<'a> Sheet<'a> {
         let tree = &node.loaded.tree;
         let mut blocks: HashMap<_, Vec<Statement<'a>>> = HashMap::new();
         let mut global = Vec::new();
-        for statement in tree.statements(&tree.root()) {
+        for statement in tree.root().statements() {
             let (words, _) = lex::words(statement.text);
             let Some(keyword) = words.first() else {
                 continue;
             };
             if keyword.text == "global_defs" {
-                global.push(statement.body.clone());
+                global.push(statement.body);
             }
             let name = words[1..].iter().map(|w| w.text).collect::<Vec<_>>();
             let key = (keyword.text, name.join(" "));
@@ -136,9 +136,8 @@ impl<'a> Sheet<'a> {
 
     /// Every block of that keyword in the block that is being written.
     pub(super) fn inner(&self, keyword: &str) -> Vec<Statement<'a>> {
-        let tree = &self.node.loaded.tree;
         let here = self.open.last().into_iter().flatten();
-        here.flat_map(|body| tree.statements(body))
+        here.flat_map(|body| body.statements())
             .filter(|s| lex::first_word(s.text) == Some(keyword))
             .filter(|s| !self.rejected.contains(&s.span))
             .collect()
@@ -153,8 +152,7 @@ impl<'a> Sheet<'a> {
     ) {
         let origin = from.last().map_or(Origin::Default, |s| Origin::At(s.span));
         self.put(&format!("{header} {{"), origin);
-        self.open
-            .push(from.iter().map(|s| s.body.clone()).collect());
+        self.open.push(from.iter().map(|s| s.body).collect());
         write(self);
         self.open.pop();
         self.put("}", Origin::None);
@@ -172,10 +170,9 @@ impl<'a> Sheet<'a> {
             return self.remark(&format!("{keyword}: none"));
         }
         let blocks = self.inner(keyword);
-        let tree = &self.node.loaded.tree;
         let mut said: Vec<Statement<'a>> = blocks
             .iter()
-            .flat_map(|b| tree.statements(&b.body))
+            .flat_map(|b| b.body.statements())
             .filter(|s| !self.rejected.contains(&s.span))
             .collect();
         self.block(keyword, &blocks, |s| {
@@ -290,7 +287,6 @@ impl<'a> Sheet<'a> {
     }
 
     fn origin(&self, from: &[Said<'_>]) -> Origin {
-        let tree = &self.node.loaded.tree;
         let level = |n: usize| self.open.iter().rev().nth(n).map_or(&[][..], Vec::as_slice);
         for place in from {
             let (bodies, keyword) = match place {
@@ -299,7 +295,7 @@ impl<'a> Sheet<'a> {
                 Said::Outermost(keyword) => (level(2), *keyword),
                 Said::Global(keyword) => (&self.global[..], *keyword),
             };
-            let said = bodies.iter().flat_map(|b| tree.statements(b));
+            let said = bodies.iter().flat_map(|b| b.statements());
             let said = said.filter(|s| lex::first_word(s.text) == Some(keyword));
             if let Some(found) = said.filter(|s| !self.rejected.contains(&s.span)).last() {
                 return Origin::At(found.span);

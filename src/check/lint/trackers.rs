@@ -121,7 +121,7 @@ pub(super) fn unused(p: &Places<'_>, found: &mut Vec<Finding>) {
     }
     // Whoever was lost while reading may have used it.
     let tree = &p.node.loaded.tree;
-    let written = |k| tree.with_keyword(&tree.root(), k).count();
+    let written = |k| tree.root().with_keyword(k).count();
     let none = config.instances.is_empty() && config.virtual_servers.is_empty();
     let lost = none
         || written("vrrp_instance") != config.instances.len()

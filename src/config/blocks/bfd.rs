@@ -1,7 +1,6 @@
 //! `bfd_instance`.
 
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,7 +105,7 @@ pub(super) const BFD: Row<Draft> = sub("bfd_instance", &BFD_INSTANCE, |v, a| {
     if name.len() > MAX_NAME {
         return Err(a.fault(Code::TooLong, "longer than 31 characters - block ignored"));
     }
-    if v.known.bfds.contains(name) {
+    if v.known.bfds.knows(name, a) {
         return Err(a.whole_fault(
             Code::Duplicate,
             format!("BFD instance {name} already defined"),
@@ -134,7 +133,7 @@ pub(super) const BFD: Row<Draft> = sub("bfd_instance", &BFD_INSTANCE, |v, a| {
         return Ok(());
     }
     let bfd = finish(name, bfd, &v.bfds, a)?;
-    Rc::make_mut(&mut v.known).bfds.insert(name.to_owned());
+    v.known.bfds.define(name, a);
     v.bfds.push(Arc::new(bfd));
     Ok(())
 });

@@ -11,13 +11,13 @@ use super::checks::ifname;
 use super::command::Nobody;
 use super::root::Trackers;
 use crate::lvs::checker::bfd::Bfd;
+use crate::lvs::checker::connect::Source;
 use crate::lvs::checker::dns::Dns;
 use crate::lvs::checker::file::FileDraft;
 use crate::lvs::checker::http::rows::HttpDraft;
 use crate::lvs::checker::misc::MiscDraft;
 use crate::lvs::checker::smtp::Smtp;
 use crate::lvs::checker::udp::Udp;
-use crate::model::net::IfName;
 
 /// Timing and verdict settings that a checker, a real server and a virtual server may each have.
 #[derive(Clone, Debug, Default)]
@@ -35,10 +35,7 @@ pub(crate) struct TimingDraft {
 pub(crate) struct ConnectDraft {
     pub(crate) ip: Option<IpAddr>,
     pub(crate) port: Option<u16>,
-    pub(crate) bind_ip: Option<IpAddr>,
-    pub(crate) bind_port: u16,
-    pub(crate) bind_if: Option<IfName>,
-    pub(crate) fwmark: u32,
+    pub(crate) from: Source,
 }
 
 /// What every checker block may hold.
@@ -46,8 +43,9 @@ pub(crate) struct ConnectDraft {
 pub(crate) struct Common {
     /// The real server's address.
     pub(crate) real: IpAddr,
-    pub(crate) timing: TimingDraft,
-    pub(crate) connect: ConnectDraft,
+    /// Boxed because most checkers have none, and there may be very many checkers; likewise `connect`.
+    pub(crate) timing: Option<Box<TimingDraft>>,
+    pub(crate) connect: Option<Box<ConnectDraft>>,
     pub(crate) log_all_failures: Option<bool>,
     pub(crate) known: Rc<Trackers>,
     /// Who runs scripts that name no user.
@@ -98,12 +96,12 @@ pub(crate) struct CheckerDraft {
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
     Tcp,
-    Udp(Udp),
-    Http(HttpDraft),
+    Udp(Box<Udp>),
+    Http(Box<HttpDraft>),
     Smtp(Smtp),
-    Dns(Dns),
+    Dns(Box<Dns>),
     Ping,
-    Misc(MiscDraft),
+    Misc(Box<MiscDraft>),
     File(FileDraft),
     Bfd(Bfd),
 }
@@ -137,7 +135,7 @@ pub(crate) trait Timed {
 
 impl<K> Timed for Draft<K> {
     fn timing(&mut self) -> &mut TimingDraft {
-        &mut self.common.timing
+        self.common.timing.get_or_insert_default()
     }
 }
 
@@ -191,13 +189,17 @@ fn same_family(
 }
 
 impl<K: 'static> Draft<K> {
+    fn connect(&mut self) -> &mut ConnectDraft {
+        self.common.connect.get_or_insert_default()
+    }
+
     /// How often and how patiently.
     pub(crate) const TIMING_ROWS: &'static [Row<Self>] = &[
         key("alpha", "[<bool>]", |v, a| {
-            a.bool().map(|on| v.common.timing.alpha = Some(on))
+            a.bool().map(|on| v.timing().alpha = Some(on))
         }),
         key("retry", "number", |v, a| {
-            a.int(0..=u32::MAX).map(|n| v.common.timing.retry = Some(n))
+            a.int(0..=u32::MAX).map(|n| v.timing().retry = Some(n))
         }),
         key("delay_before_retry", "seconds", delay_before_retry),
         key("warmup", "seconds", warmup),
@@ -213,28 +215,31 @@ impl<K: 'static> Draft<K> {
             "connect_ip",
             "<IP>, default that of the real server",
             |v, a| {
-                let other = v.common.connect.bind_ip;
-                same_family(&mut v.common.connect.ip, other, a)
+                let connect = v.connect();
+                let other = connect.from.addr;
+                same_family(&mut connect.ip, other, a)
             },
         ),
         key(
             "connect_port",
             "1..=65535, default that of the real server",
-            |v, a| a.int(1..=u16::MAX).map(|n| v.common.connect.port = Some(n)),
+            |v, a| a.int(1..=u16::MAX).map(|n| v.connect().port = Some(n)),
         ),
         key("bindto", "<IP>", |v, a| {
-            let other = v.common.connect.ip.unwrap_or(v.common.real);
-            same_family(&mut v.common.connect.bind_ip, Some(other), a)
+            let real = v.common.real;
+            let connect = v.connect();
+            let other = connect.ip.unwrap_or(real);
+            same_family(&mut connect.from.addr, Some(other), a)
         }),
         key("bind_if", "<IFNAME>", |v, a| {
-            ifname(a).map(|i| v.common.connect.bind_if = Some(i))
+            ifname(a).map(|i| v.connect().from.interface = Some(i))
         }),
         key("bind_port", "1..=65535", |v, a| {
-            a.int(1..=u16::MAX).map(|n| v.common.connect.bind_port = n)
+            a.int(1..=u16::MAX).map(|n| v.connect().from.port = n)
         }),
         key("connect_timeout", "seconds, > 0", connect_timeout),
         key("fwmark", "mark of the connection", |v, a| {
-            a.int(0..=u32::MAX).map(|n| v.common.connect.fwmark = n)
+            a.int(0..=u32::MAX).map(|n| v.connect().from.fwmark = n)
         }),
     ];
 }

@@ -70,7 +70,7 @@ pub(crate) fn credentials(host: &dyn Host, user: &str, group: Option<&str>) -> O
 /// runs scripts without a user of their own.
 pub(crate) fn script(
     a: &mut Args<'_, '_>,
-    slot: &mut Option<CommandDraft>,
+    slot: &mut Option<Box<CommandDraft>>,
     nobody: Nobody,
 ) -> Result<(), Fault> {
     let raw = a.raw();
@@ -83,7 +83,7 @@ pub(crate) fn script(
 /// Like [`script`] where the command may be missing.
 pub(crate) fn optional_script(
     a: &mut Args<'_, '_>,
-    slot: &mut Option<CommandDraft>,
+    slot: &mut Option<Box<CommandDraft>>,
     nobody: Nobody,
 ) -> Result<(), Fault> {
     let raw = a.raw();
@@ -132,10 +132,10 @@ pub(crate) fn optional_script(
             found
         }
     };
-    *slot = Some(CommandDraft {
+    *slot = Some(Box::new(CommandDraft {
         argv: line.argv,
         user,
         span: a.span(),
-    });
+    }));
     Ok(())
 }

@@ -24,7 +24,7 @@ fn script_timeout(a: &mut Args<'_, '_>) -> Result<Duration, Fault> {
 fn lifecycle_script(
     v: &mut GlobalDraft,
     a: &mut Args<'_, '_>,
-    slot: fn(&mut GlobalDraft) -> &mut Option<CommandDraft>,
+    slot: fn(&mut GlobalDraft) -> &mut Option<Box<CommandDraft>>,
 ) -> Result<(), Fault> {
     a.present()?;
     let nobody = nobody_for(v, a, slot);

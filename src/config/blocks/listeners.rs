@@ -47,7 +47,7 @@ fn fifo(
 fn script(
     v: &mut GlobalDraft,
     a: &mut Args<'_, '_>,
-    slot: fn(&mut GlobalDraft) -> &mut Option<CommandDraft>,
+    slot: fn(&mut GlobalDraft) -> &mut Option<Box<CommandDraft>>,
 ) -> Result<(), Fault> {
     a.present()?;
     let nobody = nobody_for(v, a, slot);
@@ -58,7 +58,7 @@ fn script(
 pub(super) fn nobody_for(
     v: &mut GlobalDraft,
     a: &mut Args<'_, '_>,
-    slot: fn(&mut GlobalDraft) -> &mut Option<CommandDraft>,
+    slot: fn(&mut GlobalDraft) -> &mut Option<Box<CommandDraft>>,
 ) -> Nobody {
     let line = lex::command(a.raw());
     let asks = line.is_ok_and(|l| !l.argv.is_empty() && l.rest.trim().is_empty());

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::super::source::{Code, Span};
 use super::super::table::{Args, Block, Fault, Row, key, raw, sub};
 use super::checkers::{
-    CheckerDraft, Common, ConnectDraft, Draft, Kind, Own, PING_CHECK, TCP_CHECK, Timed,
-    TimingDraft, connect_timeout, delay_before_retry, delay_loop, retry, warmup,
+    CheckerDraft, Common, Draft, Kind, Own, PING_CHECK, TCP_CHECK, Timed, TimingDraft,
+    connect_timeout, delay_before_retry, delay_loop, retry, warmup,
 };
 use super::checks::{only_text, text};
 use super::command::{self, CommandDraft, Nobody};
@@ -30,18 +30,19 @@ pub(crate) struct RealDraft {
     pub(crate) inhibit_on_failure: Option<bool>,
     pub(crate) uthreshold: u32,
     pub(crate) lthreshold: u32,
-    pub(crate) timing: TimingDraft,
+    /// Boxed because most servers have none, and there may be very many servers.
+    pub(crate) timing: Option<Box<TimingDraft>>,
     pub(crate) smtp_alert: Option<bool>,
     pub(crate) virtualhost: Option<Arc<str>>,
     pub(crate) snmp_name: Option<Arc<str>>,
-    pub(crate) notify_up: Option<CommandDraft>,
-    pub(crate) notify_down: Option<CommandDraft>,
+    pub(crate) notify_up: Option<Box<CommandDraft>>,
+    pub(crate) notify_down: Option<Box<CommandDraft>>,
     pub(crate) checkers: Vec<CheckerDraft>,
 }
 
 impl Timed for RealDraft {
     fn timing(&mut self) -> &mut TimingDraft {
-        &mut self.timing
+        self.timing.get_or_insert_default()
     }
 }
 
@@ -58,7 +59,7 @@ pub(super) fn real_server(v: &mut ServerDraft, a: &mut Args<'_, '_>) -> Result<(
         inhibit_on_failure: None,
         uthreshold: 0,
         lthreshold: 0,
-        timing: TimingDraft::default(),
+        timing: None,
         smtp_alert: None,
         virtualhost: None,
         snmp_name: None,
@@ -80,8 +81,8 @@ fn checker<K: Own>(
     let mut draft = Draft {
         common: Common {
             real: v.addr.ip(),
-            timing: TimingDraft::default(),
-            connect: ConnectDraft::default(),
+            timing: None,
+            connect: None,
             log_all_failures: None,
             known: Rc::clone(&v.known),
             no_script_user: v.no_script_user,
@@ -90,9 +91,10 @@ fn checker<K: Own>(
     };
     a.block(block, &mut draft);
     for checker in draft.own.finish(draft.common, a)? {
-        let connect = &checker.common.connect;
-        let target = connect.ip.unwrap_or(checker.common.real);
-        if checker.kind.connects() && is_link_local(target) && connect.bind_if.is_none() {
+        let connect = checker.common.connect.as_deref();
+        let target = connect.and_then(|c| c.ip).unwrap_or(checker.common.real);
+        let bound = connect.is_some_and(|c| c.from.interface.is_some());
+        if checker.kind.connects() && is_link_local(target) && !bound {
             let text = format!("Checker link local address {target} requires a bind_if");
             a.report(a.whole_fault(Code::NoValue, text));
             continue;
@@ -106,6 +108,8 @@ fn checker<K: Own>(
             a.report(a.whole_fault(Code::Duplicate, text));
             continue;
         }
+        // Mostly there is one.
+        v.checkers.reserve_exact(1);
         v.checkers.push(checker);
     }
     Ok(())
@@ -139,7 +143,7 @@ pub(crate) static REAL_SERVER: Block<RealDraft> = Block {
             a.bool().map(|on| v.inhibit_on_failure = Some(on))
         }),
         key("alpha", "[<bool>]", |v, a| {
-            a.bool().map(|on| v.timing.alpha = Some(on))
+            a.bool().map(|on| v.timing().alpha = Some(on))
         }),
         key("retry", "≥ 1", retry),
         key("delay_before_retry", "seconds", delay_before_retry),

@@ -1,13 +1,15 @@
 //! The top level of the file.
 
-use std::collections::HashSet;
+use std::cell::{Cell, RefCell};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::host::Host;
 use super::super::source::{Code, Span};
-use super::super::table::{Args, Block, Fault, Row, early, key, sub};
+use super::super::table::{Args, Block, Fault, Row, early, key, last, sub};
 use super::command::Nobody;
 use super::global::{GLOBAL_DEFS, GlobalDraft};
 use super::global_process::once;
@@ -30,7 +32,11 @@ use crate::model::track::{TrackFile, TrackProcess};
 pub(crate) struct Draft {
     pub(crate) global: GlobalDraft,
     pub(crate) scripts: Vec<ScriptDraft>,
-    pub(crate) instances: Vec<InstanceDraft>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a draft is large, and each is given up when its instance is made"
+    )]
+    pub(crate) instances: Vec<Box<InstanceDraft>>,
     pub(crate) groups: Vec<GroupDraft>,
     pub(crate) servers: Vec<ServerDraft>,
     pub(crate) track_files: Vec<Arc<TrackFile>>,
@@ -53,23 +59,49 @@ pub(crate) struct Draft {
     ssl: bool,
 }
 
-/// Names that instances, groups and checkers may refer to.
-#[derive(Clone, Debug, Default)]
+/// Names that instances, groups and checkers may refer to; shared by all of them while reading.
+#[derive(Debug, Default)]
 pub(crate) struct Trackers {
     /// How many scripts there are.
-    pub(crate) scripts: usize,
-    pub(crate) files: HashSet<String>,
-    pub(crate) processes: HashSet<String>,
-    pub(crate) bfds: HashSet<String>,
+    pub(crate) scripts: Cell<usize>,
+    pub(crate) files: Names,
+    pub(crate) processes: Names,
+    pub(crate) bfds: Names,
     /// Who runs scripts that name no user.
     pub(crate) nobody: Nobody,
+}
+
+/// Names of one kind, and which statement defined each: it must stand before its use, in whatever order they are read.
+#[derive(Debug, Default)]
+pub(crate) struct Names(RefCell<HashMap<String, u32>>);
+
+impl Names {
+    /// A statement defines a name; false: another one did.
+    pub(crate) fn define(&self, name: &str, a: &Args<'_, '_>) -> bool {
+        match self.0.borrow_mut().entry(name.to_owned()) {
+            Entry::Vacant(place) => {
+                place.insert(a.number());
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    }
+
+    /// Whether a statement before this one defines the name.
+    pub(crate) fn knows(&self, name: &str, a: &Args<'_, '_>) -> bool {
+        let names = self.0.borrow();
+        names.get(name).is_some_and(|at| *at < a.number())
+    }
 }
 
 impl Draft {
     /// After the global settings are read, before all else.
     pub(crate) fn settle(&mut self, host: &dyn Host) {
         self.global.settle(host);
-        Rc::make_mut(&mut self.known).nobody = self.global.nobody();
+        self.known = Rc::new(Trackers {
+            nobody: self.global.nobody(),
+            ..Trackers::default()
+        });
     }
 }
 
@@ -79,7 +111,7 @@ fn vrrp_script(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.block(&VRRP_SCRIPT, &mut script);
     if script.finish(v.known.nobody, a) {
         v.scripts.push(script);
-        Rc::make_mut(&mut v.known).scripts += 1;
+        v.known.scripts.update(|n| n + 1);
     }
     Ok(())
 }
@@ -94,7 +126,7 @@ fn vrrp_instance(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     }
     let mut instance = InstanceDraft::new(name, a.span(), &v.global.model, Rc::clone(&v.known));
     a.block(&VRRP_INSTANCE, &mut instance);
-    v.instances.push(instance);
+    v.instances.push(Box::new(instance));
     Ok(())
 }
 
@@ -134,7 +166,7 @@ pub(crate) static ROOT: Block<Draft> = Block {
         sub("vrrp_script", &VRRP_SCRIPT, vrrp_script),
         sub("vrrp_instance", &VRRP_INSTANCE, vrrp_instance),
         sub("vrrp_sync_group", &VRRP_SYNC_GROUP, vrrp_sync_group),
-        sub("virtual_server", &VIRTUAL_SERVER, virtual_server),
+        last(sub("virtual_server", &VIRTUAL_SERVER, virtual_server)),
         server_group::GROUP,
         tracked_things::FILE,
         tracked_things::OLD_FILE,

@@ -14,7 +14,7 @@ use crate::model::track::{Credentials, Weight};
 pub(crate) struct ScriptDraft {
     pub(crate) name: Arc<str>,
     pub(crate) span: Span,
-    pub(crate) command: Option<CommandDraft>,
+    pub(crate) command: Option<Box<CommandDraft>>,
     pub(crate) user: Option<Credentials>,
     /// A user was named that does not exist.
     bad_user: bool,
@@ -103,10 +103,12 @@ pub(crate) static VRRP_SCRIPT: Block<ScriptDraft> = Block {
                 ));
             };
             let span = a.span();
-            v.command = (!line.argv.is_empty()).then_some(CommandDraft {
-                argv: line.argv,
-                user: None,
-                span,
+            v.command = (!line.argv.is_empty()).then(|| {
+                Box::new(CommandDraft {
+                    argv: line.argv,
+                    user: None,
+                    span,
+                })
             });
             Ok(())
         })),

@@ -35,7 +35,7 @@ impl GroupDraft {
         Self {
             name: name.into(),
             span,
-            scripts_before: known.scripts,
+            scripts_before: known.scripts.get(),
             dynamic,
             members: Vec::new(),
             track_interfaces: Vec::new(),

@@ -1,7 +1,6 @@
 //! `track_file` and `vrrp_track_process`.
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +117,7 @@ fn track_file(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
         ));
     };
     // Of two with one name the first is the one that is found.
-    if Rc::make_mut(&mut v.known).files.insert(name.to_owned()) {
+    if v.known.files.define(name, a) {
         v.track_files.push(Arc::new(TrackFile {
             name: name.into(),
             path,
@@ -239,7 +238,7 @@ fn track_process(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
         _ => Arguments::Exact,
     };
     // Of two with one name the first is the one that is found.
-    if Rc::make_mut(&mut v.known).processes.insert(name.to_owned()) {
+    if v.known.processes.define(name, a) {
         v.track_processes.push(Arc::new(TrackProcess {
             name: name.into(),
             process: found.process,

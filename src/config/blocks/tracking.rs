@@ -1,10 +1,10 @@
 //! The lines of `track_interface` and `track_script`: a name, `weight N`, `reverse`.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::source::{Code, Span};
 use super::super::table::{Args, Fault};
+use super::root::Names;
 use crate::model::net::IfName;
 use crate::model::track::{InterfaceTrack, Weight};
 
@@ -132,12 +132,12 @@ pub(crate) fn interface(
 pub(crate) fn other(
     a: &mut Args<'_, '_>,
     owner: &str,
-    known: &HashSet<String>,
+    known: &Names,
     what: &str,
     list: &mut Vec<TrackDraft>,
 ) -> Result<(), Fault> {
     let name = a.peek().unwrap_or_default();
-    if !known.contains(name) {
+    if !known.knows(name, a) {
         let text = format!("({owner}) track {what} {name} not found, ignoring...");
         return Err(a.whole_fault(Code::NotFound, text));
     }

@@ -57,8 +57,8 @@ pub(crate) struct ServerDraft {
     pub(crate) ops: bool,
     pub(crate) virtualhost: Option<Arc<str>>,
     pub(crate) snmp_name: Option<Arc<str>>,
-    pub(crate) quorum_up: Option<CommandDraft>,
-    pub(crate) quorum_down: Option<CommandDraft>,
+    pub(crate) quorum_up: Option<Box<CommandDraft>>,
+    pub(crate) quorum_down: Option<Box<CommandDraft>>,
     pub(crate) sorry: Option<SorryDraft>,
     pub(crate) real: Vec<RealDraft>,
 }

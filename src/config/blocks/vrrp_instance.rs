@@ -29,15 +29,15 @@ use crate::model::vrrp::{Garp, InitialState, Priority, Version, Vrid};
 /// The `notify*` statements of an instance or a group.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NotifyDraft {
-    pub(crate) master: Option<CommandDraft>,
-    pub(crate) backup: Option<CommandDraft>,
-    pub(crate) fault: Option<CommandDraft>,
-    pub(crate) stop: Option<CommandDraft>,
-    pub(crate) any: Option<CommandDraft>,
+    pub(crate) master: Option<Box<CommandDraft>>,
+    pub(crate) backup: Option<Box<CommandDraft>>,
+    pub(crate) fault: Option<Box<CommandDraft>>,
+    pub(crate) stop: Option<Box<CommandDraft>>,
+    pub(crate) any: Option<Box<CommandDraft>>,
     /// `notify_deleted` stands there, with or without a script.
     pub(crate) tell_deletion: bool,
-    pub(crate) deleted: Option<CommandDraft>,
-    pub(crate) rx_lower_pri: Option<CommandDraft>,
+    pub(crate) deleted: Option<Box<CommandDraft>>,
+    pub(crate) rx_lower_pri: Option<Box<CommandDraft>>,
     pub(crate) priority_changes: Option<bool>,
     pub(crate) smtp_alert: Option<bool>,
 }
@@ -130,7 +130,7 @@ impl InstanceDraft {
         Self {
             name: name.into(),
             span,
-            scripts_before: known.scripts,
+            scripts_before: known.scripts.get(),
             dynamic: global.dynamic_interfaces,
             interface: None,
             vrid: None,

@@ -50,7 +50,7 @@ pub(super) enum Linked {
 
 /// `weighted`: whether weighted trackers are kept (a sync group may forbid them).
 pub(super) fn link(
-    mut draft: InstanceDraft,
+    mut draft: Box<InstanceDraft>,
     global: &Global,
     weighted: bool,
     scripts: &mut Scripts<'_>,

@@ -15,7 +15,7 @@ const LIFECYCLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `startup_script` and `shutdown_script`.
 pub(super) fn lifecycle(draft: &mut GlobalDraft, scripts: &mut Scripts<'_>, diags: &mut Diags) {
-    let mut one = |command: &mut Option<CommandDraft>, timeout: Option<Duration>| {
+    let mut one = |command: &mut Option<Box<CommandDraft>>, timeout: Option<Duration>| {
         let script = scripts.notify(command.take(), diags)?;
         let timeout = timeout.unwrap_or(LIFECYCLE_TIMEOUT);
         Some(Lifecycle { script, timeout })

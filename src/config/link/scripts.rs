@@ -160,7 +160,7 @@ impl<'a> Scripts<'a> {
     /// A script that is run when something happens; `None` when it may not run.
     pub(super) fn notify(
         &mut self,
-        draft: Option<CommandDraft>,
+        draft: Option<Box<CommandDraft>>,
         diags: &mut Diags,
     ) -> Option<Arc<NotifyScript>> {
         let draft = draft?;

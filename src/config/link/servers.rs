@@ -10,29 +10,80 @@ use std::time::Duration;
 
 use self::claims::{Claims, Refused};
 use super::scripts::Scripts;
+use crate::config::blocks::command::CommandDraft;
 use crate::config::blocks::real_server::RealDraft;
 use crate::config::blocks::virtual_server::{ServerDraft, Target};
 use crate::config::source::{Code, Diag, Diags, Span, Weight};
 use crate::model::global::{Global, Ssl};
 use crate::model::lvs::{
     Granularity, GroupEntry, Hooks, Listen, Method, Persistence, RealServer, Scheduler,
-    ServerGroup, ServiceKey, SorryServer, Transport, VirtualServer,
+    ServerGroup, ServiceKey, SorryServer, Timing, Transport, VirtualServer,
 };
 use crate::model::net::Family;
-use crate::model::track::TrackFile;
+use crate::model::track::{NotifyScript, TrackFile};
 
 /// Persistence that a server without a port must have.
 const PERSISTENCE: Duration = Duration::from_secs(360);
 
 /// What virtual servers need of the rest of the configuration.
 pub(super) struct Around<'a, 'h> {
-    pub(super) groups: &'a [Arc<ServerGroup>],
     pub(super) global: &'a Global,
     pub(super) files: &'a [Arc<TrackFile>],
-    /// The `SSL` block.
-    pub(super) ssl: Arc<Ssl>,
     pub(super) scripts: &'a mut Scripts<'h>,
     pub(super) diags: &'a mut Diags,
+}
+
+/// Virtual servers that are made one by one, and what they share.
+pub(super) struct Servers<'g> {
+    groups: HashMap<&'g str, &'g Arc<ServerGroup>>,
+    /// The `SSL` block.
+    ssl: Arc<Ssl>,
+    claims: Claims,
+    timings: HashSet<Arc<Timing>>,
+    seen: usize,
+    made: Vec<Arc<VirtualServer>>,
+}
+
+impl<'g> Servers<'g> {
+    pub(super) fn new(groups: &'g [Arc<ServerGroup>], global: &Global) -> Self {
+        Self {
+            groups: groups.iter().map(|g| (&*g.name, g)).collect(),
+            ssl: Arc::new(global.ssl.clone()),
+            claims: Claims::default(),
+            timings: HashSet::new(),
+            seen: 0,
+            made: Vec::new(),
+        }
+    }
+
+    /// Whether none was there yet, good or bad.
+    pub(super) fn is_first(&self) -> bool {
+        self.seen == 0
+    }
+
+    /// Makes one, if it can be used.
+    pub(super) fn link(&mut self, mut draft: ServerDraft, around: Around<'_, '_>) {
+        self.seen += 1;
+        let real = std::mem::take(&mut draft.real);
+        let settling = Settling::of(&draft, real, self, around);
+        let made = settling.and_then(|s| s.finish());
+        self.made.extend(made.map(Arc::new));
+    }
+
+    /// Those that can be used, in file order.
+    pub(super) fn into_model(self) -> Vec<Arc<VirtualServer>> {
+        self.made
+    }
+
+    /// Checkers that are timed alike share it: mostly there are thousands of them.
+    fn shared(&mut self, timing: Timing) -> Arc<Timing> {
+        if let Some(known) = self.timings.get(&timing) {
+            return Arc::clone(known);
+        }
+        let timing = Arc::new(timing);
+        self.timings.insert(Arc::clone(&timing));
+        timing
+    }
 }
 
 /// How messages name the transport.
@@ -45,30 +96,17 @@ fn word(transport: Option<Transport>) -> &'static str {
     }
 }
 
-/// Makes the virtual servers that can be used.
-pub(super) fn link(
-    drafts: Vec<ServerDraft>,
-    mut around: Around<'_, '_>,
-) -> Vec<Arc<VirtualServer>> {
-    let groups: HashMap<_, _> = around.groups.iter().map(|g| (&*g.name, g)).collect();
-    let mut claims = Claims::default();
-    drafts
-        .iter()
-        .filter_map(|draft| {
-            let settling = Settling::of(draft, &groups, &mut claims, &mut around)?;
-            settling.finish(&mut claims).map(Arc::new)
-        })
-        .collect()
-}
-
 /// A virtual server whose settings are being completed and corrected, in keepalived's order.
-struct Settling<'a, 'b, 'h> {
-    draft: &'a ServerDraft,
-    around: &'a mut Around<'b, 'h>,
+struct Settling<'s, 'g, 'a, 'h> {
+    draft: &'s ServerDraft,
+    /// Its real servers, until they are made.
+    real: Vec<RealDraft>,
+    servers: &'s mut Servers<'g>,
+    around: Around<'a, 'h>,
     /// Without an address: by fwmark or group.
     at: Option<SocketAddr>,
     /// The entries of its group.
-    entries: &'a [GroupEntry],
+    entries: &'g [GroupEntry],
     /// Which use of its group it is.
     number: u32,
     transport: Option<Transport>,
@@ -77,13 +115,13 @@ struct Settling<'a, 'b, 'h> {
     name: String,
 }
 
-impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
+impl<'s, 'g, 'a, 'h> Settling<'s, 'g, 'a, 'h> {
     /// `None`: its group does not exist, which is only logged, or it cannot be.
     fn of(
-        draft: &'a ServerDraft,
-        groups: &HashMap<&str, &'a Arc<ServerGroup>>,
-        claims: &mut Claims,
-        around: &'a mut Around<'b, 'h>,
+        draft: &'s ServerDraft,
+        real: Vec<RealDraft>,
+        servers: &'s mut Servers<'g>,
+        around: Around<'a, 'h>,
     ) -> Option<Self> {
         let (mut entries, mut number, mut at) = (&[][..], 0, None);
         match &draft.target {
@@ -97,7 +135,7 @@ impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
             }
             Target::Fwmark(_) => {}
             Target::Group(name) => {
-                let Some(group) = groups.get(name.as_str()) else {
+                let Some(group) = servers.groups.get(name.as_str()) else {
                     let text = format!("Virtual server group {name} does not exist - ignoring");
                     around.diags.push(
                         Diag::bare(Some(draft.span), Code::NotFound, text).weighing(Weight::Log),
@@ -105,11 +143,13 @@ impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
                     return None;
                 };
                 entries = &group.entries;
-                number = claims.number(&group.name);
+                number = servers.claims.number(&group.name);
             }
         }
         let mut s = Self {
             draft,
+            real,
+            servers,
             around,
             at,
             entries,
@@ -149,13 +189,13 @@ impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
     }
 
     /// `None`: nothing that could be used.
-    fn finish(mut self, claims: &mut Claims) -> Option<VirtualServer> {
+    fn finish(mut self) -> Option<VirtualServer> {
         let draft = self.draft;
-        if draft.real.is_empty() {
+        if self.real.is_empty() {
             return self.no_real_server();
         }
-        let up = self.script(&draft.quorum_up);
-        let down = self.script(&draft.quorum_down);
+        let up = self.script(draft.quorum_up.clone());
+        let down = self.script(draft.quorum_down.clone());
         let ops = self.protocol();
         let persistence = self.persistence();
         let scheduler = draft.scheduler.unwrap_or_else(|| {
@@ -171,7 +211,7 @@ impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
         let (quorum, hysteresis) = self.quorum(&real_servers);
         let family = self.family_of(&real_servers);
         let key = self.key(family);
-        let listen = self.listen(family, &real_servers, claims)?;
+        let listen = self.listen(family, &real_servers)?;
         let mail = &self.around.global.mail;
         let alert = mail.alert_checker.or(mail.alert);
         Some(VirtualServer {
@@ -250,12 +290,7 @@ impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
     }
 
     /// What it stands for: addresses first, then marks.
-    fn listen(
-        &mut self,
-        family: Family,
-        real_servers: &[RealServer],
-        claims: &mut Claims,
-    ) -> Option<Vec<Listen>> {
+    fn listen(&mut self, family: Family, real_servers: &[RealServer]) -> Option<Vec<Listen>> {
         let mut wanted: Vec<Listen> = match &self.draft.target {
             Target::Address(at) => vec![Listen::Addresses {
                 first: at.ip(),
@@ -280,7 +315,7 @@ impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
         }
         let mut found = Vec::with_capacity(wanted.len());
         for one in wanted {
-            let why = match claims.take(&one, self.transport) {
+            let why = match self.servers.claims.take(&one, self.transport) {
                 Ok(()) => {
                     found.push(one);
                     continue;
@@ -358,12 +393,9 @@ impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
         })
     }
 
-    fn script(
-        &mut self,
-        draft: &Option<crate::config::blocks::command::CommandDraft>,
-    ) -> Option<Arc<crate::model::track::NotifyScript>> {
-        let Around { scripts, diags, .. } = &mut *self.around;
-        scripts.notify(draft.clone(), diags)
+    fn script(&mut self, draft: Option<Box<CommandDraft>>) -> Option<Arc<NotifyScript>> {
+        let Around { scripts, diags, .. } = &mut self.around;
+        scripts.notify(draft, diags)
     }
 
     /// Whether a server of that family can be used; the first one that is not tunnelled decides it.
@@ -374,10 +406,11 @@ impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
 
     fn real_servers(&mut self) -> Option<Vec<RealServer>> {
         let draft = self.draft;
-        let mut found = Vec::with_capacity(draft.real.len());
-        let mut seen = HashSet::with_capacity(draft.real.len());
+        let real = std::mem::take(&mut self.real);
+        let mut found = Vec::with_capacity(real.len());
+        let mut seen = HashSet::with_capacity(real.len());
         let mut no_method = false;
-        for rs in &draft.real {
+        for rs in real {
             let method = rs.method.or(draft.method).unwrap_or_else(|| {
                 no_method = true;
                 Method::Nat
@@ -469,11 +502,11 @@ impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
         }
     }
 
-    fn real(&mut self, rs: &RealDraft, addr: SocketAddr, method: Method) -> RealServer {
+    fn real(&mut self, mut rs: RealDraft, addr: SocketAddr, method: Method) -> RealServer {
         let vs = self.draft;
-        let up = self.script(&rs.notify_up);
-        let down = self.script(&rs.notify_down);
-        let (uthreshold, lthreshold) = checkers::thresholds(rs, self.around);
+        let up = self.script(rs.notify_up.take());
+        let down = self.script(rs.notify_down.take());
+        let (uthreshold, lthreshold) = checkers::thresholds(&rs, &mut self.around);
         // A port that means nothing to the kernel still means something to checkers.
         let target = match addr.port() {
             0 => rs.addr,
@@ -488,9 +521,9 @@ impl<'a, 'b, 'h> Settling<'a, 'b, 'h> {
             inhibit_on_failure: rs.inhibit_on_failure.unwrap_or(vs.inhibit_on_failure),
             uthreshold,
             lthreshold,
-            virtualhost: rs.virtualhost.clone().or_else(|| vs.virtualhost.clone()),
-            snmp_name: rs.snmp_name.clone(),
-            checkers: checkers::checkers(rs, target, vs, self.around),
+            checkers: checkers::checkers(&mut rs, target, vs, self.servers, &mut self.around),
+            virtualhost: rs.virtualhost.or_else(|| vs.virtualhost.clone()),
+            snmp_name: rs.snmp_name,
             hooks: Hooks {
                 up,
                 down,

@@ -63,7 +63,7 @@ fn family_of(draft: &InstanceDraft) -> Family {
 
 impl<'a> Names<'a> {
     /// Looks at what all `drafts` want, so that nobody gets a name that another one has or names.
-    pub(super) fn new(drafts: &[InstanceDraft], host: &'a dyn Host) -> Self {
+    pub(super) fn new(drafts: &[Box<InstanceDraft>], host: &'a dyn Host) -> Self {
         let there = host.sub_links();
         let mut kept = HashMap::new();
         let mut taken = HashSet::new();

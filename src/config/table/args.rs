@@ -38,7 +38,7 @@ impl Fault {
 
 /// The arguments of one statement, read from left to right.
 pub(crate) struct Args<'r, 'a> {
-    pub(super) reader: &'r mut Reader<'a>,
+    pub(super) reader: Reader<'r, 'a>,
     statement: Statement<'a>,
     pub(super) grammar: Grammar,
     words: Vec<Word<'a>>,
@@ -47,7 +47,7 @@ pub(crate) struct Args<'r, 'a> {
 
 impl<'r, 'a> Args<'r, 'a> {
     pub(super) fn of(
-        reader: &'r mut Reader<'a>,
+        reader: Reader<'r, 'a>,
         statement: &Statement<'a>,
         grammar: Grammar,
         raw: bool,
@@ -77,10 +77,10 @@ impl<'r, 'a> Args<'r, 'a> {
         let detail = Detail {
             expanded: expanded.then(|| self.statement.text.into()),
             grammar: Some(self.grammar),
-            block: self.reader.block,
+            block: self.reader.gathered.block,
             unknown: None,
         };
-        self.reader.diags.push(diag.explained(detail));
+        self.reader.gathered.diags.push(diag.explained(detail));
     }
 
     /// The machine.
@@ -96,6 +96,11 @@ impl<'r, 'a> Args<'r, 'a> {
     /// The place of the whole statement.
     pub(crate) fn span(&self) -> Span {
         self.statement.span
+    }
+
+    /// The place of the statement in the order of reading.
+    pub(crate) fn number(&self) -> u32 {
+        self.statement.number
     }
 
     /// The place of the word that was read last.
@@ -201,7 +206,7 @@ impl<'r, 'a> Args<'r, 'a> {
     /// Complains: the statement is not taken over.
     pub(super) fn reject(&mut self, fault: Fault) {
         let span = self.statement.span;
-        self.reader.rejected.insert(span);
+        self.reader.gathered.rejected.insert(span);
         self.report(fault);
     }
 
@@ -213,7 +218,7 @@ impl<'r, 'a> Args<'r, 'a> {
 
     /// Complains in keepalived's own words, unless the very same was said before.
     pub(crate) fn once(&mut self, code: Code, text: &'static str) {
-        if self.reader.noted.insert(("", text)) {
+        if self.reader.gathered.noted.insert(("", text)) {
             let fault = self.whole_fault(code, text).complaint();
             self.report(fault);
         }
@@ -306,10 +311,9 @@ impl<'r, 'a> Args<'r, 'a> {
 
     /// Reads the keywords of this statement's block.
     pub(crate) fn block<T>(&mut self, block: &'static Block<T>, v: &mut T) {
-        let around = self.reader.block.replace(self.span());
-        self.reader
-            .read(block, &self.statement.body, Pass::Whole, v);
-        self.reader.block = around;
+        let around = self.reader.gathered.block.replace(self.span());
+        self.reader.read(block, self.statement.body, Pass::Whole, v);
+        self.reader.gathered.block = around;
     }
 
     /// Reads the lines of this statement's block. `filled`: none is a complaint.
@@ -318,17 +322,16 @@ impl<'r, 'a> Args<'r, 'a> {
         filled: bool,
         mut line: impl FnMut(&mut Args<'_, 'a>) -> Result<(), Fault>,
     ) {
-        let body = self.statement.body.clone();
-        let around = self.reader.block.replace(self.span());
+        let around = self.reader.gathered.block.replace(self.span());
         let mut count = 0;
-        for statement in self.reader.tree.statements(&body) {
+        for statement in self.statement.body.statements() {
             count += 1;
-            let mut args = Args::of(self.reader, &statement, self.grammar, false);
+            let mut args = Args::of(self.reader.again(), &statement, self.grammar, false);
             if let Err(fault) = line(&mut args) {
                 args.reject(fault);
             }
         }
-        self.reader.block = around;
+        self.reader.gathered.block = around;
         if filled && count == 0 {
             let text = format!("Warning - empty {} block", self.keyword());
             let fault = self.whole_fault(Code::EmptyBlock, text);

@@ -5,24 +5,39 @@ use std::collections::HashSet;
 use super::super::host::Host;
 use super::super::lex;
 use super::super::source::{Code, Detail, Diag, Diags, ShapeRef, Span, Unknown};
-use super::super::tree::{Body, Shape, Statement, Tree, UNKNOWN_ROW};
+use super::super::tree::{Body, Shape, Statement, UNKNOWN_ROW};
 use super::args::Args;
 use super::{Block, Row, Run};
 
 /// Features that are not there yet: block, keywords.
 pub(crate) type Inert = &'static [(&'static str, &'static [&'static str])];
 
-/// What reading needs besides the statements.
-pub(crate) struct Reader<'a> {
-    pub(crate) tree: &'a Tree,
-    pub(crate) host: &'a dyn Host,
-    pub(crate) diags: &'a mut Diags,
+/// What reading gathers besides the model.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    pub(crate) diags: Diags,
+    /// Statements that were not taken over.
+    pub(crate) rejected: HashSet<Span>,
     /// The statement whose block is being read.
     pub(super) block: Option<Span>,
     inert: Inert,
     pub(super) noted: HashSet<(&'static str, &'static str)>,
-    /// Statements that were not taken over.
-    pub(crate) rejected: HashSet<Span>,
+}
+
+impl Gathered {
+    pub(crate) fn new(diags: Diags, inert: Inert) -> Self {
+        Self {
+            diags,
+            inert,
+            ..Self::default()
+        }
+    }
+}
+
+/// Reads statements, on a machine.
+pub(crate) struct Reader<'r, 'a> {
+    pub(crate) host: &'a dyn Host,
+    pub(super) gathered: &'r mut Gathered,
 }
 
 /// Which statements of a block to read.
@@ -30,44 +45,43 @@ pub(crate) struct Reader<'a> {
 pub(crate) enum Pass {
     /// Those of early rows.
     Early,
-    /// The others.
+    /// Those that are neither early nor last.
     Late,
+    /// Those of last rows.
+    Last,
     /// All.
     Whole,
 }
 
-impl<'a> Reader<'a> {
-    pub(crate) fn new(
-        tree: &'a Tree,
-        host: &'a dyn Host,
-        diags: &'a mut Diags,
-        inert: Inert,
-    ) -> Self {
-        Self {
-            tree,
-            host,
-            diags,
-            block: None,
-            inert,
-            noted: HashSet::new(),
-            rejected: HashSet::new(),
+impl<'r, 'a> Reader<'r, 'a> {
+    pub(crate) fn new(host: &'a dyn Host, gathered: &'r mut Gathered) -> Self {
+        Self { host, gathered }
+    }
+
+    /// The same for a part of the work.
+    pub(super) fn again(&mut self) -> Reader<'_, 'a> {
+        Reader {
+            host: self.host,
+            gathered: self.gathered,
         }
     }
 
     /// Reads the statements of a block into `v`.
-    pub(crate) fn read<T>(&mut self, block: &'static Block<T>, body: &Body, pass: Pass, v: &mut T) {
-        for statement in self.tree.statements(body) {
-            if statement.row == UNKNOWN_ROW && pass != Pass::Late {
+    pub(crate) fn read<T>(
+        &mut self,
+        block: &'static Block<T>,
+        body: Body<'a>,
+        pass: Pass,
+        v: &mut T,
+    ) {
+        for statement in body.statements() {
+            if statement.row == UNKNOWN_ROW && matches!(pass, Pass::Early | Pass::Whole) {
                 self.unknown(block, &statement);
             }
             let Some(row) = block.row(statement.row) else {
                 continue;
             };
-            if match pass {
-                Pass::Early => !row.early,
-                Pass::Late => row.early,
-                Pass::Whole => false,
-            } {
+            if pass != Pass::Whole && pass != row.pass {
                 continue;
             }
             self.statement(block, row, &statement, v);
@@ -90,24 +104,26 @@ impl<'a> Reader<'a> {
         let detail = Detail {
             expanded: (span.via > 0).then(|| statement.text.into()),
             grammar: None,
-            block: self.block,
+            block: self.gathered.block,
             unknown: Some(Unknown {
                 word: keyword.into(),
                 inside: ShapeRef(inside),
             }),
         };
         let diag = Diag::at(span, Code::UnknownKeyword, text);
-        self.diags.push(diag.explained(detail));
+        self.gathered.diags.push(diag.explained(detail));
     }
 
     /// Says once that a keyword has no effect, if so.
     pub(super) fn note_inert(&mut self, block: &'static str, keyword: &'static str, span: Span) {
-        let listed = self.inert.iter().find(|(name, _)| *name == block);
+        let listed = self.gathered.inert.iter().find(|(name, _)| *name == block);
         if listed.is_some_and(|(_, words)| words.contains(&keyword))
-            && self.noted.insert((block, keyword))
+            && self.gathered.noted.insert((block, keyword))
         {
             let text = format!("{keyword} is understood but has no effect yet");
-            self.diags.push(Diag::at(span, Code::NoEffectYet, text));
+            self.gathered
+                .diags
+                .push(Diag::at(span, Code::NoEffectYet, text));
         }
     }
 
@@ -126,10 +142,10 @@ impl<'a> Reader<'a> {
                 None => return,
             }
             let text = format!("{named} is deprecated - please use '{to}'");
-            let mut args = Args::of(self, statement, row.grammar(named), true);
+            let mut args = Args::of(self.again(), statement, row.grammar(named), true);
             args.push(Diag::at(statement.span, Code::Deprecated, text));
         }
-        let mut args = Args::of(self, statement, row.grammar(named), row.raw);
+        let mut args = Args::of(self.again(), statement, row.grammar(named), row.raw);
         let result = match row.run {
             Run::Set(set) => set(v, &mut args),
             Run::Lines(line) => {

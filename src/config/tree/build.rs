@@ -157,7 +157,8 @@ impl Builder {
             };
             let text = format!("Missing '{{' at beginning of configuration block {keyword}");
             let diag = Diag::at(span, Code::MissingOpen, text).weighing(weight);
-            diags.push(self.placed(diag, self.tree.text_of(stmt)));
+            let text = self.tree.last().text_of(stmt).to_owned();
+            diags.push(self.placed(diag, &text));
             self.frames.push(Frame {
                 inside,
                 stmt: Some(stmt),
@@ -178,9 +179,12 @@ impl Builder {
         {
             return self.end(&frame);
         }
+        if self.frames.is_empty() {
+            self.tree.between();
+        }
         let Inside::Keywords(shape) = self.inside() else {
             if let Inside::Values = self.inside() {
-                self.tree.push(text, span, NO_ROW);
+                self.tree.last().push(text, span, NO_ROW);
             }
             return;
         };
@@ -190,7 +194,7 @@ impl Builder {
             return;
         };
         let Some((row, opens)) = shape.find(keyword) else {
-            self.tree.push(text, span, UNKNOWN_ROW);
+            self.tree.last().push(text, span, UNKNOWN_ROW);
             self.pending = Pending::Unknown(span);
             return;
         };
@@ -208,7 +212,7 @@ impl Builder {
             }
         };
         let header = inside.and_then(|_| text.strip_suffix(QUOTED_OPEN));
-        let stmt = self.tree.push(header.unwrap_or(text), span, row);
+        let stmt = self.tree.last().push(header.unwrap_or(text), span, row);
         if let Some(inside) = inside {
             self.pending = Pending::Block {
                 inside,
@@ -304,8 +308,9 @@ impl Builder {
     }
 
     fn end(&mut self, frame: &Frame) {
-        let end = index(self.tree.stmts.len());
-        if let Some(stmt) = frame.stmt.and_then(|s| self.tree.stmts.get_mut(s as usize)) {
+        let part = self.tree.last();
+        let end = index(part.stmts.len());
+        if let Some(stmt) = frame.stmt.and_then(|s| part.stmts.get_mut(s as usize)) {
             stmt.end = end;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::blocks::checkers::{CheckerDraft, Common, Draft, Kind, Own};
+use crate::config::blocks::checkers::{CheckerDraft, Common, Draft, Kind, Own, Timed as _};
 use crate::config::source::Code;
 use crate::config::table::{Args, Block, Fault, key};
 
@@ -24,7 +24,7 @@ pub(crate) static BFD_CHECK: Block<Draft<BfdDraft>> = Block {
     rows: &[
         key("name", "<NAME>", |v, a| {
             let name = a.only()?;
-            if !v.common.known.bfds.contains(name) {
+            if !v.common.known.bfds.knows(name, a) {
                 return Err(a.fault(
                     Code::NotFound,
                     format!("BFD instance {name} not found - ignored"),
@@ -38,7 +38,7 @@ pub(crate) static BFD_CHECK: Block<Draft<BfdDraft>> = Block {
             Ok(())
         }),
         key("alpha", "[<bool>]", |v, a| {
-            a.bool().map(|on| v.common.timing.alpha = Some(on))
+            a.bool().map(|on| v.timing().alpha = Some(on))
         }),
     ],
     more: &[],

@@ -15,12 +15,19 @@ use crate::model::net::IfName;
 pub(crate) struct Connect {
     /// `connect_ip`, `connect_port`, default the real server's.
     pub(crate) target: SocketAddr,
+    /// Where from, if the options say anything about it.
+    pub(crate) from: Option<Box<Source>>,
+}
+
+/// Where a checker connects from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Source {
     /// `bindto`: source address, default the kernel's choice.
-    pub(crate) bind_addr: Option<IpAddr>,
+    pub(crate) addr: Option<IpAddr>,
     /// `bind_port`: source port, default 0 = the kernel's choice.
-    pub(crate) bind_port: u16,
+    pub(crate) port: u16,
     /// `bind_if`: source interface (`SO_BINDTODEVICE`).
-    pub(crate) bind_if: Option<IfName>,
+    pub(crate) interface: Option<IfName>,
     /// `fwmark` on the connection (`SO_MARK`), 0 = none.
     pub(crate) fwmark: u32,
 }
@@ -28,13 +35,18 @@ pub(crate) struct Connect {
 impl Connect {
     /// Nothing but where to.
     pub(crate) fn to(target: SocketAddr) -> Self {
-        Self {
-            target,
-            bind_addr: None,
-            bind_port: 0,
-            bind_if: None,
+        Self { target, from: None }
+    }
+
+    /// Where from.
+    pub(crate) fn source(&self) -> &Source {
+        static ANYWHERE: Source = Source {
+            addr: None,
+            port: 0,
+            interface: None,
             fwmark: 0,
-        }
+        };
+        self.from.as_deref().unwrap_or(&ANYWHERE)
     }
 
     /// A connection over TCP.
@@ -58,26 +70,32 @@ impl Connect {
                 errno: errno(&e),
             }
         };
+        let Source {
+            addr,
+            port,
+            interface,
+            fwmark,
+        } = self.source();
         let domain = Domain::for_address(self.target);
         let socket =
             Socket::new(domain, kind.nonblocking(), Some(protocol)).map_err(local(Step::Socket))?;
-        if let Some(device) = &self.bind_if {
+        if let Some(device) = interface {
             socket
                 .bind_device(Some(device.as_str().as_bytes()))
                 .map_err(local(Step::Device))?;
         }
-        if self.fwmark != 0 {
-            socket.set_mark(self.fwmark).map_err(local(Step::Mark))?;
+        if *fwmark != 0 {
+            socket.set_mark(*fwmark).map_err(local(Step::Mark))?;
         }
-        if self.bind_addr.is_some() || self.bind_port != 0 {
+        if addr.is_some() || *port != 0 {
             let any = match self.target {
                 SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
                 SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
             };
-            let from = SocketAddr::new(self.bind_addr.unwrap_or(any), self.bind_port);
+            let from = SocketAddr::new(addr.unwrap_or(any), *port);
             // Its last connection from a fixed port may still be in TIME_WAIT.
             socket
-                .set_reuse_address(self.bind_port != 0)
+                .set_reuse_address(*port != 0)
                 .and_then(|()| socket.bind(&from.into()))
                 .map_err(local(Step::Bind))?;
         }
@@ -151,7 +169,8 @@ mod tests {
     async fn the_source_is_what_the_options_say() {
         let (listener, addr) = listener();
         let mut from = check(addr);
-        from.bind_addr = Some([127, 0, 0, 7].into());
+        let source = from.from.get_or_insert_default();
+        source.addr = Some([127, 0, 0, 7].into());
         assert_eq!(from.tcp().await.map(drop), Ok(()));
         let (_, peer) = listener.accept().expect("the probe was here");
         assert_eq!(peer.ip(), IpAddr::from([127, 0, 0, 7]));
@@ -161,14 +180,16 @@ mod tests {
     async fn trouble_of_this_machine_is_no_verdict() {
         let (_listener, addr) = listener();
         let mut foreign = check(addr);
-        foreign.bind_addr = Some([192, 0, 2, 1].into());
+        let source = foreign.from.get_or_insert_default();
+        source.addr = Some([192, 0, 2, 1].into());
         let trouble = |step, errno| Err(Down::Local(Local { step, errno }));
         assert_eq!(
             foreign.tcp().await.map(drop),
             trouble(Step::Bind, Errno::EADDRNOTAVAIL)
         );
         let mut nowhere = check(addr);
-        nowhere.bind_if = IfName::new("ka-none");
+        let source = nowhere.from.get_or_insert_default();
+        source.interface = IfName::new("ka-none");
         let result = nowhere.tcp().await.map(drop);
         // Without privileges the kernel does not even look for the interface.
         assert!(

@@ -119,7 +119,7 @@ pub(crate) struct DnsDraft {
 
 impl Own for DnsDraft {
     fn finish(self, common: Common, _: &mut Args<'_, '_>) -> Result<Vec<CheckerDraft>, Fault> {
-        Ok(vec![common.with(Kind::Dns(self.options))])
+        Ok(vec![common.with(Kind::Dns(Box::new(self.options)))])
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) static FILE_CHECK: Block<Draft<FileDraft>> = Block {
     rows: &[
         key("track_file", "<NAME>", |v, a| {
             let name = a.word()?;
-            if !v.common.known.files.contains(name) {
+            if !v.common.known.files.knows(name, a) {
                 return Err(a.fault(
                     Code::NotFound,
                     format!("track_file {name} not found - ignored"),

@@ -219,10 +219,10 @@ async fn page(asked: &Asked) -> Result<Option<Page>, &'static str> {
     let (Some(server), Some(port)) = (asked.server, asked.port) else {
         return Ok(None);
     };
-    let connect = Connect {
-        fwmark: asked.fwmark,
-        ..Connect::to(SocketAddr::new(server, port))
-    };
+    let mut connect = Connect::to(SocketAddr::new(server, port));
+    if asked.fwmark != 0 {
+        connect.from.get_or_insert_default().fwmark = asked.fwmark;
+    }
     let patience = asked.timeout.unwrap_or(FOREVER);
     let host: Option<Arc<str>> = asked.virtualhost.as_deref().map(Into::into);
     let http = Http {

@@ -30,7 +30,7 @@ pub(crate) struct Misc {
 /// What a `MISC_CHECK` block adds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MiscDraft {
-    pub(crate) script: Option<CommandDraft>,
+    pub(crate) script: Option<Box<CommandDraft>>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) dynamic: bool,
     user: Option<Credentials>,
@@ -49,10 +49,12 @@ pub(crate) static MISC_CHECK: Block<Draft<MiscDraft>> = Block {
                     return Err(a.fault(Code::UnmatchedQuote, "missing terminating quote"));
                 };
                 let span = a.span();
-                v.own.script = (!line.argv.is_empty()).then_some(CommandDraft {
-                    argv: line.argv,
-                    user: None,
-                    span,
+                v.own.script = (!line.argv.is_empty()).then(|| {
+                    Box::new(CommandDraft {
+                        argv: line.argv,
+                        user: None,
+                        span,
+                    })
                 });
                 Ok(())
             },
@@ -75,7 +77,7 @@ pub(crate) static MISC_CHECK: Block<Draft<MiscDraft>> = Block {
                 true => {
                     let text = format!(
                         "Failed to set uid/gid for misc checker script {} - removing",
-                        shown(v.own.script.as_ref())
+                        shown(v.own.script.as_deref())
                     );
                     Err(a.whole_fault(Code::Script, text).complaint())
                 }
@@ -110,7 +112,7 @@ impl Own for MiscDraft {
             );
             return Err(a.whole_fault(Code::Script, text).complaint());
         }
-        Ok(vec![common.with(Kind::Misc(self))])
+        Ok(vec![common.with(Kind::Misc(Box::new(self)))])
     }
 }
 

@@ -20,19 +20,19 @@ use nix::errno::Errno;
 
 use connect::Connect;
 
-/// The kinds of checkers.
+/// The kinds of checkers. What few have is boxed: there may be hundreds of thousands of checkers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
     /// `TCP_CHECK`: a connection that is accepted is health.
     Tcp(Connect),
-    Udp(Connect, udp::Udp),
+    Udp(Connect, Box<udp::Udp>),
     /// `HTTP_GET` and `SSL_GET`.
     Http(Connect, Arc<http::Http>),
     Smtp(Connect, smtp::Smtp),
-    Dns(Connect, dns::Dns),
+    Dns(Connect, Box<dns::Dns>),
     /// `PING_CHECK`; the port means nothing.
     Ping(Connect),
-    Misc(misc::Misc),
+    Misc(Box<misc::Misc>),
     File(file::File),
     Bfd(bfd::Bfd),
 }

@@ -5,7 +5,6 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::net::SocketAddr;
 
 use nix::errno::Errno;
 use socket2::{Protocol, Socket, Type};
@@ -30,12 +29,12 @@ struct Ping {
 }
 
 pub(super) async fn probe(connect: &Connect) -> Result<Good, Down> {
-    let connect = Connect {
-        // A port means nothing here, and none may be bound.
-        target: SocketAddr::new(connect.target.ip(), 0),
-        bind_port: 0,
-        ..connect.clone()
-    };
+    // A port means nothing here, and none may be bound.
+    let mut connect = connect.clone();
+    connect.target.set_port(0);
+    if let Some(source) = &mut connect.from {
+        source.port = 0;
+    }
     let ping = open(&connect)?;
     let [a, b, ..] = RandomState::new().build_hasher().finish().to_ne_bytes();
     let request = request(connect.target.is_ipv6(), [a, b]);

@@ -76,7 +76,9 @@ impl Own for SmtpDraft {
     fn finish(self, common: Common, _: &mut Args<'_, '_>) -> Result<Vec<CheckerDraft>, Fault> {
         let helo_name = self.helo_name.unwrap_or_else(|| DEFAULT_HELO.into());
         let options = Smtp { helo_name };
-        let around = (self.hosts.is_empty() || common.connect.ip.is_some()).then_some(common);
+        let around = (self.hosts.is_empty()
+            || common.connect.as_ref().is_some_and(|c| c.ip.is_some()))
+        .then_some(common);
         let all = around.into_iter().chain(self.hosts);
         Ok(all.map(|c| c.with(Kind::Smtp(options.clone()))).collect())
     }

@@ -120,7 +120,7 @@ impl Own for Udp {
             );
             a.warn(Code::Conflict, text);
         }
-        Ok(vec![common.with(Kind::Udp(self))])
+        Ok(vec![common.with(Kind::Udp(Box::new(self)))])
     }
 }
 

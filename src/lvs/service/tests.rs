@@ -8,19 +8,22 @@ use crate::daemon::bus::Notice;
 use crate::lvs::checker::connect::Connect;
 use crate::lvs::checker::{Check, Step};
 use crate::lvs::desired::desired;
-use crate::model::lvs::Hooks;
-use crate::model::lvs::{Listen, Method, Scheduler, SchedulerFlags, ServiceKey, Transport};
+use crate::model::lvs::{
+    Hooks, Listen, Method, Scheduler, SchedulerFlags, ServiceKey, Timing, Transport,
+};
 
 pub(crate) fn checker(port: u16) -> Checker {
     Checker {
         check: Check::Tcp(Connect::to(([10, 0, 0, 1], port).into())),
-        delay_loop: Duration::from_secs(6),
-        connect_timeout: Duration::from_secs(5),
-        retry: 0,
-        delay_before_retry: Duration::from_secs(1),
-        warmup: Duration::ZERO,
-        alpha: false,
-        log_all_failures: false,
+        timing: Arc::new(Timing {
+            delay_loop: Duration::from_secs(6),
+            connect_timeout: Duration::from_secs(5),
+            retry: 0,
+            delay_before_retry: Duration::from_secs(1),
+            warmup: Duration::ZERO,
+            alpha: false,
+            log_all_failures: false,
+        }),
     }
 }
 

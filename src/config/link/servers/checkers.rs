@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Around;
+use super::{Around, Servers};
 use crate::config::blocks::checkers::{CheckerDraft, Common, Kind, TimingDraft};
 use crate::config::blocks::real_server::RealDraft;
 use crate::config::blocks::virtual_server::ServerDraft;
 use crate::config::source::{Code, Diag};
 use crate::lvs::checker::Check;
-use crate::lvs::checker::connect::Connect;
+use crate::lvs::checker::connect::{Connect, Source};
 use crate::lvs::checker::file::File;
 use crate::lvs::checker::misc::Misc;
-use crate::model::lvs::Checker;
+use crate::model::lvs::{Checker, Timing};
 use crate::model::track::Weight;
 
 const DELAY_LOOP: Duration = Duration::from_secs(60);
@@ -43,80 +43,81 @@ fn defaults(kind: &Kind) -> Defaults {
 
 /// The checkers of a real server that can be run. `addr`: where they connect to if they do not say.
 pub(super) fn checkers(
-    rs: &RealDraft,
+    rs: &mut RealDraft,
     addr: SocketAddr,
     vs: &ServerDraft,
+    servers: &mut Servers<'_>,
     around: &mut Around<'_, '_>,
 ) -> Vec<Checker> {
-    let drafts = rs.checkers.iter();
-    drafts
-        .filter_map(|c| {
-            let check = check(c, rs, addr, vs, around)?;
-            Some(timed(c, check, &rs.timing, &vs.timing, around))
-        })
-        .collect()
+    let drafts = std::mem::take(&mut rs.checkers);
+    let mut found = Vec::with_capacity(drafts.len());
+    for mut c in drafts {
+        let timing = timing(&c, rs.timing.as_deref(), &vs.timing, around);
+        let host = rs.virtualhost.as_ref().or(vs.virtualhost.as_ref());
+        let connect = connect(&mut c.common, addr);
+        if let Some(check) = check(c.kind, connect, host, vs, servers, around) {
+            let timing = servers.shared(timing);
+            found.push(Checker { check, timing });
+        }
+    }
+    found
 }
 
 /// What is said nearest wins: checker, real server, virtual server, default.
-fn timed(
+fn timing(
     c: &CheckerDraft,
-    check: Check,
-    rs: &TimingDraft,
+    rs: Option<&TimingDraft>,
     vs: &TimingDraft,
     around: &Around<'_, '_>,
-) -> Checker {
-    let levels = [&c.common.timing, rs, vs];
-    let nearest = |of: fn(&TimingDraft) -> Option<Duration>| levels.iter().find_map(|t| of(t));
+) -> Timing {
+    let levels = [c.common.timing.as_deref(), rs, Some(vs)];
+    let levels = || levels.iter().copied().flatten();
+    let nearest = |of: fn(&TimingDraft) -> Option<Duration>| levels().find_map(of);
     let delay_loop = nearest(|t| t.delay_loop).unwrap_or(DELAY_LOOP);
     let defaults = defaults(&c.kind);
-    let told = matches!(check, Check::File(_));
+    let told = matches!(c.kind, Kind::File(_));
     let log_all = c.common.log_all_failures;
-    Checker {
+    Timing {
         delay_loop,
         connect_timeout: nearest(|t| t.connect_timeout).unwrap_or(CONNECT_TIMEOUT),
-        retry: levels
-            .iter()
-            .find_map(|t| t.retry)
-            .unwrap_or(defaults.retry),
+        retry: levels().find_map(|t| t.retry).unwrap_or(defaults.retry),
         delay_before_retry: nearest(|t| t.delay_before_retry)
             .or(defaults.delay_before_retry)
             .unwrap_or(delay_loop),
         warmup: nearest(|t| t.warmup).unwrap_or(delay_loop),
         // What is in a file is known from the start.
-        alpha: !told && levels.iter().find_map(|t| t.alpha).unwrap_or(false),
+        alpha: !told && levels().find_map(|t| t.alpha).unwrap_or(false),
         log_all_failures: log_all.unwrap_or(around.global.log_all_failures),
-        check,
     }
 }
 
-/// `None`: it cannot be run, which was said.
+/// `None`: it cannot be run, which was said. `host`: the `virtualhost` of its servers.
 fn check(
-    c: &CheckerDraft,
-    rs: &RealDraft,
-    addr: SocketAddr,
+    kind: Kind,
+    connect: Connect,
+    host: Option<&Arc<str>>,
     vs: &ServerDraft,
+    servers: &Servers<'_>,
     around: &mut Around<'_, '_>,
 ) -> Option<Check> {
-    let connect = connect(&c.common, addr);
-    Some(match &c.kind {
+    Some(match kind {
         Kind::Tcp => Check::Tcp(connect),
         Kind::Ping => Check::Ping(connect),
-        Kind::Udp(options) => Check::Udp(connect, options.clone()),
-        Kind::Smtp(options) => Check::Smtp(connect, options.clone()),
-        Kind::Dns(options) => Check::Dns(connect, options.clone()),
+        Kind::Udp(options) => Check::Udp(connect, options),
+        Kind::Smtp(options) => Check::Smtp(connect, options),
+        Kind::Dns(options) => Check::Dns(connect, options),
         Kind::Http(draft) => {
-            let host = rs.virtualhost.as_ref().or(vs.virtualhost.as_ref());
-            let options = draft.clone().resolve(host.cloned(), &around.ssl);
+            let options = draft.resolve(host.cloned(), &servers.ssl);
             Check::Http(connect, Arc::new(options))
         }
         Kind::Misc(draft) => {
-            let script = around.scripts.notify(draft.script.clone(), around.diags)?;
+            let script = around.scripts.notify(draft.script, around.diags)?;
             let timeout = draft.timeout.or(vs.timing.delay_loop);
-            Check::Misc(Misc {
+            Check::Misc(Box::new(Misc {
                 command: script.command.clone(),
                 timeout: timeout.unwrap_or(DELAY_LOOP),
                 dynamic: draft.dynamic,
-            })
+            }))
         }
         Kind::File(draft) => {
             let file = around
@@ -136,19 +137,20 @@ fn check(
                 reverse: reverse.unwrap_or(file.reverse),
             })
         }
-        Kind::Bfd(options) => Check::Bfd(options.clone()),
+        Kind::Bfd(options) => Check::Bfd(options),
     })
 }
 
-fn connect(c: &Common, addr: SocketAddr) -> Connect {
-    let d = &c.connect;
+fn connect(c: &mut Common, addr: SocketAddr) -> Connect {
+    let Some(d) = c.connect.take() else {
+        return Connect::to(addr);
+    };
     let (ip, port) = (d.ip.unwrap_or(addr.ip()), d.port.unwrap_or(addr.port()));
     Connect {
-        bind_addr: d.bind_ip,
-        bind_port: d.bind_port,
-        bind_if: d.bind_if.clone(),
-        fwmark: d.fwmark,
-        ..Connect::to(SocketAddr::new(ip, port))
+        target: SocketAddr::new(ip, port),
+        from: Some(d.from)
+            .filter(|f| *f != Source::default())
+            .map(Box::new),
     }
 }
 

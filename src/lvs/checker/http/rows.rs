@@ -267,7 +267,7 @@ impl Own for HttpDraft {
             return Err(a.whole_fault(Code::NoValue, text));
         }
         self.tls = a.keyword() == "SSL_GET";
-        Ok(vec![common.with(Kind::Http(self))])
+        Ok(vec![common.with(Kind::Http(Box::new(self)))])
     }
 }
 
