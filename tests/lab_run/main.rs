@@ -6,3 +6,4 @@ mod lab;
 mod consumers;
 mod crash;
 mod machine;
+mod storm;
