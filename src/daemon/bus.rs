@@ -16,7 +16,7 @@ use crate::model::track::NotifyScript;
 use crate::model::vrrp::{Instance, SyncGroup};
 use crate::time::Mono;
 use crate::track::command::Outcome;
-use crate::vrrp::FaultCause;
+use crate::vrrp::{FaultCause, Socket};
 
 /// Commands to a task: one per reload or signal, sent by the daemon, which waits.
 pub(crate) const COMMANDS: usize = 16;
@@ -284,6 +284,10 @@ pub(crate) struct InstanceSnapshot {
     pub(crate) last_sent_at: Option<Mono>,
     /// Where its advertisements come from.
     pub(crate) source: Option<IpAddr>,
+    /// What it hears with.
+    pub(crate) socket: Option<Socket>,
+    /// Descriptors that it hears and speaks with.
+    pub(crate) fds: Option<(i32, i32)>,
     /// Why it cannot run.
     pub(crate) causes: Vec<FaultCause>,
 }

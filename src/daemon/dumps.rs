@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use super::bus::{InstanceSnapshot, ServiceSnapshot, TrackSnapshot};
-use super::dumpfile;
+use super::{dumpfile, interfaces};
+use crate::dump::data::Now;
 use crate::dump::{self, Times};
 use crate::model::Config;
 use crate::sys::clock;
@@ -48,7 +49,16 @@ impl Dumps {
         let pid = std::process::id();
         if !config.instances.is_empty() {
             tracing::info!("Printing VRRP data for process({pid}) on signal");
-            let text = dump::data::data(config, instances, trackers, &times());
+            let interfaces = interfaces::list().unwrap_or_else(|e| {
+                tracing::warn!(reason = %e, "Unable to list the network interfaces");
+                Vec::new()
+            });
+            let now = Now {
+                instances,
+                trackers: Some(trackers),
+                interfaces: &interfaces,
+            };
+            let text = dump::data::data(config, &now, &times());
             write(&self.state_file(config, Of::Vrrp), &text);
         }
         tracing::info!("Printing parent data for process({pid}) on signal");
@@ -64,14 +74,19 @@ impl Dumps {
     }
 
     /// keepalived: without an instance there is no such file.
-    pub(crate) fn json(&self, config: &Config, instances: &[InstanceSnapshot]) {
+    pub(crate) fn json(
+        &self,
+        config: &Config,
+        instances: &[InstanceSnapshot],
+        trackers: &TrackSnapshot,
+    ) {
         if instances.is_empty() {
             return;
         }
         let pid = std::process::id();
         tracing::info!("Printing VRRP as json for process({pid}) on signal");
         let named = config.global.process.files.json_dump.as_deref();
-        let text = dump::json::json(config, instances, &times());
+        let text = dump::json::json(config, instances, trackers, &times());
         write(&self.path(named, "keepalived.json"), &text);
     }
 

@@ -9,6 +9,7 @@ mod dumpfile;
 mod dumps;
 pub(crate) mod host;
 mod identity;
+mod interfaces;
 mod pidfile;
 mod reload;
 mod run;

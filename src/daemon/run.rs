@@ -9,7 +9,7 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 use tracing::Level;
 
-use super::bus::{Notice, Release, TrackSnapshot};
+use super::bus::{Notice, Release};
 use super::dumps::Dumps;
 use super::identity::{Identity, PidFiles};
 use super::pidfile::PidFileError;
@@ -22,6 +22,7 @@ use super::{GONE, UMASK, dumps, load_options, version};
 use crate::cli::{Facility, Options};
 use crate::config::LoadOptions;
 use crate::dump;
+use crate::dump::data::Now;
 use crate::model::Config;
 use crate::model::notify::Lifecycle;
 use crate::notify::Notifier;
@@ -135,7 +136,7 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
         source.in_namespace = true;
     }
     if options.dump_conf {
-        let text = dump::data::data(&config, &[], &TrackSnapshot::default(), &dumps::times());
+        let text = dump::data::data(&config, &Now::default(), &dumps::times());
         text.lines().for_each(|line| tracing::info!("{line}"));
     }
     if options.foreground {
@@ -345,7 +346,8 @@ impl Daemon {
             }
             Request::Json => {
                 let instances = self.tasks.snapshot().await;
-                self.dumps.json(&self.config, &instances);
+                let trackers = self.tasks.trackers().await;
+                self.dumps.json(&self.config, &instances, &trackers);
             }
         }
         Next::GoOn

@@ -33,7 +33,7 @@ pub(super) fn global(config: &Config, part: Part) -> String {
     text.network(g, part);
     text.fifos(g);
     text.instances(g, part);
-    text.firewall(g, part);
+    text.firewall(config, part);
     text.defaults(g);
     text.processes(&g.process);
     text.listeners(g);
@@ -287,14 +287,17 @@ impl Text {
         }
     }
 
-    fn firewall(&mut self, g: &Global, part: Part) {
-        let f = &g.firewall;
+    fn firewall(&mut self, config: &Config, part: Part) {
+        let f = &config.global.firewall;
+        let mut links = config.instances.iter().flat_map(|i| i.links.iter());
+        // What a VMAC must not say is kept back by the same tables.
+        let tables = f.nftables.wanted || links.any(|l| l.is_vmac());
         if let (Some(iptables), Part::Vrrp) = (&f.iptables, part) {
             self.optional("Iptables input chain", iptables.input.as_ref());
             self.optional("Iptables output chain", iptables.output.as_ref());
             self.pair("Using ipsets", f.ipsets.used);
         }
-        if f.nftables.wanted && part == Part::Vrrp {
+        if tables && part == Part::Vrrp {
             let n = &f.nftables;
             self.pair("nftables table name", &n.table);
             self.pair("nftables base chain priority", n.priority);

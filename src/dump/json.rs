@@ -10,16 +10,22 @@ use serde_json::Serializer;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
 use super::Times;
+use super::words::parameters;
 use super::words::{Address, RouteLine, RuleLine, Words};
-use crate::daemon::bus::{InstanceSnapshot, VrrpState};
+use crate::daemon::bus::{InstanceSnapshot, ProcessSnapshot, TrackSnapshot, VrrpState};
 use crate::model::Config;
 use crate::model::net::{IfName, VirtualAddress};
-use crate::model::track::NotifyScript;
+use crate::model::track::{Arguments, NotifyScript, TrackProcess, Weight};
 use crate::model::vrrp::{Auth, Deletion, Instance, Version};
 use crate::vrrp::Counters;
 
 /// The file, which ends with a newline.
-pub(crate) fn json(config: &Config, snapshots: &[InstanceSnapshot], times: &Times) -> String {
+pub(crate) fn json(
+    config: &Config,
+    snapshots: &[InstanceSnapshot],
+    trackers: &TrackSnapshot,
+    times: &Times,
+) -> String {
     let instances: Vec<_> = snapshots
         .iter()
         .map(|s| One {
@@ -32,16 +38,77 @@ pub(crate) fn json(config: &Config, snapshots: &[InstanceSnapshot], times: &Time
     // Neither a Vec nor these types can fail.
     _ = match config.global.process.files.json_version {
         1 => instances.serialize(&mut to),
-        _ => Whole { vrrp: instances }.serialize(&mut to),
+        _ => {
+            let tracked = config.track_processes.iter();
+            let tracked = tracked.map(|t| Watched::of(t, trackers.processes.get(&t.name)));
+            let whole = Whole {
+                vrrp: instances,
+                track_process: tracked.collect(),
+            };
+            whole.serialize(&mut to)
+        }
     };
     octets.push(b'\n');
     String::from_utf8(octets).unwrap_or_default()
 }
 
-/// `json_version` 2. keepalived: `track_process` follows, unless there is none.
+/// `json_version` 2.
 #[derive(Serialize)]
 struct Whole<'a> {
     vrrp: Vec<One<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    track_process: Vec<Watched<'a>>,
+}
+
+/// One `vrrp_track_process`.
+#[derive(Serialize)]
+struct Watched<'a> {
+    process: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<String>,
+    param_match: &'static str,
+    min_processes: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_processes: Option<u32>,
+    current_processes: usize,
+    have_quorum: bool,
+    weight: i16,
+    terminate_delay: Short,
+    fork_delay: Short,
+    fork_delay_timer_running: bool,
+    terminate_delay_timer_running: bool,
+    full_command: bool,
+}
+
+impl<'a> Watched<'a> {
+    fn of(t: &'a TrackProcess, now: Option<&ProcessSnapshot>) -> Self {
+        let weight = match t.weight {
+            Weight::Fault => 0,
+            Weight::Adjust(n) => n,
+        };
+        let good = now.and_then(|n| n.good);
+        let delayed = now.is_some_and(|n| n.delayed);
+        Self {
+            process: &t.name,
+            parameters: parameters(t),
+            param_match: match t.arguments {
+                Arguments::Any => "none",
+                Arguments::Exact => "exact",
+                Arguments::Initial => "initial",
+                Arguments::Partial => "partial",
+            },
+            min_processes: t.quorum,
+            max_processes: t.quorum_max,
+            current_processes: now.map_or(0, |n| n.count),
+            have_quorum: good == Some(true),
+            weight: if t.reverse { -weight } else { weight },
+            terminate_delay: Short(t.terminate_delay.as_secs_f32()),
+            fork_delay: Short(t.fork_delay.as_secs_f32()),
+            fork_delay_timer_running: delayed && good == Some(false),
+            terminate_delay_timer_running: delayed && good == Some(true),
+            full_command: t.full_command,
+        }
+    }
 }
 
 /// One instance.
@@ -121,7 +188,7 @@ impl<'a> Data<'a> {
     fn of(config: &Config, s: &'a InstanceSnapshot, times: &Times) -> Self {
         let i: &Instance = &s.instance;
         let set = s.state == VrrpState::Master;
-        let shown = |a: &VirtualAddress| Address::held(a, set).to_string();
+        let shown = |a: &VirtualAddress| Address::held(i, a, set).to_string();
         let script = |n: &Option<std::sync::Arc<NotifyScript>>| {
             n.as_ref().map(|n| Words(&n.command).to_string())
         };
@@ -161,7 +228,13 @@ impl<'a> Data<'a> {
             skip_check_adv_addr: i.skip_check_adv_addr.into(),
             strict_mode: i.strict.into(),
             vmac_ifname: i.links.own.as_ref().map_or("", |l| l.name.as_str()),
-            ifp_ifname: i.interface.as_ref().map_or("", IfName::as_str),
+            ifp_ifname: i
+                .links
+                .own
+                .as_ref()
+                .map(|l| &l.name)
+                .or(i.interface.as_ref())
+                .map_or("", IfName::as_str),
             master_priority: s.master.map_or(0, |m| m.priority),
             last_transition: Exact(since.as_secs_f64()),
             garp_delay: Short(i.garp.master_delay.as_secs_f32()),
@@ -176,7 +249,7 @@ impl<'a> Data<'a> {
             base_priority: i.priority.get(),
             effective_priority: s.effective_priority,
             vipset: set,
-            promote_secondaries: i.links.promote_secondaries,
+            promote_secondaries: i.links.promotes(),
             adver_int: Short(i.advert_int.as_secs_f32()),
             master_adver_int: Short(interval.as_secs_f32()),
             accept: (!i.no_accept).into(),
@@ -338,7 +411,7 @@ mod tests {
         now.effective_priority = 150;
         now.since = Some(Mono::from_micros(360_985));
         (now.counters.advert_sent, now.counters.became_master) = (20, 1);
-        let text = json(&config, &[now], &UTC);
+        let text = json(&config, &[now], &TrackSnapshot::default(), &UTC);
         assert_eq!(text, include_str!("../../tests/dumps/keepalived.json"));
     }
 
@@ -349,6 +422,9 @@ mod tests {
             .process
             .files
             .json_version = 2;
-        assert_eq!(json(&config, &[], &UTC), "{\"vrrp\":[]}\n");
+        assert_eq!(
+            json(&config, &[], &TrackSnapshot::default(), &UTC),
+            "{\"vrrp\":[]}\n"
+        );
     }
 }

@@ -12,7 +12,8 @@ use crate::model::route::{
     Encap, Insert, Locked, Metric, NextHop, Prefix, Realms, Route, RouteType, Rule, RuleAction,
     Table, TunnelHeader,
 };
-use crate::model::track::Command;
+use crate::model::track::{Command, TrackProcess};
+use crate::model::vrrp::Instance;
 
 /// A flag as most lines have it.
 pub(super) fn enabled(on: bool) -> &'static str {
@@ -65,6 +66,13 @@ impl Display for Words<'_> {
     }
 }
 
+/// The configured arguments of a tracked process, each in single quotes.
+pub(super) fn parameters(t: &TrackProcess) -> Option<String> {
+    let (_, rest) = t.process.split_first()?;
+    let quoted: Vec<_> = rest.iter().map(|p| format!("'{p}'")).collect();
+    (!quoted.is_empty()).then(|| quoted.join(" "))
+}
+
 /// [`Words`], then who runs it.
 pub(super) struct Quoted<'a>(pub(super) &'a Command);
 
@@ -105,11 +113,15 @@ pub(super) struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// A virtual address.
-    pub(super) fn held(addr: &'a VirtualAddress, set: bool) -> Self {
+    /// A virtual address of `instance`.
+    pub(super) fn held(instance: &'a Instance, addr: &'a VirtualAddress, set: bool) -> Self {
+        let base = instance.links.iter().find_map(|link| {
+            let on_it = link.name.as_str() == addr.dev.as_str();
+            on_it.then(|| link.base.as_str())
+        });
         Self {
             addr,
-            base: None,
+            base,
             track_group: None,
             set,
         }

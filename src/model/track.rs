@@ -83,6 +83,9 @@ pub(crate) struct Script {
     pub(crate) fall: u32,
     /// `init_fail`: counts as bad until the first result.
     pub(crate) init_fail: bool,
+    /// What `track_script` lines start from, default `Fault`; of no effect by itself.
+    pub(crate) weight: Weight,
+    pub(crate) reverse: bool,
 }
 
 impl Keyed for Script {
@@ -104,6 +107,8 @@ impl Script {
             rise,
             fall,
             init_fail,
+            weight: _,
+            reverse: _,
         } = new;
         let restart = *command != self.command;
         let adjust = *interval != self.interval

@@ -60,6 +60,11 @@ pub(crate) struct SubLinks {
 }
 
 impl SubLinks {
+    /// `promote_secondaries`, where it counts.
+    pub(crate) fn promotes(&self) -> bool {
+        self.promote_secondaries && self.own.is_none()
+    }
+
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<SubLink>> {
         self.own.iter().chain(&self.of_addresses)

@@ -106,6 +106,11 @@ pub(crate) struct Route {
 }
 
 impl Speaker {
+    /// The descriptor, for people.
+    pub(crate) fn fd(&self) -> i32 {
+        self.socket.as_raw_fd()
+    }
+
     /// # Errors
     /// Not privileged; no such interface.
     pub(crate) fn open(proto: Proto, device: Option<&Device>, v6: bool) -> io::Result<Self> {

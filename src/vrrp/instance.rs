@@ -562,6 +562,8 @@ impl Instance {
             master_down: self.down(interval),
             last_sent_at: self.last_sent_at,
             source: self.source(),
+            socket: self.socket,
+            fds: None,
             causes: self.standing.causes.clone(),
         }
     }

@@ -390,8 +390,11 @@ impl Task {
             }
             VrrpCommand::Stop { release, done } => self.stop(release, Some(done)),
             VrrpCommand::Snapshot(reply) => {
-                // Who asked may have gone away.
-                let _ = reply.send(self.router.snapshot());
+                let mut instances = self.router.snapshot();
+                for now in &mut instances {
+                    now.fds = now.socket.and_then(|socket| self.wires.fds(&socket));
+                }
+                let _ = reply.send(instances); // who asked may have gone away
             }
             VrrpCommand::ClearStats => self.router.clear_stats(),
         }

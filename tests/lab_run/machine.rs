@@ -20,8 +20,16 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// With `eth0` (10.9.0.1/24), an empty /run and /tmp, and an init that reaps.
+    /// With `eth0` (10.9.0.1/24), an empty /run, and an init that reaps.
     pub(crate) fn new() -> Self {
+        Self::with(
+            "ip link add eth0 type veth peer name peer0; ip link set peer0 up
+            ip addr add 10.9.0.1/24 dev eth0; ip link set eth0 up",
+        )
+    }
+
+    /// With what a shell script makes instead of `eth0`.
+    pub(crate) fn with(network: &str) -> Self {
         let binary = env!("CARGO_BIN_EXE_keepalived-rs");
         // The init ignores SIGCHLD, so the kernel reaps for it; it lives until its input ends.
         let script = format!(
@@ -29,8 +37,7 @@ impl Machine {
             mount --bind /mnt/keepalived /usr/sbin/keepalived
             mount -t tmpfs none /run; mkdir /run/netns
             ip link set lo up
-            ip link add eth0 type veth peer name peer0; ip link set peer0 up
-            ip addr add 10.9.0.1/24 dev eth0; ip link set eth0 up
+            {network}
             echo ready
             exec env --ignore-signal=CHLD cat"
         );

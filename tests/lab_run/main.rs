@@ -5,5 +5,6 @@ mod lab;
 
 mod consumers;
 mod crash;
+mod dumps;
 mod machine;
 mod storm;

@@ -109,6 +109,8 @@ pub(crate) fn script(s: &mut Sheet<'_>, script: &Script) {
         rise,
         fall,
         init_fail,
+        weight: _,
+        reverse: _,
     } = script;
     let said = s.top("vrrp_script", name);
     s.block(&format!("vrrp_script {}", word(name)), &said, |s| {

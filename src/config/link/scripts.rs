@@ -120,6 +120,8 @@ impl<'a> Scripts<'a> {
                 rise: draft.rise,
                 fall: draft.fall,
                 init_fail: draft.init_fail,
+                weight,
+                reverse,
             })),
             Err(why) => {
                 let (why, weight) = match why {

@@ -133,6 +133,12 @@ impl Ears {
         }
     }
 
+    /// The descriptor of a socket, for people.
+    pub(crate) fn fd(&self, ear: Ear) -> Option<i32> {
+        let (_, fd) = self.sockets.get(self.tokens.get(&ear)?)?;
+        Some(fd.as_raw_fd())
+    }
+
     /// Waits until a packet may be there. Cancel safe.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         if self.ready.is_empty() {

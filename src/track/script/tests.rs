@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::Action::{Kill, Start, Terminate};
 use super::*;
 use crate::model::track::Command;
+use crate::model::track::Weight;
 use crate::track::run::{KILL_GRACE, TERM_GRACE};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,6 +25,8 @@ fn script(name: &str, interval: Duration, timeout: Duration) -> Arc<Script> {
         rise: 1,
         fall: 1,
         init_fail: false,
+        weight: Weight::Fault,
+        reverse: false,
     })
 }
 

@@ -41,6 +41,8 @@ fn script(name: &str, path: &str, argv: &[&str]) -> Script {
         rise: 1,
         fall: 1,
         init_fail: false,
+        weight: Weight::Fault,
+        reverse: false,
     }
 }
 

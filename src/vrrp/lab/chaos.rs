@@ -256,6 +256,8 @@ fn chk() -> Script {
         rise: 1,
         fall: 1,
         init_fail: false,
+        weight: Weight::Fault,
+        reverse: false,
     }
 }
 

@@ -94,6 +94,8 @@ fn with_script(mut config: Config, init_fail: bool) -> Config {
         rise: 1,
         fall: 1,
         init_fail,
+        weight: Weight::Fault,
+        reverse: false,
     }));
     config
 }

@@ -169,6 +169,12 @@ impl Wires {
         Ok(slot.insert(Speaker::open(proto, device.as_ref(), v6)?))
     }
 
+    /// The descriptors of an instance's sockets, for hearing and for speaking.
+    pub(super) fn fds(&self, socket: &Socket) -> Option<(i32, i32)> {
+        let ear = self.ears.fd(terms::ear(socket))?;
+        Some((ear, self.speakers.get(&voice(socket))?.fd()))
+    }
+
     /// Waits until a packet may be there. Cancel safe.
     pub(super) async fn readable(&self) {
         if self.ears.readable().await.is_err() {
