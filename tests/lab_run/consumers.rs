@@ -24,13 +24,6 @@ vrrp_instance VI_1 {{
     )
 }
 
-fn ended(child: &mut std::process::Child) -> Option<i32> {
-    let status = until("the daemon ends", LIMIT, || {
-        child.try_wait().expect("our child")
-    });
-    status.code()
-}
-
 /// OpenStack Neutron: an HA router.
 #[test]
 fn neutron_starts_watches_and_ends_a_router() {
@@ -202,7 +195,7 @@ fn the_probe_of_openshift_finds_the_state() {
         exit 1",
     );
     m.sh("kill -s SIGUSR1 $(pgrep -x -o keepalived); kill -TERM $(cat /run/keepalived.pid)");
-    assert_eq!(ended(&mut daemon), Some(0));
+    assert_eq!(daemon.ended(), Some(0));
 }
 
 /// VyOS: the JSON of `show vrrp`, awaited by inotify, and its reader of the FIFO.
@@ -250,7 +243,7 @@ fn vyos_waits_for_the_json_and_reads_the_fifo() {
     assert_eq!((&data["state"], &data["vrid"]), (&2.into(), &51.into()));
     assert!(data["last_transition"].as_f64().is_some_and(|t| t > 1e9));
     m.sh("kill -s TERM $(cat /run/keepalived.pid)");
-    assert_eq!(ended(&mut daemon), Some(0));
+    assert_eq!(daemon.ended(), Some(0));
     // ^(?P<type>\w+)\s+"(?P<name>[^"]+)"\s+(?P<state>\w+)\s+(?P<priority>\d+)$
     let shape = "^[A-Z]+ \"[^\"]+\" [A-Z_]+ [0-9]+$";
     let odd = m.run(&format!("grep -Ev '{shape}' {}", lines.display()));
@@ -318,7 +311,7 @@ fn exporters_signal_and_read_a_moment_later() {
     let vip = text.lines().find(|l| l.starts_with("     10.9.0.100"));
     assert_eq!(vip.and_then(|l| l.split_whitespace().nth(2)), Some("eth0"));
     m.sh("kill -TERM $(cat /run/keepalived.pid)");
-    assert_eq!(ended(&mut daemon), Some(0));
+    assert_eq!(daemon.ended(), Some(0));
 }
 
 /// Cron jobs, track scripts of other daemons, people.

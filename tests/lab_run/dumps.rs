@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::lab::root;
-use crate::machine::Machine;
+use crate::machine::{Machine, Started};
 
 const STOCK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/dumps/stock");
 
@@ -52,7 +52,7 @@ fn without_bfd(conf: &str) -> String {
 }
 
 /// Starts the router and its peer, and waits until everybody is what he was then. Without `more`: as 2.2.7 takes it.
-fn run(m: &Machine, binary: &str, more: Option<&str>) -> std::process::Child {
+fn run(m: &Machine, binary: &str, more: Option<&str>) -> Started {
     let main = stock("main.conf");
     let main = main.replace("include /etc/keepalived/extra.conf", more.unwrap_or(""));
     let main = match more {

@@ -113,12 +113,12 @@ impl Machine {
     }
 
     /// Starts a command that goes on running, everything it says in the file `log`.
-    pub(crate) fn start(&self, shell: &str) -> Child {
+    pub(crate) fn start(&self, shell: &str) -> Started {
         let log = fs::File::create(self.dir.path().join("log")).expect("a log file");
         let err = log.try_clone().expect("a second descriptor");
         let mut command = self.command(&format!("exec {shell}"));
         command.stdout(log).stderr(err);
-        command.spawn().expect("nsenter is installed")
+        Started(command.spawn().expect("nsenter is installed"))
     }
 
     pub(crate) fn log(&self) -> String {
@@ -137,6 +137,26 @@ impl Machine {
     pub(crate) fn written(&self, name: &str) -> String {
         let path = self.dir.path().join(name);
         until(name, LIMIT, || fs::read_to_string(&path).ok())
+    }
+}
+
+/// What [`Machine::start`] has started; ends with its owner.
+pub(crate) struct Started(Child);
+
+impl Started {
+    /// Waits for its end: the exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        let status = until("the daemon ends", LIMIT, || {
+            self.0.try_wait().expect("our child")
+        });
+        status.code()
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
