@@ -21,7 +21,8 @@ pub(crate) enum Op<K, V> {
 /// What we have put into the kernel, in the order in which it went in.
 #[derive(Clone, Debug)]
 pub(crate) struct Owned<K, V> {
-    entries: HashMap<K, (u64, V)>,
+    /// Boxed: most owners hold one thing, and a table has room for four.
+    entries: HashMap<K, Box<(u64, V)>>,
     /// Rank of the next entry.
     next: u64,
 }
@@ -38,18 +39,18 @@ impl<K, V> Default for Owned<K, V> {
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq> Owned<K, V> {
     /// Takes note of an entry, at the end, or in its old place where the key is known.
     pub(crate) fn insert(&mut self, key: K, value: V) {
-        let rank = self.entries.get(&key).map_or(self.next, |&(rank, _)| rank);
+        let rank = self.entries.get(&key).map_or(self.next, |entry| entry.0);
         self.next = self.next.max(rank + 1);
-        self.entries.insert(key, (rank, value));
+        self.entries.insert(key, Box::new((rank, value)));
     }
 
     /// Forgets an entry: it is gone, or it is no longer ours.
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        self.entries.remove(key).map(|(_, value)| value)
+        self.entries.remove(key).map(|entry| entry.1)
     }
 
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        self.entries.get(key).map(|(_, value)| value)
+        self.entries.get(key).map(|entry| &entry.1)
     }
 
     #[cfg(test)]
@@ -64,8 +65,10 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> Owned<K, V> {
     /// All entries, oldest first.
     pub(crate) fn in_order(&self) -> Vec<(&K, &V)> {
         let mut all: Vec<_> = self.entries.iter().collect();
-        all.sort_unstable_by_key(|(_, (rank, _))| *rank);
-        all.into_iter().map(|(key, (_, v))| (key, v)).collect()
+        all.sort_unstable_by_key(|(_, entry)| entry.0);
+        all.into_iter()
+            .map(|(key, entry)| (key, &entry.1))
+            .collect()
     }
 
     /// What leads from here to `desired`: first the deletions, oldest first, then additions and replacements in the

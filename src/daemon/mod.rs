@@ -17,6 +17,7 @@ pub(crate) mod signals;
 mod supervise;
 mod systemd;
 mod tasks;
+mod tidy;
 pub(crate) mod version;
 
 use crate::cli::Options;

@@ -18,6 +18,7 @@ use super::signals::{Request, Requests};
 use super::supervise::{self, End};
 use super::systemd::{self, Systemd};
 use super::tasks::{Ended, Releases, Tasks};
+use super::tidy::Tidy;
 use super::{GONE, UMASK, dumps, load_options, version};
 use crate::cli::{Facility, Options};
 use crate::config::LoadOptions;
@@ -251,6 +252,7 @@ struct Daemon {
     releases: Releases,
     systemd: Systemd,
     pid_files: PidFiles,
+    tidy: Tidy,
 }
 
 impl Daemon {
@@ -281,6 +283,7 @@ impl Daemon {
             },
             systemd,
             pid_files,
+            tidy: Tidy::default(),
         })
     }
 
@@ -296,6 +299,7 @@ impl Daemon {
             return self.fail(ended).await;
         }
         self.config = config;
+        self.tidy.now();
         tracing::info!("Startup complete");
         self.systemd.ready("Running");
         if let Some(report) = report.take() {
@@ -367,6 +371,7 @@ impl Daemon {
                 config = self.reload.outcome() => self.end_reload(config).await?,
                 Some(notice) = self.notices.recv() => self.notifier.accept(notice),
                 () = self.notifier.progress() => {}
+                () = self.tidy.later() => {}
             }
         }
     }
@@ -398,6 +403,7 @@ impl Daemon {
                     self.notifier.tell_states(&config, &instances);
                 }
                 self.config = config;
+                self.tidy.now();
                 tracing::info!("Reload complete");
                 self.systemd.ready("Running");
             }

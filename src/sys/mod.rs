@@ -30,6 +30,7 @@ pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod raw;
 pub(crate) mod regex;
+pub(crate) mod resident;
 pub(crate) mod schedule;
 pub(crate) mod startup;
 pub(crate) mod sysctl;

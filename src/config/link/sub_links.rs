@@ -240,6 +240,9 @@ pub(super) fn link(
     };
     v.addresses = draft.addresses.iter().filter_map(|a| place(a, v)).collect();
     v.excluded = draft.excluded.iter().filter_map(|a| place(a, v)).collect();
+    // Kept as long as the configuration is, for each of thousands of instances.
+    v.addresses.shrink_to_fit();
+    v.excluded.shrink_to_fit();
     for a in draft.addresses.iter().chain(&draft.excluded) {
         if a.use_vmac() && draft.links.vmac.is_some() && on_own(a, v) {
             let text = format!(

@@ -29,6 +29,8 @@ const JOBS: usize = 4096;
 const ANSWERS: usize = 256;
 /// Jobs that the thread takes out of the channel beforehand, to see which of them have become pointless.
 const SEEN: usize = 65_536;
+/// Frames that leave before the answers to the requests in front of them.
+const AT_ONCE: usize = 8;
 /// How long a frame may wait for room in the queue of its interface until it is given up: later work must not starve.
 const FRAME_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -261,6 +263,12 @@ impl Line {
             requests.extend(more);
         }
         let mut answers = self.route.execute(requests).into_iter();
+        // Neighbours are in more of a hurry than the task.
+        self.look();
+        if let Some(Job::Frames(frames)) = self.seen.front_mut() {
+            let first: Vec<Frame> = frames.drain(..frames.len().min(AT_ONCE)).collect();
+            first.iter().for_each(|frame| self.send(frame));
+        }
         for count in counts {
             let part = answers.by_ref().take(count).collect();
             // Who asked may have gone away.
