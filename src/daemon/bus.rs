@@ -79,17 +79,27 @@ pub(crate) struct TrackSnapshot {
 }
 
 /// A `vrrp_script` that is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScriptSnapshot {
     /// `None` before the first result.
     pub(crate) good: Option<bool>,
     /// keepalived's counter, 0..rise + fall: good from `rise` on.
     pub(crate) result: u32,
     pub(crate) run: RunState,
-    /// How the last run ended, and how long it took.
-    pub(crate) last: Option<(Outcome, Duration)>,
+    /// The last run that has ended.
+    pub(crate) last: Option<LastRun>,
     /// Runs that do not end even by SIGKILL.
     pub(crate) stuck: usize,
+}
+
+/// A run that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LastRun {
+    pub(crate) outcome: Outcome,
+    /// From start to end.
+    pub(crate) took: Duration,
+    /// Its last line of output.
+    pub(crate) said: Option<Arc<str>>,
 }
 
 /// What a script is doing.
@@ -216,7 +226,8 @@ impl VrrpState {
 /// Every task → daemon: what happened, for scripts, FIFOs, mail. In the order in which it happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// An instance entered a state. [`VrrpState::Deleted`]: it left the configuration and has `notify_deleted`.
+    /// An instance entered a state. [`VrrpState::Deleted`]: it left the configuration, which without `notify_deleted` is
+    /// told as FAULT.
     Instance {
         instance: Arc<Instance>,
         state: VrrpState,

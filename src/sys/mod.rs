@@ -29,6 +29,7 @@ pub(crate) mod privs;
 pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod raw;
+mod rawcall;
 pub(crate) mod regex;
 pub(crate) mod resident;
 pub(crate) mod schedule;

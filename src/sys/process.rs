@@ -3,37 +3,37 @@
 //! A child is held by a pidfd, so its end is an event like any other and its number cannot come to mean another process
 //! while it is held. Nothing here waits: not for the child, and not for exec either, which can hang on a dead file
 //! server; its failure is read when the child has ended.
-//! Sources: fork(2), pidfd_open(2), waitid(2), kill(2).
+//! Sources: clone(2), pidfd_open(2), waitid(2), kill(2).
 
 mod book;
 mod children;
+mod heard;
 mod plan;
+mod stage;
 
 use std::ffi::{CString, OsStr};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::Once;
+use std::sync::{Arc, Once, OnceLock};
 
-use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, SigmaskHow};
 
 use self::book::book;
 pub(crate) use self::book::collect_left;
 pub(crate) use self::children::{Children, End};
-use self::plan::{Plan, SHELL};
+use self::heard::Heard;
+use self::plan::{Plan, Words};
 pub(crate) use self::plan::{Step, keep_original_limits};
+use self::stage::Stage;
 use super::fd::WatchedFd;
 use super::privs::Credentials;
 
 /// Not handed on: the loader and the shell would obey the first three, the fourth belongs to the daemon alone.
 // keepalived: 2.4 drops the first three; 2.2.7 drops none.
 const WITHHELD: [&str; 4] = ["IFS", "LD_PRELOAD", "LD_LIBRARY_PATH", "NOTIFY_SOCKET"];
-
-/// Exit status of a child that could not become its program, as shells have it; the true reason comes by another way.
-const NOT_RUN: i32 = 127;
 
 /// A failed call.
 #[derive(Debug)]
@@ -70,13 +70,6 @@ impl std::error::Error for ProcessError {
     }
 }
 
-fn failed(call: &'static str) -> ProcessError {
-    ProcessError::Start {
-        call,
-        source: io::Error::last_os_error(),
-    }
-}
-
 /// How a child ended.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -93,14 +86,19 @@ pub(crate) enum Ended {
 /// What to run, in the form the kernel takes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
-    path: CString,
-    argv: Vec<CString>,
-    /// `None`: as the daemon.
-    credentials: Option<Credentials>,
+    words: Arc<Words>,
+    output: Output,
+}
+
+/// Where standard output and error go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    Nowhere,
+    LastLine,
 }
 
 impl Program {
-    /// `argv` starts with the name the program is called by.
+    /// `argv` starts with the name the program is called by. What it says goes to /dev/null.
     ///
     /// # Errors
     /// [`ProcessError::ZeroOctet`].
@@ -115,100 +113,73 @@ impl Program {
             })
         };
         Ok(Self {
-            path: word(path.as_os_str())?,
-            argv: argv.into_iter().map(word).collect::<Result<_, _>>()?,
-            credentials,
+            words: Arc::new(Words {
+                path: word(path.as_os_str())?,
+                argv: argv.into_iter().map(word).collect::<Result<_, _>>()?,
+                credentials: credentials.filter(|c| !c.is_already_whole()),
+            }),
+            output: Output::Nowhere,
         })
+    }
+
+    /// Its last line of output will be kept: [`Child::last_line`].
+    pub(crate) fn heard(mut self) -> Self {
+        self.output = Output::LastLine;
+        self
     }
 
     /// Starts it on the calling thread, whose end sends the child SIGTERM. Must be called inside a runtime.
     ///
-    /// The child leads a process group of its own; its standard streams are /dev/null and every other descriptor is
-    /// closed; no signal is blocked, ignored or handled; resource limits, nice value and scheduling are those the
-    /// daemon was started with ([`keep_original_limits`]); the umask is the daemon's. A file that the kernel does not
-    /// recognise is run by `/bin/sh`.
+    /// The child leads a process group of its own; its standard input is /dev/null, and so is its output unless it is
+    /// heard; every other descriptor is closed; no signal is blocked, ignored or handled; resource limits, nice value and
+    /// scheduling are those the daemon was started with ([`keep_original_limits`]); the umask is the daemon's. A file that
+    /// the kernel does not recognise is run by `/bin/sh`.
     ///
     /// # Errors
     /// [`ProcessError::Start`] when there is no process to be had. A program that cannot be executed is not an error
     /// here: see [`Ended::NotRun`].
     pub(crate) fn start(&self) -> Result<Child, ProcessError> {
+        let start = |call: &'static str| move |source| ProcessError::Start { call, source };
         keep_statuses();
         collect_left();
-        let env = environment();
-        let (env, argv) = (pointers(&env), pointers(&self.argv));
-        let mut by_shell = vec![SHELL.as_ptr(), self.path.as_ptr()];
-        by_shell.extend(argv.iter().skip(1));
-        if self.argv.is_empty() {
-            by_shell.push(std::ptr::null());
-        }
-        let (report, report_end) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)
-            .map_err(|e| ProcessError::Start {
-                call: "pipe",
-                source: e.into(),
-            })?;
-        let parent = nix::unistd::getpid();
-        let plan = Plan {
-            path: &self.path,
-            credentials: self.credentials.as_ref(),
-            argv: &argv,
-            by_shell: &by_shell,
-            env: &env,
-            parent: parent.as_raw(),
+        let (heard, speak) = match self.output {
+            Output::Nowhere => (None, None),
+            Output::LastLine => Heard::open()
+                .map(|(heard, speak)| (Some(heard), Some(speak)))
+                .map_err(start("pipe"))?,
         };
-
+        let plan = Plan::new(
+            Arc::clone(&self.words),
+            environment(),
+            speak.as_ref().map(AsRawFd::as_raw_fd),
+        );
+        let stage = Stage::new(plan).map_err(start("mmap"))?;
         // No signal may reach the child while the daemon's handlers are still in place there.
         let mut before = SigSet::empty();
         let block = Some(&SigSet::all());
         nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_SETMASK, block, Some(&mut before))
-            .map_err(|e| ProcessError::Start {
-                call: "sigmask",
-                source: e.into(),
-            })?;
+            .map_err(|e| start("sigmask")(e.into()))?;
         // Held until the child is in the book: it could end at once, and nobody may take it for a stranger.
         let mut book = book();
-        // SAFETY: the child calls only what is safe after fork in a process with threads (see `Plan::run`) and leaves
-        // through `execve` or `_exit`.
-        let pid = unsafe { libc::fork() };
-        if pid == 0 {
-            let (step, source) = plan.run();
-            let mut octets = [0; 8];
-            octets[..4].copy_from_slice(&(step as u32).to_ne_bytes());
-            octets[4..].copy_from_slice(&source.raw_os_error().unwrap_or(0).to_ne_bytes());
-            // SAFETY: `octets` is valid for its length; `_exit` runs no destructors, which belong to the parent.
-            unsafe {
-                libc::write(report_end.as_raw_fd(), octets.as_ptr().cast(), octets.len());
-                libc::_exit(NOT_RUN);
-            }
-        }
-        let forked = if pid < 0 {
-            Err(failed("fork"))
-        } else {
-            Ok(pid)
-        };
+        let entered = stage.enter();
         // Cannot fail: the same call succeeded above.
         let _ = nix::sys::signal::pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
-        let pid = forked?;
+        let (pid, pidfd) = entered.map_err(start("clone"))?;
         book.hold(pid);
-        drop(report_end);
         // Both sides do this, so that the group exists for whoever comes first. Fails once the child is its program,
         // which then did it itself.
         // SAFETY: plain numbers.
         unsafe { libc::setpgid(pid, pid) };
-        watch(pid)
-            .map(|pidfd| Child {
-                pid,
-                report,
-                pidfd: Some(pidfd),
-            })
-            .inspect_err(|_| {
-                book.forget(pid);
-                // Nothing can watch it, so it must not run. It was forked just now: this wait is short.
-                // SAFETY: `pid` is an unreaped child of ours; no status is asked for.
-                unsafe {
-                    libc::kill(pid, libc::SIGKILL);
-                    libc::waitpid(pid, std::ptr::null_mut(), 0);
-                }
-            })
+        let watched = WatchedFd::readable_only(pidfd).map_err(start("watch pidfd"));
+        let held = watched.map(|pidfd| (pidfd, stage)).inspect_err(|_| {
+            book.forget(pid);
+            stage::kill_unwatched(pid);
+        })?;
+        Ok(Child {
+            pid,
+            held: Some(held),
+            heard,
+        })
     }
 }
 
@@ -229,38 +200,27 @@ fn keep_statuses() {
     });
 }
 
-fn watch(pid: i32) -> Result<WatchedFd, ProcessError> {
-    // SAFETY: plain numbers; the result is checked below.
-    let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let raw = i32::try_from(raw)
-        .ok()
-        .filter(|fd| *fd >= 0)
-        .ok_or_else(|| failed("pidfd_open"))?;
-    // SAFETY: a descriptor that was opened just now and belongs to nobody else.
-    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-    WatchedFd::readable_only(fd).map_err(|source| ProcessError::Start {
-        call: "watch pidfd",
-        source,
-    })
-}
-
-/// The daemon's environment without [`WITHHELD`].
-fn environment() -> Vec<CString> {
-    std::env::vars_os()
-        .filter(|(name, _)| !WITHHELD.iter().any(|w| name == w))
-        .filter_map(|(name, value)| {
-            let mut line = name.into_vec();
-            line.push(b'=');
-            line.extend_from_slice(value.as_bytes());
-            CString::new(line).ok()
-        })
-        .collect()
-}
-
-/// A list as `execve` takes it, with the null pointer at its end. Valid as long as `words`.
-fn pointers(words: &[CString]) -> Vec<*const libc::c_char> {
-    let end = std::iter::once(std::ptr::null());
-    words.iter().map(|w| w.as_ptr()).chain(end).collect()
+/// The daemon's environment without [`WITHHELD`], as `execve` takes it. It does not change after the start.
+fn environment() -> &'static [*const libc::c_char] {
+    struct Lines(Vec<*const libc::c_char>);
+    // SAFETY: the lines are never freed, and nobody writes there.
+    unsafe impl Send for Lines {}
+    // SAFETY: as above.
+    unsafe impl Sync for Lines {}
+    static LINES: OnceLock<Lines> = OnceLock::new();
+    let lines = LINES.get_or_init(|| {
+        let lines = std::env::vars_os()
+            .filter(|(name, _)| !WITHHELD.iter().any(|w| name == w))
+            .filter_map(|(name, value)| {
+                let mut line = name.into_vec();
+                line.push(b'=');
+                line.extend_from_slice(value.as_bytes());
+                CString::new(line).ok()
+            });
+        let lines: Vec<CString> = lines.collect();
+        Lines(plan::pointers(lines.leak()))
+    });
+    &lines.0
 }
 
 /// A signal for a process group.
@@ -276,10 +236,10 @@ pub(crate) enum Signal {
 #[derive(Debug)]
 pub(crate) struct Child {
     pid: i32,
-    /// Where the child says why it could not become its program.
-    report: OwnedFd,
     /// `None` only while being dropped.
-    pidfd: Option<WatchedFd>,
+    held: Option<(WatchedFd, Box<Stage>)>,
+    /// `None`: nobody listens.
+    heard: Option<Heard>,
 }
 
 impl Child {
@@ -291,18 +251,29 @@ impl Child {
 
     /// Waits for its end. Cancel safe, and says the same again if asked again.
     pub(crate) async fn ended(&self) -> Ended {
-        let Some(pidfd) = &self.pidfd else {
+        let Some((pidfd, stage)) = &self.held else {
             return Ended::Unknown(io::ErrorKind::NotFound.into());
         };
         loop {
-            if let Err(e) = pidfd.readable().await {
+            let readable = tokio::select! {
+                biased;
+                readable = pidfd.readable() => readable,
+                () = heard::listen(self.heard.as_ref()) => continue,
+            };
+            if let Err(e) = readable {
                 return Ended::Unknown(e);
             }
             let status = pidfd.read(|fd| {
                 status_of(fd, Take::Leave).and_then(|s| s.ok_or(io::ErrorKind::WouldBlock.into()))
             });
             match status {
-                Ok(Ended::Status(NOT_RUN)) => return self.why_not_run(),
+                // It may have exited so itself; only one that was not run has left a reason.
+                Ok(Ended::Status(stage::NOT_RUN)) => {
+                    return match stage.failure() {
+                        Some((step, source)) => Ended::NotRun { step, source },
+                        None => Ended::Status(stage::NOT_RUN),
+                    };
+                }
                 Ok(other) => return other,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => return Ended::Unknown(e),
@@ -310,20 +281,9 @@ impl Child {
         }
     }
 
-    /// The child itself may have exited with [`NOT_RUN`]; only one that was not run reports.
-    fn why_not_run(&self) -> Ended {
-        let mut octets = [0; 8];
-        let (Ok(8), [a, b, c, d, e, f, g, h]) =
-            (nix::unistd::read(&self.report, &mut octets), octets)
-        else {
-            return Ended::Status(NOT_RUN);
-        };
-        let step = u32::from_ne_bytes([a, b, c, d]);
-        let step = Step::ALL.into_iter().find(|s| *s as u32 == step);
-        Ended::NotRun {
-            step: step.unwrap_or(Step::Exec),
-            source: io::Error::from_raw_os_error(i32::from_ne_bytes([e, f, g, h])),
-        }
+    /// The last line that it has said so far, if anybody listened and there was one.
+    pub(crate) fn last_line(&self) -> Option<String> {
+        self.heard.as_ref()?.last_line()
     }
 
     /// Sends `signal` to all that is left of its group, also when the child itself has ended.
@@ -352,18 +312,23 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let Some(pidfd) = self.pidfd.take() else {
+        let Some((pidfd, stage)) = self.held.take() else {
             return;
         };
         let mut book = book();
+        // Whoever it has left behind may still speak, and must not be harmed by nobody listening.
+        book.keep_listening(self.heard.take());
         if book.take(self.pid, pidfd.as_fd()) {
             return;
         }
         let _ = self.signal(Signal::Kill); // Nobody is left who could be told.
-        if !book.take(self.pid, pidfd.as_fd())
-            && let Ok(fd) = pidfd.as_fd().try_clone_to_owned()
-        {
-            book.leave(self.pid, fd);
+        if book.take(self.pid, pidfd.as_fd()) {
+            return;
+        }
+        match pidfd.as_fd().try_clone_to_owned() {
+            Ok(fd) => book.leave(self.pid, fd, stage),
+            // It may be running on its stage still, which must then stay for ever.
+            Err(_) => drop(Box::leak(stage)),
         }
     }
 }

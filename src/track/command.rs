@@ -24,11 +24,24 @@ pub(crate) enum Outcome {
     Signal(i32),
 }
 
-/// Starts `command` with `appended` after its own arguments. Never waits. Must be called inside a runtime.
+/// Starts `command` with `appended` after its own arguments; what it says goes nowhere. Never waits. Must be called inside
+/// a runtime.
 ///
 /// # Errors
 /// When there is no process to be had; that the command cannot be executed is told by the child's end.
 pub(crate) fn start(command: &Command, appended: &[&str]) -> Result<Child, ProcessError> {
+    program(command, appended)?.start()
+}
+
+/// As [`start`], and keeps the last line that it says.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_heard(command: &Command) -> Result<Child, ProcessError> {
+    program(command, &[])?.heard().start()
+}
+
+fn program(command: &Command, appended: &[&str]) -> Result<Program, ProcessError> {
     let own = command.argv.iter().map(OsStr::new);
     let argv = own.chain(appended.iter().map(OsStr::new));
     let credentials = command.user.as_ref().map(|user| Credentials {
@@ -36,7 +49,7 @@ pub(crate) fn start(command: &Command, appended: &[&str]) -> Result<Child, Proce
         gid: user.gid,
         groups: user.groups.clone(),
     });
-    Program::new(&command.path, argv, credentials)?.start()
+    Program::new(&command.path, argv, credentials)
 }
 
 /// What an end means, and for the operator the reason why the command was not run, if it was not.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::command::Outcome;
 use super::run::{Due, Life};
 use super::verdict::{Health, Thresholds, Verdict};
-use crate::daemon::bus::{RunState, ScriptSnapshot};
+use crate::daemon::bus::{LastRun, RunState, ScriptSnapshot};
 use crate::model::diff::Reload;
 use crate::model::track::Script;
 use crate::time::Mono;
@@ -30,12 +30,17 @@ pub(crate) struct RunId {
 }
 
 /// What happened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Event {
     /// Time passed. Handles one due thing; [`Scripts::deadline`] tells when to come again, perhaps at once.
     Wake,
     /// A started run ended, whatever was sent to it before.
-    Ended { run: RunId, outcome: Outcome },
+    Ended {
+        run: RunId,
+        outcome: Outcome,
+        /// Its last line of output.
+        said: Option<Arc<str>>,
+    },
 }
 
 /// What to do about it, in order.
@@ -91,8 +96,8 @@ struct Tracked {
     newest: Option<(RunId, Life)>,
     /// When the newest run was started.
     started_at: Mono,
-    /// How the last run ended, and how long it took.
-    last: Option<(Outcome, Duration)>,
+    /// The last run that has ended.
+    last: Option<LastRun>,
     /// When the next period begins; [`Mono::NEVER`] once it is not to be run any more.
     next_at: Mono,
     /// It ran before, so `next_at` is on the grid of its periods.
@@ -213,14 +218,24 @@ impl Tracked {
         }
     }
 
-    fn on_ended(&mut self, now: Mono, run: RunId, outcome: Outcome) -> Vec<Action> {
+    fn on_ended(
+        &mut self,
+        now: Mono,
+        run: RunId,
+        outcome: Outcome,
+        said: Option<Arc<str>>,
+    ) -> Vec<Action> {
         let newest = self.newest.filter(|(newest, _)| *newest == run);
         let Some((_, life)) = newest else {
             self.stuck.remove(&run);
             return Vec::new();
         };
         self.newest = None;
-        self.last = Some((outcome, now.since(self.started_at)));
+        self.last = Some(LastRun {
+            outcome,
+            took: now.since(self.started_at),
+            said,
+        });
         if !life.is_running() {
             // The result was counted when it timed out; what remains is the rest of its group.
             return vec![Action::Kill(run)];
@@ -265,7 +280,7 @@ impl Tracked {
                 Some((_, Life::Terminated { .. })) => RunState::Terminated,
                 Some((_, Life::Killed { .. })) => RunState::Killed,
             },
-            last: self.last,
+            last: self.last.clone(),
             stuck: self.stuck.len(),
         }
     }
@@ -360,9 +375,9 @@ impl Scripts {
                 };
                 self.with(id, |tracked| tracked.on_wake(now, id))
             }
-            Event::Ended { run, outcome } => {
-                self.with(run.script, |tracked| tracked.on_ended(now, run, outcome))
-            }
+            Event::Ended { run, outcome, said } => self.with(run.script, |tracked| {
+                tracked.on_ended(now, run, outcome, said)
+            }),
         }
     }
 

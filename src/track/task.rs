@@ -157,7 +157,9 @@ impl Edge {
 
     fn on_end(&mut self, scripts: &mut Scripts, (run, end): (RunId, End)) {
         let (outcome, reason) = command::outcome(end);
-        let actions = scripts.on_event(clock::now(), Event::Ended { run, outcome });
+        let said = self.children.last_line(run).map(Arc::from);
+        let ended = Event::Ended { run, outcome, said };
+        let actions = scripts.on_event(clock::now(), ended);
         // The operator hears the reason when the core has something to say, not at every period.
         if let Some(reason) = reason
             && let Some(script) = actions.iter().find_map(reported)
@@ -172,7 +174,7 @@ impl Edge {
         for action in actions {
             match action {
                 Action::Start { run, script } => {
-                    let started = command::start(&script.command, &[]);
+                    let started = command::start_heard(&script.command);
                     self.children.insert(run, started);
                 }
                 Action::Terminate(run) => self.signal(run, Signal::Term),

@@ -67,15 +67,18 @@ impl Text {
             },
         );
         // keepalived: says nothing about runs that are over.
-        if let Some((outcome, took)) = now.last {
-            let took = Micros(took);
-            match outcome {
+        if let Some(last) = &now.last {
+            let took = Micros(last.took);
+            match last.outcome {
                 Outcome::Status(n) => {
                     self.pair("Last run", format_args!("exit status {n} after {took} sec"));
                 }
                 Outcome::Signal(n) => {
                     self.pair("Last run", format_args!("signal {n} after {took} sec"));
                 }
+            }
+            if let Some(said) = &last.said {
+                self.pair("Last output", said);
             }
         }
         if now.stuck > 0 {

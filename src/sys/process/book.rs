@@ -4,12 +4,17 @@
 //! as the first process of a container, this one is given every orphan, and nobody else would ever collect them.
 //! Source: waitid(2), prctl(2) `PR_SET_CHILD_SUBREAPER`, pid_namespaces(7).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::heard::{self, Heard};
+use super::stage::Stage;
 use super::{Take, status_of};
+
+/// Daemons that scripts have left behind with our pipe as their output; more than any sane set of scripts leaves.
+const MAX_TALKERS: usize = 64;
 
 /// All children of this process that are ours.
 #[derive(Debug)]
@@ -17,12 +22,15 @@ pub(super) struct Book {
     /// Unreaped, so that the numbers are still theirs.
     held: BTreeSet<i32>,
     /// Those among them that nobody waits for any more.
-    left: Vec<(i32, OwnedFd)>,
+    left: Vec<(i32, OwnedFd, Box<Stage>)>,
+    /// What those may say whom ended children have left behind; the oldest first.
+    talkers: VecDeque<OwnedFd>,
 }
 
 static BOOK: Mutex<Book> = Mutex::new(Book {
     held: BTreeSet::new(),
     left: Vec::new(),
+    talkers: VecDeque::new(),
 });
 
 /// The book of this process. Held for a few system calls at most.
@@ -52,12 +60,24 @@ impl Book {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty() && self.left.is_empty()
+        self.held.is_empty() && self.left.is_empty() && self.talkers.is_empty()
     }
 
     /// Nobody waits for this one any more; it was killed.
-    pub(super) fn leave(&mut self, pid: i32, pidfd: OwnedFd) {
-        self.left.push((pid, pidfd));
+    pub(super) fn leave(&mut self, pid: i32, pidfd: OwnedFd, stage: Box<Stage>) {
+        self.left.push((pid, pidfd, stage));
+    }
+
+    /// A child has ended, or is about to. Somebody whom it has started may hold the other end of its output: to close ours
+    /// would kill that one as soon as it speaks.
+    pub(super) fn keep_listening(&mut self, heard: Option<Heard>) {
+        let Some(fd) = heard.and_then(Heard::rest) else {
+            return;
+        };
+        self.talkers.push_back(fd);
+        if self.talkers.len() > MAX_TALKERS {
+            self.talkers.pop_front();
+        }
     }
 }
 
@@ -65,11 +85,12 @@ impl Book {
 /// started; the owner of the process may do it more often. Never waits.
 pub(crate) fn collect_left() {
     let mut book = book();
-    for (pid, fd) in std::mem::take(&mut book.left) {
+    for (pid, fd, stage) in std::mem::take(&mut book.left) {
         if !book.take(pid, fd.as_fd()) {
-            book.leave(pid, fd);
+            book.leave(pid, fd, stage);
         }
     }
+    book.talkers.retain(|fd| heard::swallow(fd));
     if adopts_strangers() {
         // One of ours may stand in the way; its owner is about to take it, and the next call gets past.
         while let Ok(Some(pid)) = some_zombie() {

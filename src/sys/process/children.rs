@@ -63,6 +63,11 @@ impl<K: Copy + Ord + Send + 'static> Children<K> {
             .map_or(Ok(()), |child| child.signal(signal))
     }
 
+    /// See [`Child::last_line`].
+    pub(crate) fn last_line(&self, key: K) -> Option<String> {
+        self.held.get(&key)?.last_line()
+    }
+
     /// Takes the status of a child that has ended, and with it its number.
     pub(crate) fn release(&mut self, key: K) {
         self.held.remove(&key);

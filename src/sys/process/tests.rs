@@ -209,6 +209,46 @@ fn a_flood_of_output_goes_nowhere() {
 }
 
 #[test]
+fn the_last_line_is_kept_and_no_flood_stops_its_program() {
+    let said = |script: &str| {
+        block_on(async {
+            let child = shell(script).heard().start().expect("a process");
+            let ended = end_of(&child).await;
+            assert!(matches!(ended, Ended::Status(0)), "{ended:?}");
+            child.last_line()
+        })
+    };
+    assert_eq!(said("exit 0"), None);
+    assert_eq!(said("echo one; echo two >&2").as_deref(), Some("two"));
+    let flood = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo end";
+    assert_eq!(said(flood).as_deref(), Some("end"));
+}
+
+#[test]
+fn who_is_left_behind_may_still_speak() {
+    let out = Scratch::new("speaks");
+    // It waits until its parent is gone, and then says more than a pipe holds.
+    let script = r#"(
+        while [ -e "$1.wait" ]; do sleep 0.01; done
+        head -c 300000 /dev/zero && echo spoken > "$1"
+    ) & exit 0"#;
+    let wait = format!("{}.wait", out.path());
+    std::fs::write(&wait, "").expect("a file");
+    block_on(async {
+        let program = program("/bin/sh", &["sh", "-c", script, "sh", out.path()]);
+        let child = program.heard().start().expect("a process");
+        let ended = end_of(&child).await;
+        assert!(matches!(ended, Ended::Status(0)), "{ended:?}");
+        drop(child);
+    });
+    std::fs::remove_file(&wait).expect("our file");
+    wait_until("it has spoken", || {
+        collect_left();
+        std::fs::read_to_string(out.path()).is_ok_and(|text| text == "spoken\n")
+    });
+}
+
+#[test]
 fn nothing_is_left_of_children_that_are_dropped_while_running() {
     let pids: Vec<i32> = block_on(async {
         let children: Vec<_> = (0..20)
@@ -346,7 +386,7 @@ fn nothing_stays_behind_neither_descriptor_nor_zombie() {
             shell("kill -9 $$"),
             shell("sleep 1000"),
             shell("trap '' TERM; sleep 1000; sleep 1000"),
-            shell("yes"),
+            shell("yes").heard(),
             program("/nonexistent", &["x"]),
             program("/tmp", &["tmp"]),
         ];

@@ -67,7 +67,8 @@ fn wake(scripts: &mut Scripts, now: Mono) -> Vec<Action> {
 }
 
 fn end(scripts: &mut Scripts, now: Mono, run: RunId, outcome: Outcome) -> Vec<Action> {
-    scripts.on_event(now, Event::Ended { run, outcome })
+    let said = None;
+    scripts.on_event(now, Event::Ended { run, outcome, said })
 }
 
 #[test]
@@ -264,7 +265,7 @@ fn what_is_removed_while_running_is_ended_and_forgotten() {
 #[test]
 fn a_snapshot_tells_the_result_the_last_run_and_what_goes_on() {
     let mut s = scripts(&[script("s", SECOND, SECOND)]);
-    let now = |s: &Scripts| s.snapshot()["s"];
+    let now = |s: &Scripts| s.snapshot()["s"].clone();
     let fresh = now(&s);
     assert_eq!(
         (fresh.good, fresh.run, fresh.last),
@@ -274,7 +275,11 @@ fn a_snapshot_tells_the_result_the_last_run_and_what_goes_on() {
     assert_eq!(now(&s).run, RunState::Running);
     end(&mut s, at(0) + SECOND / 4, run, Outcome::Status(3));
     let failed = now(&s);
-    let last = Some((Outcome::Status(3), SECOND / 4));
+    let last = Some(LastRun {
+        outcome: Outcome::Status(3),
+        took: SECOND / 4,
+        said: None,
+    });
     assert_eq!(
         (failed.good, failed.result, failed.last),
         (Some(false), 0, last)
@@ -437,7 +442,9 @@ impl World {
             Some((at, run, outcome)) if at <= deadline.max(self.now) && at <= until => {
                 self.now = self.now.max(at);
                 self.children.remove(&run);
-                let actions = self.core.on_event(self.now, Event::Ended { run, outcome });
+                let said = None;
+                let ended = Event::Ended { run, outcome, said };
+                let actions = self.core.on_event(self.now, ended);
                 self.carry_out(actions, Some(run));
                 true
             }
