@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::backlog::{Backlog, Line};
 use super::queue::About;
+use super::told_state;
 use crate::daemon::bus::{Notice, VrrpState};
 use crate::model::notify::{Fifo as Config, GlobalNotify};
 use crate::sys::fifo::Fifo;
@@ -303,7 +304,7 @@ fn line(notice: &Notice) -> Option<(Subject, Line)> {
             state,
             priority,
         } => {
-            let what = format!("{} {priority}", state.word());
+            let what = format!("{} {priority}", told_state(instance, *state).word());
             vrrp("INSTANCE", &instance.name, what, About::State)
         }
         Notice::Group { group, state } => {

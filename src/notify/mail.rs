@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
 use super::smtp::{self, Mail, Manners};
+use super::told_state;
 use crate::daemon::bus::{Notice, VrrpState};
 use crate::model::diff::Keyed;
 use crate::model::global::Global;
@@ -248,17 +249,20 @@ fn asked_for(notice: &Notice) -> Option<Asked> {
     match notice {
         Notice::Instance {
             instance, state, ..
-        } => instance.notify.mail.then(|| Asked {
-            of: Some((Object::Instance(instance.key()), *state)),
-            what: format!("VRRP Instance {} - {}", instance.name, headline(*state)),
-            body: String::from(match state {
-                VrrpState::Master => "VRRP Instance is now owning VRRP VIPs",
-                VrrpState::Backup | VrrpState::Fault => {
-                    "VRRP Instance is no longer owning VRRP VIPs"
-                }
-                VrrpState::Stop => "VRRP Instance stopping",
-                VrrpState::Deleted => "VRRP Deleted at reload",
-            }),
+        } => instance.notify.mail.then(|| {
+            let state = told_state(instance, *state);
+            Asked {
+                of: Some((Object::Instance(instance.key()), state)),
+                what: format!("VRRP Instance {} - {}", instance.name, headline(state)),
+                body: String::from(match state {
+                    VrrpState::Master => "VRRP Instance is now owning VRRP VIPs",
+                    VrrpState::Backup | VrrpState::Fault => {
+                        "VRRP Instance is no longer owning VRRP VIPs"
+                    }
+                    VrrpState::Stop => "VRRP Instance stopping",
+                    VrrpState::Deleted => "VRRP Deleted at reload",
+                }),
+            }
         }),
         Notice::Group { group, state } => group.notify.mail.then(|| Asked {
             of: Some((Object::Group(Arc::clone(&group.name)), *state)),

@@ -20,6 +20,17 @@ use tokio::time::Instant;
 
 use crate::daemon::bus::{InstanceSnapshot, Notice, VrrpState};
 use crate::model::Config;
+use crate::model::vrrp::{Deletion, Instance};
+
+/// What an instance in that state is said to be: without `notify_deleted` one that was removed is said to be faulty.
+fn told_state(instance: &Instance, state: VrrpState) -> VrrpState {
+    let as_fault = instance.notify.deletion == Deletion::AsFault;
+    if state == VrrpState::Deleted && as_fault {
+        VrrpState::Fault
+    } else {
+        state
+    }
+}
 
 /// Everything that is told to the world.
 #[derive(Debug, Default)]

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::queue::{About, Action, Queue};
+use super::told_state;
 use crate::daemon::bus::{Notice, VrrpState};
 use crate::model::diff::Keyed;
 use crate::model::net::IfName;
@@ -263,11 +264,12 @@ fn asked_for(notice: &Notice) -> Option<(Object, Vec<Call>, About)> {
             priority,
         } => {
             let who = ["INSTANCE", &instance.name];
-            let calls = calls(&instance.notify, *state, who, *priority);
+            let said = told_state(instance, *state);
+            let calls = calls(&instance.notify, *state, said, who, *priority);
             Some((Object::Instance(instance.key()), calls, About::State))
         }
         Notice::Group { group, state } => {
-            let calls = calls(&group.notify, *state, ["GROUP", &group.name], 0);
+            let calls = calls(&group.notify, *state, *state, ["GROUP", &group.name], 0);
             Some((Object::Group(Arc::clone(&group.name)), calls, About::State))
         }
         Notice::LowerPriorityHeard { instance, .. } => {
@@ -297,7 +299,14 @@ fn plain(script: &Option<Arc<NotifyScript>>) -> Vec<Call> {
 }
 
 /// The script of the state with its own arguments only, then `notify` with what happened.
-fn calls(notify: &Notify, state: VrrpState, who: [&str; 2], priority: u8) -> Vec<Call> {
+// keepalived: `notify_fault` is not run when a removal is told as FAULT.
+fn calls(
+    notify: &Notify,
+    state: VrrpState,
+    said: VrrpState,
+    who: [&str; 2],
+    priority: u8,
+) -> Vec<Call> {
     let own = match (state, &notify.deletion) {
         (VrrpState::Master, _) => &notify.master,
         (VrrpState::Backup, _) => &notify.backup,
@@ -307,7 +316,7 @@ fn calls(notify: &Notify, state: VrrpState, who: [&str; 2], priority: u8) -> Vec
         (VrrpState::Deleted, Deletion::AsFault) => &None,
     };
     let [kind, name] = who;
-    let what = [kind, name, state.word(), &priority.to_string()].map(String::from);
+    let what = [kind, name, said.word(), &priority.to_string()].map(String::from);
     let any = notify.any.iter().map(|script| Call {
         script: Arc::clone(script),
         appended: what.to_vec(),

@@ -33,6 +33,8 @@ pub(super) struct Instance {
     pub(super) unit: usize,
     pub(super) state: State,
     pub(super) standing: Standing,
+    /// Its last cause of a fault went away as the so many-th of all; 0: never.
+    pub(super) recovery: u64,
     /// `None`: the interface does not exist, or has no address yet that unicast could listen at.
     pub(super) socket: Option<Socket>,
     /// `None`: there is no source address.
@@ -102,6 +104,7 @@ impl Instance {
             unit: 0,
             state: State::Idle,
             standing: Standing::default(),
+            recovery: 0,
             socket: None,
             template: None,
             ip_id: 0,

@@ -126,15 +126,15 @@ impl Router {
         if let State::Master(_) = instance.state {
             instance.resign(now, 1, out);
         }
-        let state = match instance.model.notify.deletion {
-            Deletion::Told(_) => Some(VrrpState::Deleted),
-            Deletion::AsFault => (instance.named() != VrrpState::Fault).then_some(VrrpState::Fault),
+        let news = match instance.model.notify.deletion {
+            Deletion::Told(_) => true,
+            Deletion::AsFault => instance.named() != VrrpState::Fault,
         };
         instance.become_idle(out);
-        if let Some(state) = state {
+        if news {
             out.push(Action::Notice(Notice::Instance {
                 instance: instance.model.clone(),
-                state,
+                state: VrrpState::Deleted,
                 priority: instance.priority(),
             }));
         }

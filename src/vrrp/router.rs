@@ -61,6 +61,8 @@ pub(crate) struct Router {
     pub(super) ready_at: Mono,
     /// Until the first configuration: what an earlier run was master of.
     pub(super) inheritance: Inheritance,
+    /// How often an instance has lost its last cause of a fault.
+    recoveries: u64,
     /// Unknown virtual routers that were reported.
     strangers: BTreeSet<(Option<IfIndex>, u8)>,
 }
@@ -408,6 +410,10 @@ impl Router {
         if let Some(i) = self.instances.get_mut(id) {
             let standing =
                 priority::standing(&i.model, &i.watch, i.conceded_to.is_some(), &self.world);
+            if standing.causes.is_empty() && !i.standing.causes.is_empty() {
+                self.recoveries += 1;
+                i.recovery = self.recoveries;
+            }
             i.stand(now, standing, out);
         }
         self.touch(id);

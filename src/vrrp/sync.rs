@@ -116,7 +116,14 @@ impl Router {
         let (idle, masters) = (count(VrrpState::Stop), count(VrrpState::Master));
         let (backups, all) = (count(VrrpState::Backup), instances.len());
         let faulty = instances.iter().find(|i| !i.standing.causes.is_empty());
-        let leader = faulty.unwrap_or(first).id;
+        // keepalived: a group that leaves FAULT is led by who recovered last.
+        let told = instances.iter().any(|i| i.announced.is_some());
+        let recovered = if told && count(VrrpState::Fault) == all {
+            instances.iter().max_by_key(|i| i.recovery)
+        } else {
+            None
+        };
+        let leader = faulty.or(recovered).unwrap_or(first).id;
         if faulty.is_some() {
             self.enter_fault(now, unit, leader, out);
         } else if masters == 0 && instances.iter().all(|i| i.inherits(now)) {

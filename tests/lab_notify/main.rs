@@ -5,6 +5,7 @@ mod lab;
 #[path = "../lab/routers.rs"]
 mod routers;
 
+mod incidents;
 mod mailbox;
 mod planted;
 mod storm;

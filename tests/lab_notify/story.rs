@@ -166,13 +166,15 @@ fn tell(which: Which) -> Told {
     told
 }
 
-/// The lines transition by transition: the two instances in any order, for which of them begins depends on who noticed
-/// first, and the place of the group among them.
+/// The lines transition by transition, and the place of the group among them. To MASTER the two instances come in any order:
+/// which of them begins depends on whose timer is the later one.
 fn transitions(lines: &[String]) -> Vec<(Vec<String>, Option<usize>)> {
     let one = |lines: &[String]| {
         let group = lines.iter().position(|l| l.starts_with("GROUP"));
         let mut lines = lines.to_vec();
-        lines.sort_unstable();
+        if lines.iter().any(|l| l.contains("MASTER")) {
+            lines.sort_unstable();
+        }
         (lines, group)
     };
     lines.chunks(3).map(one).collect()

@@ -62,7 +62,7 @@ fn another_key_is_another_instance() {
     moved.vrid = vrid(99);
     let actions = rig.reload(config(&[moved]));
     assert_eq!(sent(&actions), [0]);
-    assert_eq!(notices(&actions), ["V1 FAULT 150", "V1 BACKUP 150"]);
+    assert_eq!(notices(&actions), ["V1 DELETED 150", "V1 BACKUP 150"]);
     assert!(rig.router.desired(V1).addresses.is_empty());
     assert_eq!(rig.state(V2), VrrpState::Backup);
     assert_eq!(rig.remaining(), DOWN_150);
