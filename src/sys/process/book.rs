@@ -90,7 +90,7 @@ pub(crate) fn collect_left() {
             book.leave(pid, fd, stage);
         }
     }
-    book.talkers.retain(|fd| heard::swallow(fd));
+    book.talkers.retain(heard::swallow);
     if adopts_strangers() {
         // One of ours may stand in the way; its owner is about to take it, and the next call gets past.
         while let Ok(Some(pid)) = some_zombie() {

@@ -6,7 +6,6 @@ use std::future::pending;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{pipe2, read};
@@ -18,8 +17,6 @@ const KEPT: usize = 256;
 /// Octets that are read at once, and how often at most before others have their turn: a whole pipe.
 const PIECE: usize = 16 * 1024;
 const PIECES: usize = 4;
-/// Who fills pipe after pipe is heard this rarely, and waits meanwhile.
-const FLOOD_PAUSE: Duration = Duration::from_millis(1);
 
 /// Our end of the pipe that is a child's standard output and error.
 #[derive(Debug)]
@@ -111,7 +108,7 @@ pub(super) async fn listen(heard: Option<&Heard>) {
             if heard.fd.readable().await.is_err() {
                 heard.end().closed = true;
             } else if heard.hear() {
-                tokio::time::sleep(FLOOD_PAUSE).await;
+                tokio::task::yield_now().await;
             }
         }
         Some(_) | None => pending().await,
@@ -121,7 +118,8 @@ pub(super) async fn listen(heard: Option<&Heard>) {
 /// Reads what was said meanwhile. False: nobody can say anything any more.
 pub(super) fn swallow(fd: &OwnedFd) -> bool {
     let mut piece = [0; PIECE];
-    for _ in 0..PIECES {
+    // Once more than a pipe holds, to see its end.
+    for _ in 0..=PIECES {
         match read(fd, &mut piece) {
             Ok(0) => return false,
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
