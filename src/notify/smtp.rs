@@ -14,6 +14,9 @@ use tracing::debug;
 
 use crate::model::mail::{Login, Server, Tls};
 
+/// The step that changes to TLS.
+const STARTTLS: &str = "STARTTLS";
+
 /// A mail, ready to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mail {
@@ -65,6 +68,16 @@ impl SmtpError {
     }
 }
 
+impl SmtpError {
+    /// Where in the dialogue.
+    fn step(&self) -> Option<&'static str> {
+        match self {
+            Self::TimedOut { step } | Self::Step { step, .. } => Some(step),
+            Self::NoRecipient | Self::NoTls | Self::InClear => None,
+        }
+    }
+}
+
 impl fmt::Display for SmtpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -111,9 +124,13 @@ pub(crate) async fn deliver(
         server.addr.port()
     );
     let said = converse(&mut talk, &hello, server, manners, mail).await;
-    if said.is_err() {
+    if let Err(e) = said {
+        // After a failed handshake there is nothing left to talk through; lettre panics when asked to.
+        if e.step() == Some(STARTTLS) {
+            return Err(e);
+        }
         let _ = timeout(manners.patience, talk.abort()).await; // it failed before, and that is what counts
-        return said;
+        return Err(e);
     }
     let _ = timeout(manners.patience, talk.quit()).await; // the mail is taken, whatever this says
     debug!("SMTP alert successfully sent.");
@@ -134,10 +151,10 @@ async fn converse(
             .dangerous_accept_invalid_hostnames(!manners.tls.verifies())
             .build()
             .map_err(|source| SmtpError::Step {
-                step: "STARTTLS",
+                step: STARTTLS,
                 source,
             })?;
-        step("STARTTLS", manners, talk.starttls(parameters, hello)).await?;
+        step(STARTTLS, manners, talk.starttls(parameters, hello)).await?;
     } else if manners.tls.is_required() {
         return Err(SmtpError::NoTls);
     }

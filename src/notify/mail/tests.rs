@@ -1,5 +1,7 @@
 //! A small SMTP server on loopback, and what it is told.
 
+mod tls;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
