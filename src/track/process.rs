@@ -26,6 +26,9 @@ use crate::time::Mono;
 /// How often everybody is counted where nobody tells.
 const POLL: Duration = Duration::from_secs(1);
 
+/// Events that are kept while everybody is counted.
+const MAX_MEANWHILE: usize = 65_536;
+
 /// Who tells of processes.
 #[derive(Debug)]
 enum Source {
@@ -179,7 +182,7 @@ impl Processes {
                     if let ProcessEvent::Listening(errno) = event {
                         self.on_listening(errno);
                     } else if self.counting.is_some() {
-                        self.meanwhile.push(event);
+                        self.remember(event);
                     } else {
                         self.take(event);
                     }
@@ -196,6 +199,16 @@ impl Processes {
                 self.source = Source::Polling;
                 self.count_anew();
             }
+        }
+    }
+
+    /// For the end of the count; more than fits is as good as lost.
+    fn remember(&mut self, event: ProcessEvent) {
+        if self.meanwhile.len() < MAX_MEANWHILE {
+            self.meanwhile.push(event);
+        } else {
+            self.meanwhile.clear();
+            self.count_anew();
         }
     }
 

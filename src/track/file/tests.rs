@@ -143,3 +143,37 @@ fn a_file_is_made_at_start_and_not_through_a_link() {
     std::os::unix::fs::symlink("precious", &file.path).expect("a link");
     assert_eq!(first(&file), 1);
 }
+
+/// Needs root, and a thread that nobody else uses.
+#[test]
+fn a_file_system_that_becomes_read_only_changes_nothing() {
+    use nix::mount::{MsFlags, mount};
+    if !nix::unistd::geteuid().is_root() {
+        let mut err = std::io::stderr();
+        let _ = std::io::Write::write_all(&mut err, b"skipped: needs root\n");
+        return;
+    }
+    let dir = Dir::new("readonly");
+    let place = dir.0.clone();
+    let none: Option<&str> = None;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("root may");
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("root may");
+    mount(none, &place, Some("tmpfs"), MsFlags::empty(), none).expect("root may");
+    let mut file = dir.file("f");
+    fs::write(&file.path, "4").expect("a file");
+    let again = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(none, &place, none, again, none).expect("root may");
+    file.init = Some(InitFile {
+        value: 9,
+        overwrite: true,
+    });
+    block_on(async {
+        let mut files = Files::new();
+        files.apply(&[Arc::new(file.clone())]);
+        assert_eq!(next(&mut files).await, 4);
+        mount(none, &place, none, MsFlags::MS_REMOUNT, none).expect("root may");
+        fs::write(&file.path, "5").expect("a file");
+        assert_eq!(next(&mut files).await, 5);
+    });
+    nix::mount::umount(&place).expect("our mount");
+}

@@ -85,3 +85,39 @@ fn a_process_that_comes_and_goes_is_counted_where_the_kernel_tells() {
 fn a_process_that_comes_and_goes_is_counted_where_nobody_tells() {
     comes_and_goes("p", true);
 }
+
+#[test]
+fn what_the_connector_loses_is_counted_anew() {
+    let program = Program::new("l");
+    block_on(async {
+        let mut processes = Processes::new();
+        let small = Buffer {
+            octets: Some(2048),
+            force: false,
+        };
+        processes.apply(&[program.kind()], &small);
+        assert!(!next(&mut processes).await);
+        let listens = |p: &Processes| {
+            matches!(
+                p.source,
+                Source::Connector {
+                    listening: true,
+                    ..
+                }
+            )
+        };
+        if !listens(&processes) {
+            return; // Nobody tells here, so nothing can be lost.
+        }
+        // Nobody listens meanwhile, and the buffer is full before ours begins.
+        for _ in 0..200 {
+            Command::new("/bin/true").status().expect("a process");
+        }
+        let mut one = program.start();
+        assert!(next(&mut processes).await);
+        one.kill().expect("our child");
+        one.wait().expect("our child");
+        assert!(!next(&mut processes).await);
+        assert!(listens(&processes));
+    });
+}
