@@ -36,8 +36,25 @@ impl Front {
     }
 }
 
-/// Every service that a virtual server stands for, in the order in which they are made.
-pub(crate) fn fronts(cfg: &VirtualServer) -> impl Iterator<Item = Front> + '_ {
+/// Every service that a virtual server stands for, in the order in which they are made. `mark`: what the firewall marks all
+/// its addresses with, one service for each family then.
+fn fronts(cfg: &VirtualServer, mark: Option<u32>) -> Vec<Front> {
+    let Some(mark) = mark else {
+        return one_by_one(cfg).collect();
+    };
+    let listens = |family: Family| {
+        cfg.listen.iter().any(|l| match *l {
+            Listen::Addresses { first, .. } => first.is_ipv4() == (family == Family::V4),
+            Listen::Fwmark { family: of, .. } => of == family,
+        })
+    };
+    let families = [Family::V4, Family::V6].into_iter().filter(|f| listens(*f));
+    families
+        .map(|family| Front::Fwmark { mark, family })
+        .collect()
+}
+
+fn one_by_one(cfg: &VirtualServer) -> impl Iterator<Item = Front> + '_ {
     cfg.listen.iter().flat_map(move |listen| {
         let (first, count) = match *listen {
             Listen::Addresses { first, last, .. } => (first, number(last) - number(first)),
@@ -96,10 +113,11 @@ pub(crate) struct WantedDest {
     pub(crate) lthreshold: u32,
 }
 
-/// Every service that the virtual server needs.
-pub(crate) fn desired(service: &Service) -> Vec<Wanted> {
+/// Every service that the virtual server needs. `mark`: see [`super::marks`].
+pub(crate) fn desired(service: &Service, mark: Option<u32>) -> Vec<Wanted> {
     let cfg = service.cfg();
-    fronts(cfg)
+    fronts(cfg, mark)
+        .into_iter()
         .map(|front| Wanted {
             front,
             scheduler: cfg.scheduler,

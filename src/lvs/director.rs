@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::checker::{Down, Good};
 use super::desired::{Wanted, desired};
+use super::marks::{Marking, Marks};
 use super::schedule::{Deadlines, Spread};
 use super::service::{CheckIds, Manners, Service};
 use super::{Action, Attempt, CheckId, Event, Report, Said, Told};
@@ -50,6 +51,7 @@ pub(crate) struct Director {
     known: Vec<Told>,
     /// The addresses of this machine.
     present: BTreeSet<IpAddr>,
+    marks: Marks,
 }
 
 impl Director {
@@ -66,6 +68,7 @@ impl Director {
             budget: budget.max(1),
             known: Vec::new(),
             present: BTreeSet::new(),
+            marks: Marks::default(),
         }
     }
 
@@ -94,7 +97,14 @@ impl Director {
 
     /// What the kernel should hold for this virtual server; nothing if it is not configured (any more).
     pub(crate) fn desired(&self, key: &ServiceKey) -> Vec<Wanted> {
-        self.services.get(key).map(desired).unwrap_or_default()
+        let service = self.services.get(key);
+        let mark = self.marks.of(key);
+        service.map(|s| desired(s, mark)).unwrap_or_default()
+    }
+
+    /// What the firewall should mark.
+    pub(super) fn marking(&self) -> Marking {
+        self.marks.marking(&self.config)
     }
 
     /// `now` never goes back; an early [`Event::Wake`] does nothing.
@@ -214,6 +224,17 @@ impl Director {
         }
         for id in fresh {
             self.begin(now, id, out);
+        }
+        let before: Vec<_> = config
+            .virtual_servers
+            .iter()
+            .map(|vs| self.marks.of(&vs.key))
+            .collect();
+        self.marks.apply(&config);
+        for (vs, before) in config.virtual_servers.iter().zip(before) {
+            if self.marks.of(&vs.key) != before {
+                out.push(Action::Converge(vs.key.clone()));
+            }
         }
     }
 
@@ -351,6 +372,7 @@ impl Director {
 
     fn stop(&mut self, out: &mut Vec<Action>) {
         let config = std::mem::take(&mut self.config);
+        self.marks = Marks::default();
         let told = config.global.ipvs.flush_on_stop == FlushOnStop::No;
         for vs in &config.virtual_servers {
             if let Some(service) = self.services.remove(&vs.key) {

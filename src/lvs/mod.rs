@@ -7,6 +7,7 @@
 pub(crate) mod checker;
 pub(crate) mod desired;
 pub(crate) mod director;
+pub(crate) mod marks;
 pub(crate) mod schedule;
 pub(crate) mod service;
 mod snapshot;

@@ -2,6 +2,7 @@
 //!
 //! It never touches IPVS while no `virtual_server` is configured, and it removes nothing that it does not own.
 
+mod marker;
 mod table;
 mod terms;
 mod unit;
@@ -31,6 +32,7 @@ use crate::model::process::IpvsNamespace;
 use crate::sys::clock::{self, Alarm};
 use crate::sys::netns::Place;
 use crate::time::Mono;
+use marker::Marker;
 use table::{Batch, Table};
 use whole::Whole;
 
@@ -127,6 +129,7 @@ type Running = Pin<Box<dyn Future<Output = Over>>>;
 struct Task {
     director: Director,
     table: Option<Table>,
+    marker: Marker,
     probes: FuturesUnordered<Running>,
     cancels: HashMap<CheckId, AbortHandle>,
     /// What attempts share.
@@ -147,6 +150,7 @@ impl Task {
         Self {
             director: Director::new(seed, 1),
             table: None,
+            marker: Marker::default(),
             probes: FuturesUnordered::new(),
             cancels: HashMap::new(),
             tools: Rc::default(),
@@ -234,7 +238,9 @@ impl Task {
         }
         self.director.allow(attempts_for(&config));
         self.flush_on_stop = settings.flush_on_stop;
+        let place = ipvs_place(&config);
         self.event(Event::Apply(config));
+        self.marker.converge(self.director.marking(), &place);
     }
 
     /// Something that checkers follow.
@@ -267,11 +273,15 @@ impl Task {
         match release {
             Release::All => {
                 self.event(Event::Stop);
+                // Opened long ago, if at all.
+                let marking = self.director.marking();
+                self.marker.converge(marking, &Place::Here);
                 if let Some(table) = &mut self.table {
                     table.stop(self.flush_on_stop == FlushOnStop::Table);
                 }
             }
             Release::Nothing => {
+                self.marker.forget();
                 if let Some(table) = &mut self.table {
                     table.forget();
                 }

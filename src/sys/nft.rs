@@ -34,6 +34,8 @@ const ELEMENTS: usize = 500;
 pub(crate) mod key {
     pub(crate) const IP_ADDR: u32 = 7;
     pub(crate) const IP6_ADDR: u32 = 8;
+    pub(crate) const INET_SERVICE: u32 = 13;
+    pub(crate) const MARK: u32 = 19;
     pub(crate) const IF_INDEX: u32 = 20;
     pub(crate) const ICMP6_TYPE: u32 = 29;
     pub(crate) const IF_NAME: u32 = 41;
@@ -45,6 +47,7 @@ pub(crate) mod key {
 
 /// `NFT_META_*`.
 pub(crate) mod meta {
+    pub(crate) const MARK: u32 = 3;
     pub(crate) const IIF: u32 = 4;
     pub(crate) const OIF: u32 = 5;
     pub(crate) const OIFNAME: u32 = 7;
@@ -61,6 +64,10 @@ const REG_VERDICT: u32 = 0;
 const DROP: u32 = 0;
 const ACCEPT: u32 = 1;
 const GOTO: u32 = 0xffff_fffc;
+/// `NFT_RETURN`.
+const RETURN: u32 = 0xffff_fffb;
+/// `NFT_REG32_00`: the first word of [`REG_1`].
+const WORD_0: u32 = 8;
 
 /// Which part of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +148,15 @@ pub(crate) struct Element {
     pub(crate) data: Option<Vec<u8>>,
 }
 
+/// Keys from `first` to `last`, both included, of several fields, each of which is a range of its own; and what they lead
+/// to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) first: Vec<u8>,
+    pub(crate) last: Vec<u8>,
+    pub(crate) data: Vec<u8>,
+}
+
 /// What a rule does, expression by expression.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rule(Attrs);
@@ -155,6 +171,28 @@ impl Rule {
     pub(crate) fn payload(self, header: Header, offset: u32, len: u32) -> Self {
         let data = be(1, REG_1).be32(2, header as u32).be32(3, offset);
         self.expr("payload", &data.be32(4, len))
+    }
+
+    /// Octets of the packet behind the first `behind` octets of the first register, a multiple of four.
+    pub(crate) fn payload_behind(self, behind: u32, header: Header, offset: u32, len: u32) -> Self {
+        let data = be(1, WORD_0 + behind / 4).be32(2, header as u32);
+        self.expr("payload", &data.be32(3, offset).be32(4, len))
+    }
+
+    /// Goes on with what `map` gives for what begins in the first register.
+    pub(crate) fn looked_up(self, map: &str) -> Self {
+        let data = be(2, REG_1).be32(3, REG_1);
+        self.expr("lookup", &data.text(1, map))
+    }
+
+    /// The first register becomes the mark of the packet.
+    pub(crate) fn set_mark(self) -> Self {
+        self.expr("meta", &be(2, meta::MARK).be32(3, REG_1))
+    }
+
+    /// Back to where the chain was called from.
+    pub(crate) fn back(self, counted: bool) -> Self {
+        self.verdict(&be(1, RETURN), counted)
     }
 
     /// Something about the packet into the first register.
@@ -297,7 +335,7 @@ impl Batch {
         self.push(DELTABLE, 0, family, &attrs);
     }
 
-    /// A filter of what leaves the machine; all else passes. `hook`: `NF_INET_*`.
+    /// A filter of what passes `hook` (`NF_INET_*`); all else passes.
     pub(crate) fn base_chain(
         &mut self,
         family: Family,
@@ -342,6 +380,45 @@ impl Batch {
         }
         let attrs = attrs.be32(10, self.sets).bytes(13, &user);
         self.push(NEWSET, NLM_F_CREATE, family, &attrs);
+    }
+
+    /// A map from ranges: type of the key and octets of its fields; type and octets of what they lead to.
+    pub(crate) fn range_map(
+        &mut self,
+        family: Family,
+        table: &str,
+        name: &str,
+        (key, fields): (u32, &[u32]),
+        (data, data_len): (u32, u32),
+    ) {
+        // NFT_SET_INTERVAL, NFT_SET_MAP, NFT_SET_CONCAT
+        const FLAGS: u32 = 4 | 8 | 0x80;
+        self.sets += 1;
+        let key_len: u32 = fields.iter().map(|f| f.next_multiple_of(4)).sum();
+        let fields = fields.iter().fold(Attrs::default(), |list, octets| {
+            list.nest(1, &be(1, *octets))
+        });
+        let attrs = Attrs::default().text(1, table).text(2, name);
+        let attrs = attrs.be32(3, FLAGS).be32(4, key).be32(5, key_len);
+        let attrs = attrs.be32(6, data).be32(7, data_len);
+        let attrs = attrs.nest(9, &Attrs::default().nest(2, &fields));
+        // For `nft`, as below: a mark is a number of the host's.
+        let user = [[1, 4].as_slice(), &1_u32.to_ne_bytes()].concat();
+        let attrs = attrs.be32(10, self.sets).bytes(13, &user);
+        self.push(NEWSET, NLM_F_CREATE, family, &attrs);
+    }
+
+    pub(crate) fn add_ranges(&mut self, family: Family, table: &str, map: &str, ranges: &[Range]) {
+        let value = |octets: &[u8]| Attrs::default().bytes(1, octets);
+        for part in ranges.chunks(ELEMENTS / 2) {
+            let list = part.iter().fold(Attrs::default(), |list, r| {
+                let one = Attrs::default().nest(1, &value(&r.first));
+                let one = one.nest(2, &value(&r.data)).nest(10, &value(&r.last));
+                list.nest(1, &one)
+            });
+            let attrs = Attrs::default().text(2, map).text(1, table);
+            self.push(NEWSETELEM, NLM_F_CREATE, family, &attrs.nest(3, &list));
+        }
     }
 
     /// Adds a rule at the end of a chain.
