@@ -161,7 +161,7 @@ impl Story {
 
     /// Last octet and weight of every destination that is wanted.
     fn pool(&self) -> Vec<(u8, u32)> {
-        let wanted = desired(&self.service).remove(0);
+        let wanted = desired(&self.service, None).remove(0);
         let one = |d: crate::lvs::desired::WantedDest| match d.addr.ip() {
             std::net::IpAddr::V4(v4) => (v4.octets()[3], d.weight),
             std::net::IpAddr::V6(_) => (255, d.weight),
@@ -638,4 +638,60 @@ fn mails_are_sent_where_they_are_wanted_with_the_words_of_the_checker() {
         (false, false, "Lost quorum 1-0=1 > 0".to_owned()),
     ];
     assert_eq!(mails, expected);
+}
+
+#[test]
+fn a_session_is_health_at_start_as_later() {
+    let mut server = rs(1);
+    let name: Arc<str> = "S".into();
+    server.checkers[0].check = Check::Bfd(crate::lvs::checker::bfd::Bfd { name });
+    let cfg = vs(vec![server, rs(2)]);
+    let told = |name: &str, up| Told::Bfd {
+        name: name.into(),
+        up,
+    };
+    let mut s = Story::start(cfg.clone());
+    for (name, up, pool) in [
+        ("S", false, vec![(2, 1)]),
+        ("other", true, vec![(2, 1)]),
+        ("S", true, vec![(1, 1), (2, 1)]),
+        ("S", false, vec![(2, 1)]),
+    ] {
+        s.service.on_told(&told(name, up), &mut s.out);
+        assert_eq!(s.pool(), pool, "{name} {up}");
+    }
+    let (mut ids, mut out) = (CheckIds::default(), Vec::new());
+    let known = [told("S", false)];
+    let service = Service::start(Arc::new(cfg), QUIET, &known, &mut ids, &mut out);
+    assert_eq!(Story { service, ids, out }.pool(), [(2, 1)]);
+}
+
+/// A reload neither adds nor removes a server whose file is a fault: the kernel is asked for nothing.
+#[test]
+fn a_reload_keeps_a_server_out_whose_file_says_so() {
+    let mut server = rs(1);
+    server.checkers[0].check = Check::File(crate::lvs::checker::file::File {
+        file: "F".into(),
+        weight: 0,
+        reverse: false,
+    });
+    let cfg = vs(vec![server, rs(2)]);
+    let told = Told::File {
+        name: "F".into(),
+        value: 1,
+    };
+    let mut s = Story::start(cfg.clone());
+    s.service.on_told(&told, &mut s.out);
+    assert_eq!(s.pool(), [(2, 1)]);
+    s.out.clear();
+    let cfg = Arc::new(cfg);
+    s.service
+        .reload(cfg, QUIET, &[told], &mut s.ids, &mut s.out);
+    assert_eq!(s.pool(), [(2, 1)]);
+    let told: Vec<_> = s
+        .out
+        .iter()
+        .filter(|a| matches!(a, Action::Notice(_)))
+        .collect();
+    assert!(told.is_empty(), "{told:?}");
 }
