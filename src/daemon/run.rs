@@ -29,7 +29,7 @@ use crate::model::notify::Lifecycle;
 use crate::notify::Notifier;
 use crate::notify::lifecycle::{self, Moment};
 use crate::sys::log::{Log, Settings};
-use crate::sys::{clock, netns, process, startup};
+use crate::sys::{clock, netns, process, resident, startup};
 
 /// Exit code when a task or the daemon itself failed.
 const FAILED: u8 = 70;
@@ -44,6 +44,7 @@ const LOG_PATIENCE: Duration = Duration::from_secs(1);
 /// processes, first in the one that was started.
 pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
     process::keep_original_limits();
+    resident::keep_large_apart();
     if let Err(e) = startup::hold_signals() {
         tracing::error!(reason = %e, "Unable to hold signals"); // and may lose one that comes too early
     }

@@ -31,6 +31,7 @@ impl Tidy {
             None => std::future::pending().await,
         }
         self.again_at = None;
+        resident::shed_text();
         resident::shed_heap();
     }
 }

@@ -1,11 +1,25 @@
-//! What only a start or a reload needed goes back to the kernel: free pages of the heap, and the pages of program text
-//! that it went through.
+//! What is needed for a moment only goes back to the kernel: large buffers, free pages of the heap, and the pages of
+//! program text that a start or a reload went through.
 //!
 //! Nothing is lost: text that is needed again comes back from the page cache, at a fault for each sixteen pages. A
-//! process that is locked in memory (`vrrp_no_swap`) keeps all of it. Sources: malloc_trim(3), madvise(2),
-//! dl_iterate_phdr(3).
+//! process that is locked in memory (`vrrp_no_swap`) keeps all of it. Sources: mallopt(3),
+//! malloc_trim(3), madvise(2), dl_iterate_phdr(3).
 
 use std::ptr;
+
+/// What is larger is no part of the heap, and goes back when it is freed: a heap in which it has left holes stays large.
+/// Octets.
+#[cfg(target_env = "gnu")]
+const LARGE: libc::c_int = 16 * 1024;
+
+/// Large buffers live outside the heap from now on. For the first moments of the process.
+pub(crate) fn keep_large_apart() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointers. A refusal leaves things as they were.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
 
 /// Gives back free pages of the heap. Locks one part of the heap after the other, for as long as looking through it
 /// takes.
