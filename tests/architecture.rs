@@ -137,6 +137,7 @@ fn may_name(part: Part, path: &str) -> &'static [&'static str] {
             "time",
             "daemon::host",
             "sys::netns",
+            "sys::procfs",
             "lvs::checker",
             "track",
         ],

@@ -357,7 +357,7 @@ _keepalived__rs() {
             return 0
             ;;
         keepalived__subcmd__rs__subcmd__check)
-            opts="-i -s -e --config-id --namespace --all-config --format --color --explain --cluster --diff --effective --show-secrets"
+            opts="-i -s -e --config-id --namespace --all-config --format --color --explain --cluster --diff --migrate --effective --show-secrets"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -75,6 +75,7 @@ complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -l ex
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -s e -l all-config -d 'A missing include file is an error'
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -l cluster -d 'The files are those of the nodes of one cluster: find what breaks between them'
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -l diff -d 'Say what a reload from the first FILE to the second one would do'
+complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -l migrate -d 'Say what will differ from the keepalived that runs here, and how to switch and to go back'
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -l effective -d 'Print the configuration in force, each value with its file and line'
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -l show-secrets -d 'With --effective: print keys and passwords, too'
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand help; and not __fish_seen_subcommand_from check help" -f -a "check" -d 'Explain what is wrong with configuration files, without touching the machine.'

@@ -9,7 +9,7 @@ use super::finding::{Finding, Node, Severity};
 use super::lint::LINTS;
 use super::places::Places;
 use super::render::{Excerpts, Style};
-use super::{explain, json, own, render};
+use super::{explain, json, migrate, own, render};
 use crate::cli::check::{CheckOptions, Color, Format, Mode};
 use crate::config::source::Span;
 use crate::config::{self, LoadOptions};
@@ -23,6 +23,7 @@ pub(crate) const NOTHING_CHECKED: u8 = 3;
 pub(crate) fn run(options: &CheckOptions) -> u8 {
     match &options.mode {
         Mode::Explain(code) => explain::run(code),
+        Mode::Migrate => migrate::run(options),
         Mode::Effective { show_secrets } => match read(options) {
             Ok((nodes, host)) => effective::run(&nodes, &host, Secrets::of(*show_secrets)),
             Err(why) => {
@@ -94,9 +95,11 @@ pub(super) fn read(options: &CheckOptions) -> Result<(Vec<Node>, Machine), Strin
             name: path.clone(),
             loaded: match options.mode {
                 Mode::Cluster => config::load(&loading, &Elsewhere(&host)),
-                Mode::Findings | Mode::Explain(_) | Mode::Effective { .. } | Mode::Diff => {
-                    config::load(&loading, &host)
-                }
+                Mode::Findings
+                | Mode::Explain(_)
+                | Mode::Effective { .. }
+                | Mode::Diff
+                | Mode::Migrate => config::load(&loading, &host),
             },
             options: loading,
         });
@@ -163,6 +166,11 @@ impl Style {
             Color::Auto => Self::Plain,
         }
     }
+}
+
+/// Text on standard output, which may be closed.
+pub(super) fn print(text: &str) {
+    _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// A line on standard error, which may be closed.

@@ -14,6 +14,8 @@ pub(crate) enum Mode {
     Cluster,
     /// `--diff`: say what a reload from the first to the second file would do.
     Diff,
+    /// `--migrate`: say what will differ from the keepalived that runs here, and how to switch.
+    Migrate,
     /// `--effective`: write the configuration in force.
     Effective {
         /// Keys and passwords, too.
@@ -142,6 +144,13 @@ pub(super) fn command() -> Command {
                 .help("Say what a reload from the first FILE to the second one would do"),
         )
         .arg(
+            Arg::new("migrate")
+                .long("migrate")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["explain", "effective", "diff", "cluster"])
+                .help("Say what will differ from the keepalived that runs here, and how to switch and to go back"),
+        )
+        .arg(
             Arg::new("effective")
                 .long("effective")
                 .action(ArgAction::SetTrue)
@@ -180,6 +189,7 @@ fn read(matches: &ArgMatches) -> CheckOptions {
         None if matches.get_flag("effective") => Mode::Effective { show_secrets },
         None if matches.get_flag("cluster") => Mode::Cluster,
         None if matches.get_flag("diff") => Mode::Diff,
+        None if matches.get_flag("migrate") => Mode::Migrate,
         None => Mode::Findings,
     };
     let mut files: Vec<String> = matches
@@ -252,6 +262,7 @@ mod tests {
     fn each_way_of_looking_excludes_the_others() {
         assert_eq!(parsed("--cluster a b").expect("valid").mode, Mode::Cluster);
         assert_eq!(parsed("--diff a b").expect("valid").mode, Mode::Diff);
+        assert_eq!(parsed("--migrate").expect("valid").mode, Mode::Migrate);
         let shown = Mode::Effective { show_secrets: true };
         assert_eq!(
             parsed("--effective --show-secrets a").expect("valid").mode,
