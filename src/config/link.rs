@@ -6,6 +6,7 @@
 mod global;
 mod instance;
 mod notify;
+mod owner;
 mod scripts;
 mod servers;
 mod statics;
@@ -84,6 +85,10 @@ pub(super) fn link(
         notify::vrrp_fifos(&mut draft.global, &mut scripts, diags);
     }
     let mut global = draft.global.model;
+    if virtual_servers.is_empty() {
+        // None of those that are written can be used.
+        global.notify.lvs_fifo = None;
+    }
     // Without an instance nobody looks at scripts either.
     scripts.define(draft.scripts, draft.instances.is_empty(), diags);
     let grouped = group_options(&draft.groups);
@@ -99,7 +104,9 @@ pub(super) fn link(
         let weighted = of_group.is_none_or(|g| g.weighted);
         let changes = &mut i.notify.priority_changes;
         *changes = changes.or_else(|| of_group?.priority_changes);
-        let name = Arc::clone(&i.name);
+        let (name, span) = (Arc::clone(&i.name), i.span);
+        let given = i.track_files.iter().filter(|t| t.weight.is_some());
+        let given = given.map(|t| Arc::clone(&t.name)).collect();
         let mut other_tracks = targets.resolve(Lists {
             files: std::mem::take(&mut i.track_files),
             processes: std::mem::take(&mut i.track_processes),
@@ -109,18 +116,34 @@ pub(super) fn link(
             tracks::only_faults(&mut other_tracks, &name, diags);
         }
         match instance::link(i, &global, weighted, &mut scripts, &mut names, diags) {
-            Linked::Runs(instance) => instances.push(Arc::new(Instance {
-                rules,
-                other_tracks,
-                ..*instance
-            })),
+            Linked::Runs(instance) => {
+                let mut instance = Instance {
+                    rules,
+                    other_tracks,
+                    ..*instance
+                };
+                owner::instance(&mut instance, &given, span, diags);
+                instances.push(Arc::new(instance));
+            }
             Linked::Unusable => continue,
         }
         known.insert(name);
     }
     number_twins(&mut instances);
     distinct(&instances, diags);
-    let groups = groups(draft.groups, &known, &targets, &global, &mut scripts, diags);
+    let owners = instances.iter().filter(|i| i.is_owner());
+    let members = Members {
+        known,
+        owners: owners.map(|i| Arc::clone(&i.name)).collect(),
+    };
+    let groups = groups(
+        draft.groups,
+        &members,
+        &targets,
+        &global,
+        &mut scripts,
+        diags,
+    );
     doubly_tracked(&groups, &instances, diags);
     scripts.say("scripts", diags);
     global.ipvs.sync_daemon = global::sync_daemon(draft.global.sync_daemon, &instances, diags);
@@ -305,9 +328,17 @@ fn doubly_tracked(groups: &[Arc<SyncGroup>], instances: &[Arc<Instance>], diags:
     }
 }
 
+/// Who may be in a sync group.
+struct Members {
+    /// Instances that exist.
+    known: HashSet<Arc<str>>,
+    /// Those with priority 255.
+    owners: HashSet<Arc<str>>,
+}
+
 fn groups(
     drafts: Vec<GroupDraft>,
-    known: &HashSet<Arc<str>>,
+    members: &Members,
     targets: &Targets,
     global: &Global,
     scripts: &mut Scripts<'_>,
@@ -316,9 +347,9 @@ fn groups(
     let mut taken: HashSet<Arc<str>> = HashSet::new();
     let mut found = Vec::new();
     for g in drafts {
-        let mut members = Vec::new();
+        let mut found_members = Vec::new();
         for (member, span) in g.members {
-            let (code, text) = if !known.contains(&member) {
+            let (code, text) = if !members.known.contains(&member) {
                 let text = format!(
                     "Virtual router {member} specified in sync group {} doesn't exist - ignoring",
                     g.name
@@ -331,12 +362,12 @@ fn groups(
                 );
                 (Code::Duplicate, text)
             } else {
-                members.push(member);
+                found_members.push(member);
                 continue;
             };
             diags.push(Diag::bare(Some(span), code, text));
         }
-        if members.is_empty() {
+        if found_members.is_empty() {
             let text = format!(
                 "Sync group {}, no matching virtual router found in group declaration - removing",
                 g.name
@@ -344,7 +375,7 @@ fn groups(
             diags.push(Diag::bare(Some(g.span), Code::SmallGroup, text));
             continue;
         }
-        if members.len() == 1 {
+        if found_members.len() == 1 {
             let text = format!(
                 "Sync group {} has only 1 virtual router(s) - this probably isn't what you want",
                 g.name
@@ -352,9 +383,9 @@ fn groups(
             diags.push(Diag::bare(Some(g.span), Code::SmallGroup, text));
         }
         let track_scripts = tracked(g.track_scripts, g.scripts_before, scripts);
-        found.push(Arc::new(SyncGroup {
+        let mut group = SyncGroup {
             name: g.name,
-            members,
+            members: found_members,
             tracking_weight: g.tracking_weight,
             track_interfaces: g.track_interfaces,
             track_scripts,
@@ -364,7 +395,9 @@ fn groups(
                 bfds: g.track_bfds,
             }),
             notify: hooks(g.notify, global, scripts, diags),
-        }));
+        };
+        owner::group(&mut group, &members.owners, g.span, diags);
+        found.push(Arc::new(group));
     }
     found
 }

@@ -83,12 +83,13 @@ pub(crate) struct Loaded {
     /// Places of the statements that were not taken over: what they say is not in force.
     pub(crate) rejected: HashSet<Span>,
     outcome: Outcome,
+    test_exit: u8,
 }
 
 impl Loaded {
     /// The exit code of `-t`.
     pub(crate) fn test_exit(&self) -> u8 {
-        self.outcome.test_exit()
+        self.test_exit
     }
 
     /// Why the daemon must not run this: its exit code, 0 (no such network namespace), 2 (unusable) or 6 (no file). On
@@ -164,6 +165,19 @@ enum Keep {
 }
 
 fn read(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) -> Loaded {
+    let loaded = read_once(options, host, mend, keep);
+    if !loaded.tree.swallows {
+        return loaded;
+    }
+    // Once more, now that it is known that an end is missing. What `-t` ends with stays what the blocks that keepalived
+    // finds lead to: scripts in a block that it loses, say, do not count.
+    Loaded {
+        test_exit: loaded.test_exit,
+        ..read_once(options, host, &mend.reopening(), keep)
+    }
+}
+
+fn read_once(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) -> Loaded {
     let mut diags = Diags::default();
     let mut lines = lines(options, host, &mut diags);
     let mut tree = tree::build(&mut lines, &ROOT, mend, &mut diags);
@@ -196,6 +210,7 @@ fn read(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) -> Load
     let config = link::link(draft, unread, host, &mut gathered);
     Loaded {
         config: Arc::new(config),
+        test_exit: gathered.diags.outcome().test_exit(),
         outcome: gathered.diags.outcome(),
         diags: gathered.diags.into_sorted(),
         files,

@@ -56,6 +56,37 @@ fn one_brace_too_few_is_a_complaint_and_the_daemon_runs() {
 }
 
 #[test]
+fn a_block_without_its_end_does_not_swallow_the_blocks_behind_it() {
+    let second = INSTANCE
+        .replace("V {", "W {")
+        .replace("51", "52")
+        .replace(".1/", ".2/");
+    let server = "virtual_server 10.0.0.1 80 {\n real_server 10.0.0.2 80 {\n }\n}\n";
+    // One and two ends are missing.
+    for lost in ["", "authentication {\n"] {
+        let text = format!("{INSTANCE}{lost}{second}}}\n{server}");
+        let loaded = Fake::with(text).load();
+        assert_eq!(loaded.test_exit(), 5);
+        let names = loaded.config.instances.iter().map(|i| &*i.name);
+        assert_eq!(names.collect::<Vec<_>>(), ["V", "W"]);
+        assert_eq!(loaded.config.virtual_servers.len(), 1);
+        let said: Vec<String> = loaded.messages().map(|(_, m)| m).collect();
+        assert!(
+            said.iter()
+                .any(|m| m.contains("Unknown keyword 'vrrp_instance'"))
+        );
+        let count = format!("There are {} missing", if lost.is_empty() { 1 } else { 2 });
+        assert!(said.iter().any(|m| m.starts_with(&count)), "{said:?}");
+    }
+    // Where no end is missing, the block is in the wrong place and is skipped.
+    let loaded = Fake::with(format!(
+        "{INSTANCE} static_routes {{\n }}\n priority 150\n}}\n"
+    ))
+    .load();
+    assert_eq!(loaded.config.instances[0].priority.get(), 150);
+}
+
+#[test]
 fn a_block_of_lines_may_lack_its_brace() {
     let head = "vrrp_instance V {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress\n 192.0.2.1/24\n";
     // Its end is that of the instance for whoever counts braces only.

@@ -72,6 +72,8 @@ struct Part {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
     parts: Vec<Part>,
+    /// An end is missing, and a keyword that only the top level knows stands in a block.
+    pub(in crate::config) swallows: bool,
 }
 
 /// The statements of a block.

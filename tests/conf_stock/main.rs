@@ -1,12 +1,13 @@
-//! Files grown at random, through the test of stock keepalived 2.2.7 and through ours: the same exit code.
+//! Files through the test of stock keepalived 2.2.7 and through ours: the same exit code.
 //!
-//! The files are the same each time; `CONF_STOCK_SEED` and `CONF_STOCK_FILES` choose others. A file about which the two
+//! Some ask one question each about the language; others are grown at random. The latter are the same each time; `CONF_STOCK_SEED` and `CONF_STOCK_FILES` choose others. A file about which the two
 //! differ without a known reason is printed, without the lines that do not matter.
 
 #[path = "../lab/mod.rs"]
 mod lab;
 
 mod grow;
+mod language;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -122,23 +123,68 @@ fn number(variable: &str, default: u64) -> u64 {
     set.and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
-#[test]
-fn random_files_get_the_exit_code_of_stock() {
-    if !root() {
-        return;
-    }
-    if !Path::new(STOCK).exists() {
+/// Whether there is something to compare with.
+fn stock(test: &str) -> bool {
+    let there = Path::new(STOCK).exists();
+    if !there {
         // Not through `println!`: the test runner would keep it to itself.
-        let _ = writeln!(std::io::stderr(), "skipped: needs keepalived: random_files");
-        return;
+        let _ = writeln!(std::io::stderr(), "skipped: needs keepalived: {test}");
     }
-    let seed = number("CONF_STOCK_SEED", 1_795_288_216);
-    let files = number("CONF_STOCK_FILES", 2000);
+    root() && there
+}
+
+/// Two interfaces that are up.
+fn namespace() -> Namespace {
     let ns = Namespace::new();
     ns.ip("link add eth0 type veth peer name eth1");
     ns.ip("link set eth0 up");
     ns.ip("link set eth1 up");
-    let temp = TempDir::new();
+    ns
+}
+
+#[test]
+fn each_statement_of_the_language_is_read_as_stock_reads_it() {
+    if !stock("each_statement") {
+        return;
+    }
+    let (ns, temp) = (namespace(), TempDir::new());
+    let questions = language::questions();
+    let (next, bad) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = |worker: usize| {
+        let dir = temp.path().join(worker.to_string());
+        fs::create_dir(&dir).expect("a new directory");
+        let bench = Bench { dir };
+        while let Some(question) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (stock, ours) = bench.verdicts(&question.text);
+            bad.lock()
+                .expect("no panic")
+                .extend(question.fault(&stock, &ours));
+        }
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..2 {
+            let (ns, work) = (&ns, &work);
+            scope.spawn(move || ns.run(|| work(worker)));
+        }
+    });
+    let bad = bad.into_inner().expect("no panic");
+    let _ = writeln!(
+        std::io::stderr(),
+        "language: {} questions, {} answers differ",
+        questions.len(),
+        bad.len()
+    );
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn random_files_get_the_exit_code_of_stock() {
+    if !stock("random_files") {
+        return;
+    }
+    let seed = number("CONF_STOCK_SEED", 1_795_288_216);
+    let files = number("CONF_STOCK_FILES", 2000);
+    let (ns, temp) = (namespace(), TempDir::new());
     let seeds = Arc::new(Seeds::new());
     let next = AtomicUsize::new(0);
     let (equal, crashed) = (AtomicUsize::new(0), AtomicUsize::new(0));

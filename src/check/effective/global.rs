@@ -105,7 +105,6 @@ pub(super) fn global(s: &mut Sheet<'_>, global: &Global) {
         s.option("default_interface", text(default_interface.as_ref()));
         s.flag("dynamic_interfaces", *dynamic_interfaces);
         s.toggle("vrrp_restore_deleted", *restore_deleted);
-        s.flag("enable_script_security", *script_security);
         s.option("script_user", script_user.as_ref().map(|u| s.user(u)));
         s.toggle("use_symlink_paths", *symlink_paths);
         s.toggle("set_supplementary_groups", *supplementary_groups);
@@ -121,6 +120,8 @@ pub(super) fn global(s: &mut Sheet<'_>, global: &Global) {
         listeners(s, snmp, dbus);
         firewalls(s, firewall);
         process::process(s, process);
+        // Behind whatever runs as the daemon's own user because there is no other.
+        s.flag("enable_script_security", *script_security);
     });
     ssl_block(s, ssl);
 }

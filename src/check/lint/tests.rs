@@ -76,8 +76,12 @@ fn what_is_hardly_meant_is_found_at_its_place() {
 fn trackers_that_cannot_matter_are_found() {
     let a = |more: &str| SCRIPT.to_owned() + &instance("A", 51, "10.0.0.1/24", more);
     assert_eq!(lint(&a("")), [(Code::Unused, 1)]);
-    let owner = "priority 255\n track_script {\n S weight -60\n }";
-    assert_eq!(lint(&a(owner)), [(Code::WeightOfOwner, 13)]);
+    let owner = "priority 255\n track_process {\n P weight -60\n }";
+    let process = "vrrp_track_process P {\n process sleep\n}\n";
+    assert_eq!(
+        lint(&(process.to_owned() + &instance("A", 51, "10.0.0.1/24", owner))),
+        [(Code::WeightOfOwner, 11)]
+    );
     let high = "priority 254\n track_script {\n S weight 5\n }";
     assert_eq!(lint(&a(high)), [(Code::WeightWithoutRoom, 13)]);
     let slow = SCRIPT.replace("timeout 1", "timeout 5");

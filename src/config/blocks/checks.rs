@@ -61,15 +61,22 @@ pub(crate) fn extra_if(
     a: &mut Args<'_, '_>,
     min: u32,
 ) -> Result<(), Fault> {
-    let all = a.peek() == Some("all");
-    if all {
-        a.opt();
-        if let Some(set) = slot {
-            set.all = true;
+    let mut seconds = None;
+    let mut all = false;
+    while let Some(word) = a.peek() {
+        if word == "all" {
+            a.opt();
+            all = true;
+            if let Some(set) = slot {
+                set.all = true;
+            }
+        } else {
+            seconds = Some(a.int(min..=86_400)?);
         }
     }
-    a.present()?;
-    let seconds = a.int(min..=86_400)?;
+    let Some(seconds) = seconds else {
+        return a.present();
+    };
     *slot = (seconds > 0).then(|| ExtraIf {
         all: all || slot.is_some_and(|s| s.all),
         interval: Duration::from_secs(seconds.into()),

@@ -1,6 +1,6 @@
 //! `virtual_server`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -320,7 +320,11 @@ const KERNEL_ROWS: &[Row<ServerDraft>] = &[
         "<IPv4 netmask>|1..=128",
         |v, a| {
             let word = a.word()?;
-            v.granularity = Some(granularity(word).ok_or_else(|| {
+            let family = match &v.target {
+                Target::Address(at) => Some(at.ip().into()),
+                Target::Fwmark(_) | Target::Group(_) => None,
+            };
+            v.granularity = Some(granularity(word, family).ok_or_else(|| {
                 a.fault(
                     Code::BadValue,
                     format!("invalid granularity '{word}' - ignored"),
@@ -335,11 +339,22 @@ const KERNEL_ROWS: &[Row<ServerDraft>] = &[
 /// `IP_VS_PENAME_MAXLEN` without the zero at the end.
 const MAX_ENGINE: usize = 15;
 
-fn granularity(word: &str) -> Option<Granularity> {
-    match value::address(word) {
-        Some(std::net::IpAddr::V4(mask)) => Some(Granularity::V4(mask)),
-        Some(std::net::IpAddr::V6(_)) => None,
-        None => {
+/// A number is a length with IPv6 and where the family is not known; with IPv4 it is a mask, as `inet_aton` reads it.
+fn granularity(word: &str, family: Option<Family>) -> Option<Granularity> {
+    let mask = match value::address(word) {
+        Some(IpAddr::V4(mask)) => Some(mask),
+        Some(IpAddr::V6(_)) => return None,
+        None => None,
+    };
+    match (family, mask) {
+        (Some(Family::V4) | None, Some(mask)) => Some(Granularity::V4(mask)),
+        (Some(Family::V6), Some(_)) => None,
+        (Some(Family::V4), None) => {
+            let digits = word.bytes().all(|b| b.is_ascii_digit());
+            let number: u32 = word.parse().ok().filter(|_| digits)?;
+            Some(Granularity::V4(number.into()))
+        }
+        (Some(Family::V6) | None, None) => {
             let len = value::whole(word).filter(|w| !w.junk)?.value;
             let len = u8::try_from(len).ok().filter(|n| (1..=128).contains(n))?;
             Some(Granularity::V6(len))

@@ -214,6 +214,11 @@ pub(super) fn link(
     }
     v.links.xmit_base = draft.links.xmit_base && draft.links.vmac.is_some();
     v.links.promote_secondaries = draft.links.promote_secondaries;
+    if draft.links.promote_secondaries && v.links.own.is_some() {
+        let text = "promote_secondaries is automatically set for vmacs - ignoring";
+        say(draft, Code::Useless, text, diags);
+        v.links.promote_secondaries = false;
+    }
     let base = base.or(default);
     let mut good = true;
     let mut place = |a: &AddressDraft, v: &mut Instance| -> Option<VirtualAddress> {

@@ -327,6 +327,10 @@ impl<'r, 'a> Args<'r, 'a> {
         for statement in self.statement.body.statements() {
             count += 1;
             let mut args = Args::of(self.reader.again(), &statement, self.grammar, false);
+            if args.peek().is_none() {
+                // All of it stands behind a quote that nothing closes.
+                continue;
+            }
             if let Err(fault) = line(&mut args) {
                 args.reject(fault);
             }

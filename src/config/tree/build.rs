@@ -2,7 +2,7 @@
 //!
 //! What is wrong with the braces is said here and mended so that as little as possible is lost: an unknown block is
 //! skipped as a whole, the words of a brace that nothing asked for stay in the enclosing block, blocks that never end are
-//! closed at the end of the file. No keyword is known here. Source: keepalived's behaviour.
+//! closed where a block of the top level begins, or else at the end of the file. No keyword is known here. Source: keepalived's behaviour.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +21,16 @@ struct Frame {
     stmt: Option<u32>,
     /// Where the statement, or the brace, is.
     span: Span,
-    /// Whether a brace was seen. Without one its end is not missing either.
-    braced: bool,
+}
+
+impl Frame {
+    fn unknown(span: Span) -> Self {
+        Self {
+            inside: Inside::Unknown,
+            stmt: None,
+            span,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -46,6 +54,9 @@ enum Pending {
     },
     /// The keyword there is unknown; if a brace follows, it is a block.
     Unknown(Span),
+    /// The keyword there is unknown, but not at the top level, and an end is missing somewhere; if a brace follows, it was
+    /// missing before this.
+    Outermost { text: String, span: Span },
 }
 
 /// Braces to read otherwise than they stand, by the number of the piece.
@@ -53,6 +64,8 @@ enum Pending {
 pub(crate) struct Mend {
     dropped: BTreeSet<u64>,
     closed: BTreeMap<u64, u32>,
+    /// Blocks that never end are closed where one of the top level begins.
+    reopens: bool,
 }
 
 impl Mend {
@@ -64,6 +77,14 @@ impl Mend {
     /// Reads a `}` before a piece, which may be the end.
     pub(crate) fn close_before(&mut self, piece: u64) {
         *self.closed.entry(piece).or_default() += 1;
+    }
+
+    /// The same, and closes blocks that never end where one of the top level begins.
+    pub(crate) fn reopening(&self) -> Self {
+        Self {
+            reopens: true,
+            ..self.clone()
+        }
     }
 
     fn closes(&self, piece: u64) -> u32 {
@@ -85,6 +106,7 @@ pub(crate) fn build(
         pending: Pending::None,
         depth: 0,
         assumed: 0,
+        reopens: mend.reopens,
     };
     let mut last = None;
     let mut number = 0;
@@ -117,6 +139,7 @@ struct Builder {
     depth: usize,
     /// Braces that a block of keywords lacks, after the complaint about that.
     assumed: usize,
+    reopens: bool,
 }
 
 impl Builder {
@@ -163,7 +186,6 @@ impl Builder {
                 inside,
                 stmt: Some(stmt),
                 span,
-                braced: false,
             });
         }
     }
@@ -195,7 +217,15 @@ impl Builder {
         };
         let Some((row, opens)) = shape.find(keyword) else {
             self.tree.last().push(text, span, UNKNOWN_ROW);
-            self.pending = Pending::Unknown(span);
+            let outermost = self.is_outermost(keyword);
+            self.tree.swallows |= outermost;
+            self.pending = match outermost && self.reopens {
+                true => Pending::Outermost {
+                    text: text.to_owned(),
+                    span,
+                },
+                false => Pending::Unknown(span),
+            };
             return;
         };
         let inside = match opens {
@@ -226,6 +256,30 @@ impl Builder {
         }
     }
 
+    /// Whether the keyword opens a block of the top level.
+    fn is_outermost(&self, keyword: &str) -> bool {
+        let found = self.root.find(keyword);
+        found.is_some_and(|(_, opens)| matches!(opens, Opens::Block(_) | Opens::Values))
+    }
+
+    /// Closes everything, and opens the block of the top level that `text` begins.
+    ///
+    /// keepalived reads its lines as those of the block that does not end, and some of its processes nothing of the rest.
+    fn reopen(&mut self, text: &str, span: Span) -> Option<Frame> {
+        let (row, opens) = self.root.find(lex::first_word(text)?)?;
+        let inside = match opens {
+            Opens::Block(shape) => Inside::Keywords(shape),
+            Opens::Values => Inside::Values,
+            Opens::Nothing | Opens::Includes => return None,
+        };
+        while let Some(frame) = self.frames.pop() {
+            self.end(&frame);
+        }
+        self.tree.between();
+        let stmt = Some(self.tree.last().push(text, span, row));
+        Some(Frame { inside, stmt, span })
+    }
+
     /// keepalived: a brace in quotes opens and closes blocks, but is not counted.
     fn open_quoted(&mut self) {
         if let Pending::Block {
@@ -236,21 +290,15 @@ impl Builder {
                 inside,
                 stmt: Some(stmt),
                 span,
-                braced: true,
             });
         }
     }
 
     fn open(&mut self, span: Span, diags: &mut Diags) {
         self.depth += 1;
-        let late = self.frames.last_mut().filter(|f| !f.braced);
-        if let (Pending::None, Some(frame)) = (&self.pending, late)
-            && let Inside::Values = frame.inside
-        {
-            // The brace of this block comes late: its first line stands before it.
-            frame.braced = true;
-            let say = "Unexpected '{' - ignoring";
-            diags.push(self.placed(Diag::at(span, Code::UnexpectedOpen, say), "{"));
+        if let (Pending::None, Inside::Values) = (&self.pending, self.inside()) {
+            // keepalived: an entry like any other, and the next end is that of this block.
+            self.tree.last().push("{", span, NO_ROW);
             return;
         }
         let frame = match std::mem::replace(&mut self.pending, Pending::None) {
@@ -260,14 +308,11 @@ impl Builder {
                 inside,
                 stmt: Some(stmt),
                 span,
-                braced: true,
             },
-            Pending::Unknown(span) => Frame {
-                inside: Inside::Unknown,
-                stmt: None,
-                span,
-                braced: true,
-            },
+            Pending::Unknown(span) => Frame::unknown(span),
+            Pending::Outermost { text, span } => self
+                .reopen(&text, span)
+                .unwrap_or_else(|| Frame::unknown(span)),
             Pending::None => {
                 if !matches!(self.inside(), Inside::Unknown) {
                     let say = "Unexpected '{' - ignoring";
@@ -277,7 +322,6 @@ impl Builder {
                     inside: self.inside(),
                     stmt: None,
                     span,
-                    braced: true,
                 }
             }
         };
@@ -318,6 +362,7 @@ impl Builder {
     fn finish(mut self, last: Option<Span>, diags: &mut Diags) -> Tree {
         self.open_without_brace(diags);
         let missing = self.depth;
+        self.tree.swallows &= missing > 0;
         if missing > 0 {
             let text = format!("There are {missing} missing '}}'s or extra '{{'s");
             diags.push(Diag::bare(last, Code::MissingClose, text));
