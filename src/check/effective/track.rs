@@ -99,7 +99,7 @@ pub(super) fn lists(
     }
 }
 
-/// `vrrp_script`. Its weight is that of the lists that name it.
+/// `vrrp_script`.
 pub(crate) fn script(s: &mut Sheet<'_>, script: &Script) {
     let Script {
         name,
@@ -109,8 +109,8 @@ pub(crate) fn script(s: &mut Sheet<'_>, script: &Script) {
         rise,
         fall,
         init_fail,
-        weight: _,
-        reverse: _,
+        weight: listed,
+        reverse,
     } = script;
     let said = s.top("vrrp_script", name);
     s.block(&format!("vrrp_script {}", word(name)), &said, |s| {
@@ -131,6 +131,7 @@ pub(crate) fn script(s: &mut Sheet<'_>, script: &Script) {
             let from = [Said::Here("user"), Said::Global("script_user")];
             s.key_from("user", &user, &from);
         }
+        s.key("weight", weight(*listed, *reverse));
         s.key("interval", seconds(*interval));
         let from = [Said::Here("timeout"), Said::Here("interval")];
         s.key_from("timeout", &seconds(*timeout), &from);
