@@ -6,6 +6,7 @@ mod lab;
 mod dialects;
 mod election;
 mod equality;
+mod frr;
 mod groups;
 mod hardship;
 mod kernel;
