@@ -87,7 +87,8 @@ pub(crate) fn run(options: &Options) -> u8 {
 fn running(pid_file: &Path) -> Option<i32> {
     let text = fs::read_to_string(pid_file).ok()?;
     let pid = text.trim().parse().ok().filter(|pid| *pid > 1)?;
-    procfs::name(pid).starts_with(b"keepalived").then_some(pid)
+    let binary = procfs::binary(pid)?;
+    matches!(&*binary, "keepalived" | "keepalived-rs").then_some(pid)
 }
 
 /// Instances whose first address this machine has.

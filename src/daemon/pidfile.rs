@@ -1,12 +1,12 @@
 //! Pid files: how the world finds the daemon, and how a second one finds out that there is a first.
 //!
-//! A lock on the open file (not the number in it) says that its owner lives, so a stale file or a number that is in use
-//! again never blocks a start. The content is complete before the name exists; links are never followed; nothing is
+//! A lock on the open file says that its owner lives, so a stale file or a number that is in use again does not block a
+//! start; keepalived itself holds no lock, so a number counts too if what runs by it is a keepalived. The content is complete before the name exists; links are never followed; nothing is
 //! touched between start and stop. Source: fcntl(2) open file description locks, keepalived(8) `-p -r -c`.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+
+use crate::sys::procfs;
+
+/// Octets of a pid file that are read: more than any number has.
+const PID_MAX: u64 = 32;
 
 /// Numbers the drafts of this process.
 static DRAFTS: AtomicU32 = AtomicU32::new(0);
@@ -88,7 +93,7 @@ impl PidFile {
                 if !old.metadata()?.is_file() {
                     return Err(Errno::EEXIST.into());
                 }
-                if !lock(old)? {
+                if !lock(old)? || names_keepalived(old) {
                     return Ok(None);
                 }
                 if !is_at(old, path) {
@@ -154,6 +159,18 @@ fn write(draft: &Path) -> io::Result<File> {
     lock(&file)?;
     writeln!(file, "{}", std::process::id())?;
     Ok(file)
+}
+
+/// Whether the file has the number of a keepalived that lives, and not ours.
+fn names_keepalived(file: &File) -> bool {
+    let mut text = String::new();
+    let read = file.take(PID_MAX).read_to_string(&mut text);
+    let pid = text.trim().parse::<i32>().ok().filter(|pid| *pid > 0);
+    let ours = i32::try_from(std::process::id()).ok();
+    let binary = pid
+        .filter(|_| read.is_ok() && pid != ours)
+        .and_then(procfs::binary);
+    binary.is_some_and(|name| matches!(&*name, "keepalived" | "keepalived-rs"))
 }
 
 /// Whether we hold the write lock now.
@@ -235,6 +252,35 @@ mod tests {
         assert_eq!(text, format!("{}\n", std::process::id()));
         drop(file);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_keepalived_without_a_lock_counts_while_it_lives() {
+        let dir = Dir::new("stock");
+        let (path, binary) = (dir.0.join("x.pid"), dir.0.join("keepalived"));
+        fs::copy("/bin/sleep", &binary).expect("a program of that name");
+        let mut other = std::process::Command::new(&binary)
+            .arg("60")
+            .spawn()
+            .expect("it runs");
+        fs::write(&path, format!("{}\n", other.id())).expect("its pid file");
+        let refused = matches!(PidFile::claim(&path), Err(PidFileError::Locked(_)));
+        other.kill().expect("our child");
+        // Even before anybody has taken notice of its end.
+        until_gone(&other);
+        let file = held(&path);
+        other.wait().expect("our child");
+        assert!(refused, "beside a keepalived that runs");
+        drop(file);
+    }
+
+    fn until_gone(child: &std::process::Child) {
+        let pid = i32::try_from(child.id()).expect("a pid fits");
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while procfs::binary(pid).is_some() {
+            assert!(std::time::Instant::now() < end, "it does not end");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

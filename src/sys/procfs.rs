@@ -22,6 +22,14 @@ pub(crate) fn name(pid: i32) -> Vec<u8> {
     name
 }
 
+/// The name of the file that it runs, without its directory; `None` if it is gone or has ended and nobody took notice.
+pub(crate) fn binary(pid: i32) -> Option<String> {
+    let path = fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    // A package that is replaced deletes the file under the process.
+    Some(name.trim_end_matches(" (deleted)").to_owned())
+}
+
 /// Who started it; `None` if it is gone.
 pub(crate) fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -137,17 +137,9 @@ fn daemon() -> Option<Daemon> {
     let mut pids = procfs::processes();
     pids.sort_unstable();
     let is_daemon = |pid: &i32| {
-        let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-        let name = exe
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
         *pid != i32::try_from(std::process::id()).unwrap_or(0)
-            && matches!(
-                name.trim_end_matches(" (deleted)"),
-                "keepalived" | "keepalived-rs"
-            )
+            && procfs::binary(*pid)
+                .is_some_and(|name| matches!(&*name, "keepalived" | "keepalived-rs"))
             && !procfs::words(*pid).iter().any(|word| word == b"check")
     };
     let pid = pids.into_iter().find(is_daemon)?;
