@@ -53,7 +53,8 @@ extern "C" fn shed(
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
     for header in headers {
         if header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_W == 0 {
-            forget(info.dlpi_addr + header.p_vaddr, header.p_memsz);
+            // Where an object is linked may be beyond where it lies: the sum wraps around (vDSO of some kernels).
+            forget(info.dlpi_addr.wrapping_add(header.p_vaddr), header.p_memsz);
         }
     }
     0
@@ -64,7 +65,10 @@ fn forget(from: u64, len: u64) {
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
     let page = page.ok().flatten().and_then(|p| u64::try_from(p).ok());
     let page = page.unwrap_or(4096);
-    let (start, end) = (from.next_multiple_of(page), (from + len) / page * page);
+    let Some(start) = from.checked_next_multiple_of(page) else {
+        return;
+    };
+    let end = from.saturating_add(len) / page * page;
     let (Ok(at), Ok(size)) = (
         usize::try_from(start),
         usize::try_from(end.saturating_sub(start)),
