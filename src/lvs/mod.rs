@@ -191,6 +191,8 @@ pub(crate) enum ServerChange {
 pub(crate) enum QuorumChange {
     Gained,
     Lost,
+    /// At start.
+    StartingUp,
     /// At start or reload, when the sorry server has to serve.
     StartingDown,
 }

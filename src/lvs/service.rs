@@ -115,7 +115,7 @@ impl Service {
         if service.quorum_holds() {
             service.quorum_met = true;
             service.tell_quorum(QuorumChange::Gained, out);
-            service.notice_quorum(QuorumChange::Gained, out);
+            service.notice_quorum(QuorumChange::StartingUp, out);
         } else if service.sorry_serves().is_some() {
             service.tell_quorum(QuorumChange::StartingDown, out);
             service.tell_sorry(None, out);

@@ -124,6 +124,7 @@ pub(super) fn quorum(what: QuorumChange, sums: &Sums) -> String {
     let above = u64::from(q) + u64::from(h);
     match what {
         QuorumChange::Gained => format!("Gained quorum {q}+{h}={above} <= {sum}"),
+        QuorumChange::StartingUp => format!("Starting with quorum up {q}+{h}={above} <= {sum}"),
         QuorumChange::Lost => {
             let below = q.saturating_sub(h);
             format!("Lost quorum {q}-{h}={below} > {sum}")

@@ -3,6 +3,7 @@
 use super::*;
 use crate::lvs::checker::Down;
 use crate::lvs::service::tests::{moved, rs, vs};
+use crate::model::lvs::Listen;
 use crate::time::MICROSECOND;
 use nix::errno::Errno;
 
@@ -183,6 +184,31 @@ fn stop_wants_nothing_in_the_kernel_and_runs_nothing() {
         assert_eq!(d.desired(&vs.key), []);
     }
     assert_eq!(d.deadline(), Mono::NEVER);
+}
+
+#[test]
+fn any_address_of_a_group_ends_the_pause() {
+    let mut vs = at(80, &[1]);
+    vs.key = ServiceKey::Group {
+        name: "G".into(),
+        number: 0,
+    };
+    let range = |first: u8, last: u8| Listen::Addresses {
+        first: [10, 9, 9, first].into(),
+        last: [10, 9, 9, last].into(),
+        port: 80,
+    };
+    vs.listen = vec![range(1, 1), range(20, 29)];
+    vs.ha_suspend = true;
+    for (last, expected) in [(1, 1), (2, 0), (19, 0), (20, 1), (25, 1), (29, 1), (30, 0)] {
+        let mut d = Director::new(1, 9);
+        d.on_event(Mono::ZERO, Event::Apply(config(vec![vs.clone()])));
+        let addr = [10, 9, 9, last].into();
+        d.on_event(Mono::ZERO, Event::Address { addr, up: true });
+        let now = d.deadline();
+        let made = probes(&d.on_event(now, Event::Wake));
+        assert_eq!(made.len(), expected, "10.9.9.{last}");
+    }
 }
 
 #[test]

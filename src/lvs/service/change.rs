@@ -7,7 +7,7 @@ use super::{
     CheckIds, Health, Manners, Service, absence, alive, health, untried, weight, with_known,
 };
 use crate::lvs::verdict::Verdict;
-use crate::lvs::{Absence, Action, QuorumChange, Report, ServerChange, Told, Way};
+use crate::lvs::{Absence, Action, QuorumChange, Report, ServerChange, Sums, Told, Way, words};
 use crate::model::lvs::{Checker, RealServer, VirtualServer};
 
 impl Service {
@@ -78,6 +78,13 @@ impl Service {
         for (rs, checks) in self.cfg.real_servers.iter().zip(&self.servers) {
             let held = rs.inhibit_on_failure || (alive(checks) && !pool_is_out);
             self.leave(rs, checks, held, out);
+        }
+        if self.quorum_met {
+            let sums = Sums {
+                alive: 0,
+                ..self.sums()
+            };
+            self.notice_virtual(Way::Out, words::quorum(QuorumChange::Lost, &sums), out);
         }
         out.push(Action::Converge(self.cfg.key.clone()));
     }
