@@ -9,8 +9,12 @@ mod lab;
 
 mod features;
 mod kernel;
+#[path = "../lab_notify/mailbox.rs"]
+mod mailbox;
+mod many;
 mod oracle;
 mod requests;
+mod tells;
 mod world;
 
 use std::io::Write as _;

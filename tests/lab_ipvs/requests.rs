@@ -3,6 +3,7 @@
 crate::guests! {
     nat_requests_are_answered_throughout_the_death_of_a_server
     dr_requests_are_answered_throughout_the_death_of_a_server
+    tunnelled_requests_are_answered_throughout_the_death_of_a_server
 }
 
 mod story {
@@ -44,6 +45,23 @@ mod story {
             ns.ip("addr add 10.1.1.166/32 dev lo");
         }
         death(&world, &conf("10.1.1.166", "eth0", "DR"), "10.1.1.166:80");
+    }
+
+    pub(super) fn tunnelled_requests_are_answered_throughout_the_death_of_a_server() {
+        let world = World::new(&[163, 164, 165]);
+        for last in [163, 164, 165] {
+            let ns = world.server(last);
+            ns.ip(&format!(
+                "link add t0 type ipip local 10.1.1.{last} remote any"
+            ));
+            ns.ip("link set t0 up");
+            ns.sysctl("net/ipv4/conf/all/rp_filter", "0");
+            ns.sysctl("net/ipv4/conf/t0/rp_filter", "0");
+            ns.sysctl("net/ipv4/conf/all/arp_ignore", "1");
+            ns.sysctl("net/ipv4/conf/all/arp_announce", "2");
+            ns.ip("addr add 10.1.1.166/32 dev lo");
+        }
+        death(&world, &conf("10.1.1.166", "eth0", "TUN"), "10.1.1.166:80");
     }
 
     fn death(world: &World, conf: &str, to: &str) {

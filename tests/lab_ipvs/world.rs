@@ -12,7 +12,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::lab::daemon::Daemon;
 use crate::lab::ns::Namespace;
-use crate::lab::{TempDir, until};
+use crate::lab::{TempDir, until, until_or};
 
 pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_keepalived-rs");
 pub(crate) const STOCK: &str = "/usr/sbin/keepalived";
@@ -139,6 +139,15 @@ impl World {
             found.is_ok(),
             "{what}: not {wanted:#?} but {last:#?}\n{}",
             daemon.log()
+        );
+    }
+
+    /// Waits until the rules of the table are as wanted.
+    pub(crate) fn wait_rules_that(&self, daemon: &Daemon, wanted: impl Fn(&[String]) -> bool) {
+        until_or(
+            || format!("{:#?}\n{}", self.rules(), daemon.log()),
+            LIMIT,
+            || wanted(&self.rules()).then_some(()),
         );
     }
 

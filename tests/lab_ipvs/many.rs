@@ -1,0 +1,292 @@
+//! Sixty virtual servers, each with other options, in one story: at every stage the kernel holds the same for stock
+//! keepalived and for ours, down to flags, timeouts and thresholds.
+
+crate::guests! {
+    sixty_virtual_servers_are_in_the_kernel_as_stock_puts_them_there
+}
+
+mod story {
+    use std::fmt::Write as _;
+
+    use nix::sys::signal::Signal;
+
+    use crate::lab::daemon::Daemon;
+    use crate::lab::{until, until_or};
+    use crate::world::{LIMIT, OURS, STOCK, World};
+
+    /// Options of a virtual server, of its first real server (.11) and of its second (.12).
+    type Options = (&'static str, &'static str, &'static str);
+
+    /// Lines are separated by `;`.
+    const TCP: &[Options] = &[
+        ("lb_algo rr; lb_kind NAT", "weight 3", ""),
+        ("lb_algo wrr; lb_kind NAT", "weight 3", "weight 7"),
+        ("lb_algo lc; lb_kind DR", "", "weight 0"),
+        ("lb_algo wlc; lb_kind TUN", "weight 3", ""),
+        ("lb_algo lblc; lb_kind NAT", "", ""),
+        ("lb_algo lblcr; lb_kind DR", "weight 3", ""),
+        ("lb_algo dh; lb_kind NAT", "weight 3", "weight 2"),
+        ("lb_algo sh; lb_kind NAT", "", ""),
+        ("lb_algo sh; sh-port; lb_kind DR", "", ""),
+        ("lb_algo sh; sh-fallback; lb_kind DR", "weight 3", ""),
+        ("lb_algo sh; sh-port; sh-fallback; lb_kind TUN", "", ""),
+        ("lb_algo mh; lb_kind NAT", "weight 3", "weight 3"),
+        ("lb_algo mh; mh-port; lb_kind NAT", "", ""),
+        (
+            "lb_algo mh; mh-fallback; mh-port; lb_kind DR",
+            "",
+            "weight 9",
+        ),
+        ("lb_algo sed; lb_kind NAT", "weight 3", ""),
+        ("lb_algo nq; lb_kind NAT", "", "weight 2147483647"),
+        ("lb_algo fo; lb_kind NAT", "weight 3", ""),
+        ("lb_algo ovf; lb_kind NAT", "weight 3", "weight 100"),
+        ("lb_algo wlc; flag-1; lb_kind NAT", "", ""),
+        ("lb_algo wlc; flag-2; flag-3; lb_kind DR", "weight 3", ""),
+        ("lb_algo rr; lb_kind TUN type ipip", "", ""),
+        (
+            "lb_algo rr; lb_kind TUN type gue port 6080 nocsum",
+            "weight 3",
+            "",
+        ),
+        ("lb_algo rr; lb_kind TUN type gue port 6081 csum", "", ""),
+        (
+            "lb_algo rr; lb_kind TUN type gue port 6082 remcsum",
+            "",
+            "weight 2",
+        ),
+        ("lb_algo rr; lb_kind TUN type gre nocsum", "weight 3", ""),
+        ("lb_algo rr; lb_kind TUN type gre csum", "", ""),
+        ("lb_algo rr; lb_kind NAT", "lvs_method DR", "lvs_method TUN"),
+        (
+            "lb_algo rr; lb_kind DR",
+            "lvs_method NAT",
+            "lvs_method TUN type gre",
+        ),
+        (
+            "lb_algo rr; lb_kind TUN",
+            "",
+            "lvs_method TUN type gue port 7000",
+        ),
+        (
+            "lb_algo rr; lb_kind NAT; persistence_timeout 360",
+            "weight 3",
+            "",
+        ),
+        ("lb_algo rr; lb_kind NAT; persistence_timeout", "", ""),
+        (
+            "lb_algo wlc; lb_kind DR; persistence_timeout 50; persistence_granularity 255.255.255.0",
+            "",
+            "",
+        ),
+        (
+            "lb_algo wlc; lb_kind DR; persistence_timeout 7200; persistence_granularity 255.255.0.0",
+            "weight 3",
+            "",
+        ),
+        (
+            "lb_algo rr; lb_kind NAT",
+            "uthreshold 100",
+            "uthreshold 100; lthreshold 10",
+        ),
+        (
+            "lb_algo rr; lb_kind DR",
+            "weight 3; uthreshold 7; lthreshold 3",
+            "",
+        ),
+        (
+            "lb_algo rr; lb_kind NAT",
+            "inhibit_on_failure",
+            "inhibit_on_failure",
+        ),
+        (
+            "lb_algo wrr; lb_kind DR",
+            "weight 3",
+            "weight 4; inhibit_on_failure",
+        ),
+        ("lb_algo rr; lb_kind NAT; quorum 2", "", ""),
+        (
+            "lb_algo rr; lb_kind NAT; quorum 2; sorry_server 10.1.1.14 80",
+            "",
+            "",
+        ),
+        (
+            "lb_algo rr; lb_kind NAT; quorum 3; hysteresis 1; sorry_server 10.1.1.14 81",
+            "weight 2",
+            "weight 2",
+        ),
+        (
+            "lb_algo rr; lb_kind DR; quorum 2; sorry_server 10.1.1.14 80; sorry_server_inhibit",
+            "weight 1",
+            "",
+        ),
+        (
+            "lb_algo rr; lb_kind DR; quorum 2; sorry_server 10.1.1.14 80; sorry_server_lvs_method TUN",
+            "",
+            "",
+        ),
+        (
+            "lb_algo rr; lb_kind NAT; quorum 2; sorry_server 10.1.1.14 80",
+            "inhibit_on_failure",
+            "inhibit_on_failure",
+        ),
+        (
+            "lb_algo wlc; lb_kind NAT; quorum 4; hysteresis 2",
+            "weight 3",
+            "weight 3",
+        ),
+        ("lb_algo rr; lb_kind NAT; alpha", "weight 3", ""),
+        ("lb_algo rr; lb_kind NAT; omega", "", ""),
+        ("lb_algo rr; lb_kind DR; alpha; omega; quorum 2", "", ""),
+    ];
+
+    /// Each of another kind; real servers are checked where it says so.
+    const OTHERS: &[&str] = &[
+        "virtual_server 10.1.2.1 5060 { ; lb_algo rr; lb_kind NAT; protocol UDP; ops; real_server 10.1.1.11 5061 { ; weight 3; } ; }",
+        "virtual_server 10.1.2.2 5060 { ; lb_algo wlc; lb_kind NAT; protocol UDP; persistence_timeout 60; persistence_engine sip; real_server 10.1.1.11 5060 { ; } ; real_server 10.1.1.12 5060 { ; } ; }",
+        "virtual_server 10.1.2.3 53 { ; lb_algo sh; lb_kind DR; protocol UDP; real_server 10.1.1.11 5353 { ; } ; }",
+        "virtual_server 10.1.2.4 2905 { ; lb_algo wlc; lb_kind NAT; protocol SCTP; real_server 10.1.1.11 2905 { ; weight 3; } ; real_server 10.1.1.12 2906 { ; } ; }",
+        "virtual_server 10.1.2.5 { ; lb_algo lc; lb_kind NAT; protocol TCP; persistence_timeout 100; real_server 10.1.1.11 { ; weight 3; } ; }",
+        "virtual_server fwmark 7 { ; lb_algo wrr; lb_kind DR; real_server 10.1.1.11 80 { ; weight 3; } ; real_server 10.1.1.12 81 { ; } ; }",
+        "virtual_server fwmark 8 { ; lb_algo rr; lb_kind NAT; persistence_timeout 30; persistence_granularity 255.255.255.0; real_server 10.1.1.11 8080 { ; } ; }",
+        "virtual_server fwmark 9 { ; lb_algo sed; lb_kind TUN; ip_family inet6; real_server fd00::11 80 { ; weight 3; } ; }",
+        "virtual_server fd00::100 80 { ; lb_algo rr; lb_kind NAT; protocol TCP; real_server fd00::11 8080 { ; } ; real_server fd00::12 80 { ; weight 3; } ; }",
+        "virtual_server fd00::101 443 { ; lb_algo wlc; lb_kind DR; protocol TCP; persistence_timeout 300; persistence_granularity 64; real_server fd00::11 443 { ; } ; }",
+        "virtual_server fd00::102 80 { ; lb_algo rr; lb_kind TUN; protocol TCP; real_server fd00::11 80 { ; } ; real_server 10.1.1.11 80 { ; } ; }",
+        "virtual_server 10.1.2.6 80 { ; lb_algo rr; lb_kind TUN; protocol TCP; real_server fd00::11 80 { ; } ; }",
+        "virtual_server 10.1.2.7 80 { ; lb_algo wrr; lb_kind NAT; protocol TCP; delay_loop 1; real_server 10.1.1.11 80 { ; weight 3; MISC_CHECK { ; misc_path \"/bin/sh -c 'exit 22'\"; misc_dynamic; } ; } ; }",
+    ];
+
+    fn lines(text: &str) -> String {
+        text.split(';').fold(String::new(), |all, line| {
+            let line = line.trim();
+            if line.is_empty() {
+                all
+            } else {
+                all + line + "\n"
+            }
+        })
+    }
+
+    fn conf() -> String {
+        let mut conf = String::from("global_defs {\n script_user root\n}\n");
+        for (n, (vs, first, second)) in TCP.iter().enumerate() {
+            let mut server = String::new();
+            for (last, options) in [(11, first), (12, second)] {
+                let _ = write!(
+                    server,
+                    "real_server 10.1.1.{last} 80 {{\n{}TCP_CHECK {{\nconnect_timeout 2\nretry 0\n}}\n}}\n",
+                    lines(options)
+                );
+            }
+            let _ = write!(
+                conf,
+                "virtual_server 10.1.1.{} 80 {{\ndelay_loop 1\nprotocol TCP\n{}{server}}}\n",
+                100 + n,
+                lines(vs)
+            );
+        }
+        OTHERS.iter().for_each(|text| conf += &lines(text));
+        conf
+    }
+
+    /// Each line of all listings with the service that it is about; sorted, since the kernel has no order.
+    fn held(world: &World) -> Vec<String> {
+        let mut held: Vec<String> = world
+            .ipvsadm("-Sn")
+            .lines()
+            .map(|l| l.trim_end().to_owned())
+            .collect();
+        for listing in ["", "--persistent-conn", "--thresholds"] {
+            let text = world.ipvsadm(&format!("-Ln {listing}"));
+            let mut service = String::new();
+            // Behind the headings.
+            for line in text.lines().skip(3) {
+                let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+                match words.strip_prefix("->") {
+                    Some(_) => held.push(format!("{listing} {service} {words}")),
+                    None => {
+                        held.push(format!("{listing} {words}"));
+                        service = words;
+                    }
+                }
+            }
+        }
+        held.sort();
+        held
+    }
+
+    pub(super) fn sixty_virtual_servers_are_in_the_kernel_as_stock_puts_them_there() {
+        assert_eq!(TCP.len() + OTHERS.len(), 60);
+        let conf = conf();
+        let mut stages: Vec<(&str, Vec<String>)> = Vec::new();
+        for binary in [STOCK, OURS] {
+            let world = World::new(&[11, 12]);
+            let _first = world.serve(11);
+            let second = world.serve(12);
+            let mut daemon = world.start(binary, &conf, &["-C"]);
+            let mut known = std::mem::take(&mut stages).into_iter();
+            let mut expect = |what: &'static str, daemon: &Daemon| {
+                let last = match known.next() {
+                    Some((_, wanted)) => {
+                        let differs = || {
+                            let last = held(&world);
+                            let missing = wanted.iter().filter(|l| !last.contains(l));
+                            let more = last.iter().filter(|l| !wanted.contains(l));
+                            let (missing, more) =
+                                (missing.collect::<Vec<_>>(), more.collect::<Vec<_>>());
+                            format!(
+                                "{what}: missing {missing:#?}, too much {more:#?}\n{}",
+                                daemon.log()
+                            )
+                        };
+                        until_or(differs, LIMIT, || (held(&world) == wanted).then_some(()));
+                        wanted
+                    }
+                    // Every check has said what it has to say; its effect is in the kernel when nothing changes any more.
+                    None => {
+                        let mut before = Vec::new();
+                        let mut same = 0;
+                        until("the table is at rest", LIMIT, || {
+                            let now = held(&world);
+                            same = if now == before { same + 1 } else { 0 };
+                            before = now;
+                            (same >= 5).then_some(())
+                        });
+                        before
+                    }
+                };
+                stages.push((what, last));
+            };
+            let failed = "TCP_CHECK on service [10.1.1.12]:tcp:80 failed";
+            let back = "TCP connection to [10.1.1.12]:tcp:80 success.";
+            daemon.wait_log_times("success.", 2 * TCP.len());
+            expect("checked", &daemon);
+            drop(second);
+            daemon.wait_log_times(failed, TCP.len());
+            expect("one is dead", &daemon);
+            let _second = world.serve(12);
+            daemon.wait_log_times(back, 2 * TCP.len());
+            expect("it is back", &daemon);
+            let other = conf
+                .replace("weight 3", "weight 5")
+                .replace("lb_algo rr", "lb_algo lc")
+                .replace("persistence_timeout 50", "persistence_timeout 55")
+                .replace("quorum 4", "quorum 2");
+            world.configure(&other);
+            daemon.signal(Signal::SIGHUP);
+            let reloaded = |held: &[String]| {
+                let old = |l: &String| l.starts_with("-A") && l.contains("-s rr");
+                !held.iter().any(old) && held.iter().any(|l| l.contains("-p 55"))
+            };
+            until_or(
+                || format!("reloaded\n{}", daemon.log()),
+                LIMIT,
+                || reloaded(&held(&world)).then_some(()),
+            );
+            expect("reloaded", &daemon);
+            assert!(daemon.stop().success(), "{}", daemon.log());
+            expect("stopped", &daemon);
+        }
+    }
+}
