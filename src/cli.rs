@@ -6,6 +6,7 @@ pub(crate) mod check;
 #[cfg(test)]
 mod completions;
 mod getopt;
+mod reload;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use clap::ArgMatches;
 use self::check::{CheckOptions, Usage};
 pub(crate) use self::getopt::HELP;
 use self::getopt::{OPERANDS, Row, place};
+pub(crate) use self::reload::ReloadOptions;
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +32,10 @@ pub(crate) enum Task {
     Adopt,
     /// `check` as the first word.
     Check(Box<CheckOptions>),
-    /// `check` with `--help` or with a mistake.
+    /// `check` or `reload` with `--help` or with a mistake.
     CheckUsage(Usage),
+    /// `reload` as the first word.
+    Reload(ReloadOptions),
     /// Nothing: the command line was not understood.
     Fail,
 }
@@ -44,6 +48,28 @@ pub(crate) enum Facility {
     User,
     /// 0..=7.
     Local(u8),
+}
+
+/// A part of the program that may say more or less than the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Area {
+    All,
+    Vrrp,
+    Track,
+    Lvs,
+    Notify,
+    Config,
+    Daemon,
+}
+
+/// How much is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
 }
 
 /// How to do it. The defaults are those of keepalived.
@@ -59,6 +85,8 @@ pub(crate) struct Options {
     pub(crate) no_vrrp: bool,
     /// `-P`, and no later `--all`.
     pub(crate) no_checkers: bool,
+    /// `-B`, and no later `--all`.
+    pub(crate) no_bfd: bool,
     /// `-l`.
     pub(crate) log_console: bool,
     /// `-D`: how often it was given.
@@ -67,6 +95,12 @@ pub(crate) struct Options {
     pub(crate) facility: Facility,
     /// `-G`.
     pub(crate) no_syslog: bool,
+    /// `-g`; an empty path: keepalived.log in the temporary directory.
+    pub(crate) log_file: Option<PathBuf>,
+    /// `--log-level`: areas and how much they say, in order.
+    pub(crate) log_levels: Vec<(Area, Level)>,
+    /// `--log-format=json`.
+    pub(crate) log_json: bool,
     /// `-u`, 0..=0o777; `None`: 0177.
     pub(crate) umask: Option<u32>,
     /// `-V`.
@@ -77,14 +111,17 @@ pub(crate) struct Options {
     pub(crate) foreground: bool,
     /// `-d`.
     pub(crate) dump_conf: bool,
-    /// `-p`, `-r`, `-c`.
+    /// `-p`, `-r`, `-c`, `-b`.
     pub(crate) pid_file: Option<PathBuf>,
     pub(crate) vrrp_pid_file: Option<PathBuf>,
     pub(crate) checkers_pid_file: Option<PathBuf>,
+    pub(crate) bfd_pid_file: Option<PathBuf>,
     /// `-s`.
     pub(crate) namespace: Option<String>,
-    /// `-m`.
+    /// `-m`, `-M`.
     pub(crate) core_dump: bool,
+    /// `-M`.
+    pub(crate) core_pattern: Option<String>,
     /// `--ignore-sigint`.
     pub(crate) ignore_sigint: bool,
     /// Options that were given, but whose feature is not there yet: the operator must be told.
@@ -118,6 +155,17 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Cli {
         };
     }
     let adopts = words.next_if(|word| word == "adopt").is_some();
+    if words.next_if(|word| word == "reload").is_some() {
+        return Cli {
+            task: match reload::parse(words) {
+                Ok(options) => Task::Reload(options),
+                Err(usage) => Task::CheckUsage(usage),
+            },
+            options: Options::default(),
+            complaints: Vec::new(),
+            operands: Vec::new(),
+        };
+    }
     let rows: Vec<Row> = getopt::rows().collect();
     let (matches, mut complaints) = getopt::scan(words.collect(), &rows);
     let mut task = task(&program, &matches, &mut complaints);
@@ -186,6 +234,7 @@ impl Options {
             strict_includes: given("all-config"),
             no_vrrp: off("check"),
             no_checkers: off("vrrp"),
+            no_bfd: off("no_bfd"),
             log_console: given("log-console"),
             log_detail: matches.get_count("log-detail"),
             no_syslog: given("no-syslog"),
@@ -196,6 +245,12 @@ impl Options {
             pid_file: value("pid").map(PathBuf::from),
             vrrp_pid_file: value("vrrp_pid").map(PathBuf::from),
             checkers_pid_file: value("checkers_pid").map(PathBuf::from),
+            bfd_pid_file: value("bfd_pid").map(PathBuf::from),
+            log_file: given("log-file").then(|| value("log-file").unwrap_or_default().into()),
+            core_pattern: given("core-dump-pattern").then(|| {
+                let name = value("core-dump-pattern").filter(|name| !name.is_empty());
+                name.unwrap_or_else(|| "core".into())
+            }),
             namespace: value("namespace"),
             core_dump: given("core-dump") || given("core-dump-pattern"),
             ignore_sigint: given("ignore-sigint"),
@@ -213,10 +268,49 @@ impl Options {
                 complaints.push(format!("Invalid --umask option {word}"));
             }
         }
+        match value("log-format").as_deref() {
+            None | Some("text") => {}
+            Some("json") => options.log_json = true,
+            Some(word) => complaints.push(format!("Invalid --log-format option {word}")),
+        }
+        for word in matches
+            .get_many::<String>("log-level")
+            .into_iter()
+            .flatten()
+        {
+            match log_level(word) {
+                Some(level) => options.log_levels.push(level),
+                None => complaints.push(format!("Invalid --log-level option {word}")),
+            }
+        }
         let idle = rows.iter().filter(|r| !r.has_effect && given(r.long));
         options.without_effect = idle.map(|r| r.long).collect();
         options
     }
+}
+
+/// `AREA=LEVEL`, or `LEVEL` for all areas.
+fn log_level(word: &str) -> Option<(Area, Level)> {
+    let (area, level) = word.split_once('=').unwrap_or(("all", word));
+    let level = match level {
+        "error" => Level::Error,
+        "warn" => Level::Warn,
+        "info" => Level::Info,
+        "debug" => Level::Debug,
+        "trace" => Level::Trace,
+        _ => return None,
+    };
+    let area = match area {
+        "all" => Area::All,
+        "vrrp" => Area::Vrrp,
+        "track" => Area::Track,
+        "lvs" => Area::Lvs,
+        "notify" => Area::Notify,
+        "config" => Area::Config,
+        "daemon" => Area::Daemon,
+        _ => return None,
+    };
+    Some((area, level))
 }
 
 fn facility(word: &str) -> Option<Facility> {
@@ -291,10 +385,13 @@ mod tests {
             (cli.task, cli.operands),
             (Task::TestConfig(None), vec!["/tmp/log".to_owned()])
         );
+        let o = options("-g/var/log/x -M");
+        assert_eq!(o.log_file, Some("/var/log/x".into()));
         assert_eq!(
-            options("-g/var/log/x -M").without_effect,
-            ["core-dump-pattern", "log-file"]
+            (o.core_pattern.as_deref(), o.core_dump),
+            (Some("core"), true)
         );
+        assert_eq!(options("-g -Mcore.%p").log_file, Some("".into()));
     }
 
     #[test]
@@ -365,6 +462,19 @@ mod tests {
         assert_eq!(options("-S 3").facility, Facility::Local(3));
         for (word, mask) in [("022", 0o22), ("0x12", 0x12), ("18", 18), ("0", 0)] {
             assert_eq!(options(&format!("-u {word}")).umask, Some(mask));
+        }
+    }
+
+    #[test]
+    fn areas_may_say_more_or_less_than_the_others() {
+        let o = options("--log-level=debug --log-level lvs=error --log-format=json");
+        assert_eq!(
+            o.log_levels,
+            [(Area::All, Level::Debug), (Area::Lvs, Level::Error)]
+        );
+        assert!(o.log_json);
+        for wrong in ["--log-level=loud", "--log-level=x=info", "--log-format=xml"] {
+            assert_eq!(read(wrong).complaints.len(), 1, "{wrong}");
         }
     }
 

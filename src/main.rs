@@ -87,6 +87,10 @@ fn main() -> ExitCode {
                 check::NOTHING_CHECKED
             }
         }
+        Task::Reload(options) => {
+            let pid_file = options.pid_file.unwrap_or_else(|| daemon::PID_FILE.into());
+            daemon::outcome::ask(&pid_file, options.patience)
+        }
         Task::Fail => 1,
     })
 }

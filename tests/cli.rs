@@ -251,6 +251,32 @@ fn the_help_lists_the_options_and_fits_a_terminal() {
 }
 
 #[test]
+fn the_manual_has_every_option_in_both_spellings() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/man/keepalived-rs.8");
+    let page = fs::read_to_string(page).expect("the manual");
+    let page = page.replace("\\-", "-");
+    let spelt = |option: &str| {
+        let mut found = page.match_indices(option);
+        found.any(|(at, _)| {
+            let next = page[at + option.len()..].chars().next();
+            next.is_none_or(|c| !(c.is_alphanumeric() || c == '-' || c == '_'))
+        })
+    };
+    let help = err(&run(&["-h"]));
+    let mut options = 0;
+    for line in help.lines().filter(|l| l.trim_start().starts_with('-')) {
+        let names = line.split_whitespace().take_while(|w| w.starts_with('-'));
+        for name in names {
+            let name = name.trim_end_matches(',');
+            let name = name.split(['=', '[']).next().expect("a name");
+            assert!(spelt(name), "{name} is not in the manual");
+            options += 1;
+        }
+    }
+    assert!(options > 60, "{options}");
+}
+
+#[test]
 fn signum_prints_the_numbers_that_scripts_have_built_in() {
     let numbers = [
         ("STOP", 15),
@@ -662,9 +688,9 @@ fn options_without_effect_are_named() {
     }
     let m = Machine::new();
     let conf = m.file("good.conf", GOOD);
-    let mut d = m.start(&["-nlG", "-x", "-g/dev/null", "-f", &conf]);
+    let mut d = m.start(&["-nlG", "-x", "-a", "-f", &conf]);
     d.wait_log("Startup complete");
-    for option in ["--snmp", "--log-file"] {
+    for option in ["--snmp", "--address-monitoring"] {
         assert_eq!(
             d.log()
                 .matches(&format!("Option {option} is accepted"))

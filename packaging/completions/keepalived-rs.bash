@@ -35,7 +35,7 @@ _keepalived__rs() {
 
     case "${cmd}" in
         keepalived__rs)
-            opts="-f -P -C -B -i -s -e -n -p -r -c -b -u -V -I -X -R -m -M -L -l -D -S -G -g -d -a -x -A -t -T -v -h --use-file --vrrp --check --no_bfd --all --config-id --namespace --all-config --dont-fork --pid --vrrp_pid --checkers_pid --bfd_pid --umask --dont-release-vrrp --dont-release-ipvs --release-vips --dont-respawn --core-dump --core-dump-pattern --ignore-sigint --config-fd --mem-check-log --log-console --log-detail --log-facility --no-syslog --log-file --flush-log-file --dump-conf --address-monitoring --snmp --snmp-agent-socket --config-test --signum --genhash --version --help check help"
+            opts="-f -P -C -B -i -s -e -n -p -r -c -b -u -V -I -X -R -m -M -L -l -D -S -G -g -d -a -x -A -t -T -v -h --use-file --vrrp --check --no_bfd --all --config-id --namespace --all-config --dont-fork --pid --vrrp_pid --checkers_pid --bfd_pid --umask --dont-release-vrrp --dont-release-ipvs --release-vips --dont-respawn --core-dump --core-dump-pattern --ignore-sigint --config-fd --mem-check-log --log-console --log-detail --log-facility --no-syslog --log-file --flush-log-file --log-level --log-format --dump-conf --address-monitoring --snmp --snmp-agent-socket --config-test --signum --genhash --version --help check help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -295,6 +295,20 @@ _keepalived__rs() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
+                    fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_keepalived_rs_global_optspecs
-    string join \n f/use-file= P/vrrp C/check B/no_bfd all i/config-id= s/namespace= e/all-config n/dont-fork p/pid= r/vrrp_pid= c/checkers_pid= b/bfd_pid= u/umask= V/dont-release-vrrp I/dont-release-ipvs X/release-vips R/dont-respawn m/core-dump M/core-dump-pattern= ignore-sigint config-fd= L/mem-check-log l/log-console D/log-detail S/log-facility= G/no-syslog g/log-file= flush-log-file d/dump-conf a/address-monitoring x/snmp A/snmp-agent-socket= t/config-test= signum= T/genhash v/version h/help
+    string join \n f/use-file= P/vrrp C/check B/no_bfd all i/config-id= s/namespace= e/all-config n/dont-fork p/pid= r/vrrp_pid= c/checkers_pid= b/bfd_pid= u/umask= V/dont-release-vrrp I/dont-release-ipvs X/release-vips R/dont-respawn m/core-dump M/core-dump-pattern= ignore-sigint config-fd= L/mem-check-log l/log-console D/log-detail S/log-facility= G/no-syslog g/log-file= flush-log-file log-level= log-format= d/dump-conf a/address-monitoring x/snmp A/snmp-agent-socket= t/config-test= signum= T/genhash v/version h/help
 end
 
 function __fish_keepalived_rs_needs_command
@@ -30,12 +30,14 @@ complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s s -l namesp
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s p -l pid -d 'Pid file [/run/keepalived.pid]' -r -F
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s r -l vrrp_pid -d 'Pid file of the VRRP part [/run/vrrp.pid]' -r -F
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s c -l checkers_pid -d 'Pid file of the health checkers [/run/checkers.pid]' -r -F
-complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s b -l bfd_pid -d 'Pid file of the BFD part' -r -F
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s b -l bfd_pid -d 'Pid file of the BFD part [/run/bfd.pid]' -r -F
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s u -l umask -d 'File mode creation mask [0177]' -r -f
-complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s M -l core-dump-pattern -d 'Core files of this name' -r -f
-complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l config-fd -d 'Internal' -r -f
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s M -l core-dump-pattern -d 'The same, with this name [core]' -r -f
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l config-fd -d 'Nothing: keepalived uses it between its processes' -r -f
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s S -l log-facility -d '0-7, local0-local7, user, daemon [daemon]' -r -f
-complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s g -l log-file -d 'Log to a file' -r -F
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s g -l log-file -d 'Log to files too [/tmp/keepalived.log]; VRRP to FILE_vrrp' -r -F
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l log-level -d 'How much is said: error, warn, info, debug, trace; of all areas or of' -r -f
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l log-format -d 'On the console and in files: text or json [text]' -r -f
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s A -l snmp-agent-socket -d 'AgentX master' -r -f
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s t -l config-test -d 'Check the configuration, complain to FILE [standard error]' -r -F
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l signum -d 'Number of a signal: STOP RELOAD DATA STATS STATS_CLEAR JSON' -r -f
@@ -47,15 +49,15 @@ complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s e -l all-co
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s n -l dont-fork -d 'Stay in the foreground'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s V -l dont-release-vrrp -d 'On stop, leave the addresses and send no priority 0'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s I -l dont-release-ipvs -d 'On stop, leave the IPVS table'
-complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s X -l release-vips -d 'Drop addresses when a signal causes a transition'
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s X -l release-vips -d 'Nothing: addresses always go with the state'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s R -l dont-respawn -d 'A task that dies ends the daemon (it always does)'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s m -l core-dump -d 'Core files of any size'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l ignore-sigint -d 'SIGINT does nothing'
-complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s L -l mem-check-log -d 'Memory debugging'
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s L -l mem-check-log -d 'Nothing: keepalived\'s memory debugging'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s l -l log-console -d 'Log to standard error too, together with -n'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s D -l log-detail -d 'More detail; given twice: every packet'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s G -l no-syslog -d 'Do not log to syslog'
-complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l flush-log-file -d 'Flush the log file after each line'
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l flush-log-file -d 'Nothing: each line is written at once'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s d -l dump-conf -d 'Log the configuration as it was understood'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s a -l address-monitoring -d 'Log every address that comes or goes'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s x -l snmp -d 'SNMP'

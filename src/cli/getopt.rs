@@ -10,6 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 pub(crate) const HELP: &str = "\
 Usage: keepalived [OPTION...]
        keepalived-rs check [OPTION...] FILE...   Explain what is wrong with a configuration
+       keepalived-rs reload [OPTION...]          Reload, and tell whether the configuration was taken
        keepalived-rs adopt [OPTION...]           End a keepalived that runs; the next start goes on as master
 
 What to run
@@ -27,25 +28,28 @@ How to run
   -p, --pid=FILE                  Pid file [/run/keepalived.pid]
   -r, --vrrp_pid=FILE             Pid file of the VRRP part [/run/vrrp.pid]
   -c, --checkers_pid=FILE         Pid file of the health checkers [/run/checkers.pid]
-  -b, --bfd_pid=FILE            * Pid file of the BFD part
+  -b, --bfd_pid=FILE              Pid file of the BFD part [/run/bfd.pid]
   -u, --umask=MASK                File mode creation mask [0177]
   -V, --dont-release-vrrp         On stop, leave the addresses and send no priority 0
   -I, --dont-release-ipvs         On stop, leave the IPVS table
-  -X, --release-vips            * Drop addresses when a signal causes a transition
+  -X, --release-vips              Nothing: addresses always go with the state
   -R, --dont-respawn              A task that dies ends the daemon (it always does)
   -m, --core-dump                 Core files of any size
-  -M, --core-dump-pattern[=NAME]* Core files of this name
+  -M, --core-dump-pattern[=NAME]  The same, with this name [core]
       --ignore-sigint             SIGINT does nothing
-      --config-fd=N             * Internal
-  -L, --mem-check-log           * Memory debugging
+      --config-fd=N               Nothing: keepalived uses it between its processes
+  -L, --mem-check-log             Nothing: keepalived's memory debugging
 
 Log
   -l, --log-console               Log to standard error too, together with -n
   -D, --log-detail                More detail; given twice: every packet
   -S, --log-facility=FACILITY     0-7, local0-local7, user, daemon [daemon]
   -G, --no-syslog                 Do not log to syslog
-  -g, --log-file[=FILE]         * Log to a file
-      --flush-log-file          * Flush the log file after each line
+  -g, --log-file[=FILE]           Log to files too [/tmp/keepalived.log]; VRRP to FILE_vrrp
+      --flush-log-file            Nothing: each line is written at once
+      --log-level=[AREA=]LEVEL    How much is said: error, warn, info, debug, trace; of all areas or of
+                                  one: vrrp, track, lvs, notify, config, daemon
+      --log-format=FORMAT         On the console and in files: text or json [text]
   -d, --dump-conf                 Log the configuration as it was understood
   -a, --address-monitoring      * Log every address that comes or goes
   -x, --snmp                    * SNMP
@@ -54,7 +58,7 @@ Log
 Do one thing and exit
   -t, --config-test[=FILE]        Check the configuration, complain to FILE [standard error]
       --signum=NAME               Number of a signal: STOP RELOAD DATA STATS STATS_CLEAR JSON
-  -T, --genhash                 * Become genhash
+  -T, --genhash                   Become genhash
   -v, --version                   Print versions
   -h, --help                      Print this
 
@@ -109,6 +113,8 @@ fn command(rows: &[Row]) -> Command {
         };
         match row.takes {
             Takes::Nothing => arg.action(ArgAction::Count),
+            // Each one counts.
+            Takes::Value if row.long == "log-level" => arg.action(ArgAction::Append),
             Takes::Value => arg.allow_hyphen_values(true),
             Takes::Glued => {
                 let arg = arg.num_args(0..=1).require_equals(true);
@@ -229,7 +235,7 @@ mod tests {
     #[test]
     fn the_help_declares_every_option_once() {
         let rows: Vec<Row> = rows().collect();
-        assert_eq!(rows.len(), 38);
+        assert_eq!(rows.len(), 40);
         command(&rows).debug_assert();
         assert!(
             rows.iter()
@@ -237,7 +243,7 @@ mod tests {
         );
         assert!(
             rows.iter()
-                .any(|r| r.long == "log-file" && r.takes == Takes::Glued && !r.has_effect)
+                .any(|r| r.long == "log-file" && r.takes == Takes::Glued && r.has_effect)
         );
     }
 }

@@ -188,6 +188,17 @@ fn read_once(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) ->
     // Global settings come first wherever they stand: blocks start from them.
     Reader::new(host, &mut gathered).read(&ROOT, tree.root(), Pass::Early, &mut draft);
     draft.settle(host);
+    let settings = &draft.global.model.process.files;
+    for (slot, given) in gathered
+        .folders
+        .0
+        .iter_mut()
+        .zip([&settings.iproute_etc, &settings.iproute_usr])
+    {
+        if let Some(given) = given {
+            slot.clone_from(given);
+        }
+    }
     let namespace = draft.namespace.clone().filter(|_| !options.in_namespace);
     let gone = namespace.filter(|(name, _)| !host.enter(name));
     match &gone {

@@ -3,6 +3,8 @@
 //! Files of the administrator in `/etc/iproute2` come before those of the distribution in `/usr/share/iproute2`; what the
 //! kernel headers name is known without any file. Source: ip-route(8), linux/rtnetlink.h.
 
+use std::path::PathBuf;
+
 use super::host::Host;
 use super::value;
 
@@ -23,7 +25,15 @@ pub(crate) enum Names {
     Group,
 }
 
-const FOLDERS: [&str; 2] = ["/etc/iproute2", "/usr/share/iproute2"];
+/// Where the files are, that of the administrator first.
+#[derive(Clone, Debug)]
+pub(crate) struct Folders(pub(crate) [PathBuf; 2]);
+
+impl Default for Folders {
+    fn default() -> Self {
+        Self(["/etc/iproute2", "/usr/share/iproute2"].map(PathBuf::from))
+    }
+}
 
 impl Names {
     fn file(self) -> &'static str {
@@ -61,16 +71,19 @@ impl Names {
     }
 
     /// The number of a name, or a number as it is written (decimal, octal or hexadecimal).
-    pub(crate) fn number(self, word: &str, host: &dyn Host) -> Option<u32> {
+    pub(crate) fn number(self, word: &str, folders: &Folders, host: &dyn Host) -> Option<u32> {
         if let Some(n) = value::any_radix(word) {
             return u32::try_from(n).ok();
         }
         let known = self.known().iter().find(|(name, _)| *name == word);
-        known.map(|(_, n)| *n).or_else(|| self.look_up(word, host))
+        known
+            .map(|(_, n)| *n)
+            .or_else(|| self.look_up(word, folders, host))
     }
 
-    fn look_up(self, word: &str, host: &dyn Host) -> Option<u32> {
-        FOLDERS.iter().find_map(|folder| {
+    fn look_up(self, word: &str, folders: &Folders, host: &dyn Host) -> Option<u32> {
+        folders.0.iter().find_map(|folder| {
+            let folder = folder.display();
             let main = format!("{folder}/{}", self.file());
             let more = format!("{main}.d");
             let mut parts = host.list(more.as_ref());
@@ -113,7 +126,8 @@ mod tests {
         file("/etc/iproute2/rt_tables.d/b.conf", "102 green\n");
         file("/etc/iproute2/rt_tables.d/b.bak", "103 brown\n");
         file("/usr/share/iproute2/rt_tables", "1 blue\n2 white\n");
-        let table = |word| Names::Table.number(word, &host);
+        let folders = Folders::default();
+        let table = |word| Names::Table.number(word, &folders, &host);
         assert_eq!(table("blue"), Some(100));
         assert_eq!(table("red"), Some(101));
         assert_eq!(table("green"), Some(102));
@@ -122,6 +136,6 @@ mod tests {
         assert_eq!(table("default"), Some(253));
         assert_eq!(table("0x10"), Some(16));
         assert_eq!(table("-1"), None);
-        assert_eq!(Names::Scope.number("link", &host), Some(253));
+        assert_eq!(Names::Scope.number("link", &folders, &host), Some(253));
     }
 }

@@ -100,6 +100,11 @@ impl Files {
         from
     }
 
+    /// Every file that was opened, in that order.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|f| f.path.as_path())
+    }
+
     /// The file of that number.
     pub(crate) fn of(&self, id: FileId) -> Option<&File> {
         self.files.get(id.0 as usize)

@@ -41,8 +41,9 @@ pub(crate) fn run(options: &Options) -> u8 {
     let parts = Parts {
         vrrp: !options.no_vrrp,
         checkers: !options.no_checkers,
+        bfd: !options.no_bfd,
     };
-    let Ok(config) = reload::read(&source, parts) else {
+    let Ok(config) = reload::read(&source, parts).config else {
         return refuse(&format!(
             "{} is not usable: `keepalived-rs check` says why. Nothing was changed",
             source.path

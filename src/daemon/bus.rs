@@ -44,6 +44,8 @@ pub(crate) enum VrrpCommand {
     Snapshot(oneshot::Sender<Vec<InstanceSnapshot>>),
     /// Zero the counters (after a snapshot was taken).
     ClearStats,
+    /// Answer, to show that the task still turns.
+    Alive(oneshot::Sender<()>),
 }
 
 /// What is left behind on stop.
@@ -65,6 +67,8 @@ pub(crate) enum TrackCommand {
     },
     /// How every script, file and kind of process is, for the dump files.
     Snapshot(oneshot::Sender<TrackSnapshot>),
+    /// Answer, to show that the task still turns.
+    Alive(oneshot::Sender<()>),
     /// End running scripts, then the task.
     Stop { done: oneshot::Sender<()> },
 }
@@ -134,6 +138,8 @@ pub(crate) enum LvsCommand {
     },
     /// Every virtual server as it stands, for the dump files.
     Snapshot(oneshot::Sender<Vec<ServiceSnapshot>>),
+    /// Answer, to show that the task still turns.
+    Alive(oneshot::Sender<()>),
     /// Remove services and destinations, then end.
     Stop {
         release: Release,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::pidfile::{PidFile, PidFileError};
 use crate::cli::Options;
 use crate::model::Config;
+use crate::model::process::ReloadMarker;
 use crate::sys::netns;
 
 /// Where pid files live.
@@ -80,11 +81,12 @@ impl Identity {
 
 /// The pid files of this process: one always, one for each part that has work.
 pub(super) struct PidFiles {
-    paths: [PathBuf; 3],
+    paths: [PathBuf; 4],
     /// Held, not read: its lock says that we are alive.
     main: Option<PidFile>,
     vrrp: Option<PidFile>,
     checkers: Option<PidFile>,
+    bfd: Option<PidFile>,
 }
 
 impl PidFiles {
@@ -99,6 +101,7 @@ impl PidFiles {
             &options.pid_file,
             &options.vrrp_pid_file,
             &options.checkers_pid_file,
+            &options.bfd_pid_file,
         ];
         if identity.has_dir() && given.iter().any(|path| path.is_none()) {
             make_dir();
@@ -109,12 +112,13 @@ impl PidFiles {
             paths,
             vrrp: None,
             checkers: None,
+            bfd: None,
         };
         files.extend(config).map(|()| files)
     }
 
-    /// Where they are: of the daemon, of the VRRP part, of the checkers.
-    pub(super) fn paths(options: &Options, identity: &Identity) -> [PathBuf; 3] {
+    /// Where they are: of the daemon, of the VRRP part, of the checkers, of BFD.
+    pub(super) fn paths(options: &Options, identity: &Identity) -> [PathBuf; 4] {
         let path = |(given, stem): (&Option<PathBuf>, &str)| {
             given.clone().unwrap_or_else(|| identity.pid_path(stem))
         };
@@ -122,6 +126,7 @@ impl PidFiles {
             (&options.pid_file, "keepalived"),
             (&options.vrrp_pid_file, "vrrp"),
             (&options.checkers_pid_file, "checkers"),
+            (&options.bfd_pid_file, "bfd"),
         ]
         .map(path)
     }
@@ -131,8 +136,22 @@ impl PidFiles {
         Self::held_of(&self.paths)
     }
 
-    pub(super) fn held_of(paths: &[PathBuf; 3]) -> PathBuf {
+    pub(super) fn held_of(paths: &[PathBuf; 4]) -> PathBuf {
         paths[1].with_extension("held")
+    }
+
+    /// The one that is always there.
+    pub(super) fn main(&self) -> &Path {
+        &self.paths[0]
+    }
+
+    /// `reload_file`, if there is to be one.
+    pub(super) fn marker(&self, config: &Config) -> Option<PathBuf> {
+        match &config.global.process.files.reload_marker {
+            ReloadMarker::None => None,
+            ReloadMarker::BesidePidFile => Some(self.paths[0].with_file_name("keepalived.reload")),
+            ReloadMarker::At(path) => Some(path.clone()),
+        }
     }
 
     /// Those of the parts that have work now. A part that once had work keeps its file.
@@ -141,7 +160,7 @@ impl PidFiles {
     /// As for [`PidFiles::claim`].
     pub(super) fn extend(&mut self, config: &Config) -> Result<(), PidFileError> {
         let pid = std::process::id();
-        let [_, vrrp, checkers] = &self.paths;
+        let [_, vrrp, checkers, bfd] = &self.paths;
         if self.checkers.is_none() && !config.virtual_servers.is_empty() {
             self.checkers = Some(PidFile::claim(checkers)?);
             tracing::info!("Starting Healthcheck child process, pid={pid}");
@@ -150,7 +169,11 @@ impl PidFiles {
             self.vrrp = Some(PidFile::claim(vrrp)?);
             tracing::info!("Starting VRRP child process, pid={pid}");
         }
-        if self.vrrp.is_none() && self.checkers.is_none() {
+        if self.bfd.is_none() && !config.bfds.is_empty() {
+            self.bfd = Some(PidFile::claim(bfd)?);
+            tracing::info!("Starting BFD child process, pid={pid}");
+        }
+        if self.vrrp.is_none() && self.checkers.is_none() && self.bfd.is_none() {
             tracing::warn!("Warning - keepalived has no configuration to run");
         }
         Ok(())
@@ -159,7 +182,12 @@ impl PidFiles {
 
 impl Drop for PidFiles {
     fn drop(&mut self) {
-        drop((self.checkers.take(), self.vrrp.take(), self.main.take()));
+        drop((
+            self.bfd.take(),
+            self.checkers.take(),
+            self.vrrp.take(),
+            self.main.take(),
+        ));
         if self
             .paths
             .iter()

@@ -10,10 +10,14 @@ mod dumps;
 pub(crate) mod host;
 mod identity;
 mod interfaces;
+pub(crate) mod outcome;
 mod pidfile;
+mod place;
 mod reload;
+mod reload_time;
 mod run;
 pub(crate) mod signals;
+mod status;
 mod supervise;
 mod systemd;
 mod tasks;
@@ -26,6 +30,8 @@ pub(crate) use run::run;
 
 /// keepalived's file mode creation mask.
 const UMASK: u32 = 0o177;
+/// Where the pid file is unless something else says so.
+pub(crate) const PID_FILE: &str = "/run/keepalived.pid";
 /// Exit code where keepalived leaves without an error: another daemon runs, no pid file, no such namespace.
 const GONE: u8 = 0;
 

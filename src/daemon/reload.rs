@@ -1,6 +1,9 @@
 //! Reading the configuration, for the start and for reloads: at a reload on a thread of its own, so that a large file
 //! delays no health check, and never with an effect before it is known to be usable.
 
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
@@ -19,12 +22,14 @@ pub(crate) struct Parts {
     pub(crate) vrrp: bool,
     /// Off with `-P`.
     pub(crate) checkers: bool,
+    /// Off with `-B`.
+    pub(crate) bfd: bool,
 }
 
 impl Parts {
     /// The configuration without the parts that are off.
     fn of(self, config: &Arc<Config>) -> Arc<Config> {
-        if self.vrrp && self.checkers {
+        if self.vrrp && self.checkers && self.bfd {
             return Arc::clone(config);
         }
         let mut config = Config::clone(config);
@@ -36,37 +41,100 @@ impl Parts {
         if !self.checkers {
             config.virtual_servers.clear();
         }
+        if !self.bfd {
+            config.bfds.clear();
+        }
         Arc::new(config)
     }
 }
 
-/// Reads and logs what was found. `Err`: the exit code of a daemon that starts with it.
-pub(crate) fn read(options: &LoadOptions, parts: Parts) -> Result<Arc<Config>, u8> {
-    let host = Machine::snapshot().map_err(|e| {
-        tracing::error!(reason = %e, "Unable to list the network interfaces");
-        DENIED
-    })?;
-    let loaded = config::load_model(options, &host);
-    say(&loaded);
-    match loaded.refusal() {
-        Some(code) => Err(code),
-        None => Ok(parts.of(&loaded.config)),
-    }
+/// What reading has come to.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// `Err`: the exit code of a daemon that starts with it.
+    pub(crate) config: Result<Arc<Config>, u8>,
+    /// What was said about it.
+    pub(crate) findings: Vec<String>,
 }
 
-fn say(loaded: &Loaded) {
+/// Reads and logs what was found.
+pub(crate) fn read(options: &LoadOptions, parts: Parts) -> Read {
+    let host = match Machine::snapshot() {
+        Ok(host) => host,
+        Err(e) => {
+            tracing::error!(reason = %e, "Unable to list the network interfaces");
+            return Read {
+                config: Err(DENIED),
+                findings: vec![format!("Unable to list the network interfaces: {e}")],
+            };
+        }
+    };
+    let loaded = config::load_model(options, &host);
+    let findings = say(&loaded);
+    let config = match loaded.refusal() {
+        Some(code) => Err(code),
+        None => Ok(parts.of(&loaded.config)),
+    };
+    if let Ok(config) = &config
+        && let Some(dir) = &config.global.process.files.config_save
+        && let Err(e) = save(dir, &loaded)
+    {
+        tracing::warn!(dir = %dir.display(), reason = %e, "Unable to save the configuration");
+    }
+    Read { config, findings }
+}
+
+fn say(loaded: &Loaded) -> Vec<String> {
+    let mut said = Vec::new();
     for (loudness, text) in loaded.messages() {
         match loudness {
             Loudness::Note => tracing::info!("{text}"),
             Loudness::Log | Loudness::Complaint => tracing::warn!("{text}"),
         }
+        said.push(text);
+    }
+    said
+}
+
+/// `config_save_dir`: the files that were read, one after the other, under the number of the load.
+fn save(dir: &Path, loaded: &Loaded) -> std::io::Result<()> {
+    fs::create_dir_all(dir)?;
+    let mut text = String::new();
+    for path in loaded.files.paths() {
+        text += &format!("# {}\n", path.display());
+        text += &String::from_utf8_lossy(&fs::read(path)?);
+    }
+    let free = (0..).map(|n| dir.join(format!("keepalived.conf.{n}")));
+    for path in free {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        match options.open(&path) {
+            Ok(mut file) => return std::io::Write::write_all(&mut file, text.as_bytes()),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+/// `reload_check_config FILE`: what was found goes there, too. Links are not followed.
+pub(crate) fn write_findings(path: &Path, findings: &[String]) {
+    let text: String = findings.iter().map(|line| format!("{line}\n")).collect();
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o644);
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let written = options
+        .open(path)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()));
+    if let Err(e) = written {
+        tracing::warn!(path = %path.display(), reason = %e, "Unable to write what was found");
     }
 }
 
 /// At most one reload at a time; requests that come meanwhile become one more.
 #[derive(Debug, Default)]
 pub(crate) struct Reload {
-    reading: Option<JoinHandle<Result<Arc<Config>, u8>>>,
+    reading: Option<JoinHandle<Read>>,
     again: bool,
 }
 
@@ -83,20 +151,52 @@ impl Reload {
         true
     }
 
-    /// Waits for the outcome: `None`, the new configuration cannot be used. For ever when nothing is being read.
-    /// Cancel safe.
-    pub(crate) async fn outcome(&mut self) -> Option<Arc<Config>> {
+    /// Waits for the outcome. For ever when nothing is being read. Cancel safe.
+    pub(crate) async fn outcome(&mut self) -> Read {
         let Some(reading) = &mut self.reading else {
             return std::future::pending().await;
         };
         let outcome = reading.await;
         self.reading = None;
-        // An error is a panic of the reader; its hook has logged it, and the old configuration is as good as ever.
-        outcome.ok()?.ok()
+        // A panic of the reader: its hook has logged it, and the old configuration is as good as ever.
+        outcome.unwrap_or_else(|_| Read {
+            config: Err(DENIED),
+            findings: vec!["Internal error, please report".to_owned()],
+        })
     }
 
     /// Whether somebody asked meanwhile; forgets it.
     pub(crate) fn take_again(&mut self) -> bool {
         std::mem::take(&mut self.again)
+    }
+}
+
+/// `reload_file`: a file that exists while a configuration is on its way into force. Gone with its owner.
+#[derive(Debug)]
+pub(crate) struct Marker(PathBuf);
+
+impl Marker {
+    /// Mode 0644 whatever the umask; links are not followed.
+    pub(crate) fn make(path: PathBuf) -> Option<Self> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let made = options.open(&path).and_then(|file| {
+            use std::os::unix::fs::PermissionsExt as _;
+            file.set_permissions(fs::Permissions::from_mode(0o644))
+        });
+        match made {
+            Ok(()) => Some(Self(path)),
+            Err(e) => {
+                tracing::warn!(path = %path.display(), reason = %e, "Unable to make reload_file");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Marker {
+    fn drop(&mut self) {
+        _ = fs::remove_file(&self.0); // somebody else was faster
     }
 }

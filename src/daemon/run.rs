@@ -12,15 +12,19 @@ use tracing::Level;
 use super::bus::{Notice, Release};
 use super::dumps::Dumps;
 use super::identity::{Identity, PidFiles};
+use super::outcome::Answer;
 use super::pidfile::PidFileError;
-use super::reload::{self, Parts, Reload};
+use super::place::Place;
+use super::reload::{self, Marker, Parts, Read, Reload};
+use super::reload_time::ReloadTime;
 use super::signals::{Request, Requests};
+use super::status::Status;
 use super::supervise::{self, End};
 use super::systemd::{self, Systemd};
 use super::tasks::{Ended, Releases, Tasks};
 use super::tidy::Tidy;
-use super::{GONE, UMASK, dumps, load_options, version};
-use crate::cli::{Facility, Options};
+use super::{GONE, UMASK, dumpfile, dumps, load_options, version};
+use crate::cli::{self, Area, Facility, Options};
 use crate::config::LoadOptions;
 use crate::dump;
 use crate::dump::data::Now;
@@ -37,6 +41,8 @@ const FAILED: u8 = 70;
 const DENIED: u8 = 4;
 /// How long notifications may take after the stop.
 const NOTIFY_PATIENCE: Duration = Duration::from_secs(1);
+/// How long after a change the sentence for systemd is said: changes seldom come alone.
+const STATUS_DELAY: Duration = Duration::from_millis(200);
 /// How long the last log lines may take.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -50,6 +56,7 @@ pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
     }
     startup::set_umask(options.umask.unwrap_or(UMASK));
     let systemd = Systemd::new(startup::take_env(systemd::VARIABLE));
+    let watchdog = systemd::watchdog(systemd::WATCHDOG.map(startup::take_env));
     let mut log = Log::install(log_settings(options));
     supervise::log_panics();
     greet(options, words);
@@ -69,7 +76,10 @@ pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
             if let Err(e) = log.start() {
                 tracing::error!(reason = %e, "Unable to start the log thread");
             }
-            serve(options, config, source, systemd, &mut report)
+            let pattern = options.core_pattern.as_deref().map(core_pattern);
+            let code = serve(options, config, source, (systemd, watchdog), &mut report);
+            drop(pattern); // back to what it was
+            code
         }
         Err(code) => code,
     };
@@ -85,16 +95,56 @@ fn log_settings(options: &Options) -> Settings {
         Facility::User => libc::LOG_USER,
         Facility::Local(n) => libc::LOG_LOCAL0 + (i32::from(n) << 3),
     };
+    let mut of_all = options.log_levels.iter().rev();
+    let of_all = of_all.find(|(area, _)| *area == Area::All);
+    let of_all = of_all.map(|(_, level)| log_level(*level));
     Settings {
+        file: options
+            .log_file
+            .as_ref()
+            .map(|path| match path.as_os_str().is_empty() {
+                true => dumpfile::directory(std::env::var_os("TMPDIR")).join("keepalived.log"),
+                false => path.clone(),
+            }),
+        areas: log_areas(&options.log_levels),
+        json: options.log_json,
         console: options.foreground && options.log_console,
         facility: (!options.no_syslog).then_some(facility),
-        level: match options.log_detail {
+        level: of_all.unwrap_or(match options.log_detail {
             0 => Level::INFO,
             1 => Level::DEBUG,
             _ => Level::TRACE,
-        },
+        }),
         suffix: String::new(),
     }
+}
+
+fn log_level(level: cli::Level) -> Level {
+    match level {
+        cli::Level::Error => Level::ERROR,
+        cli::Level::Warn => Level::WARN,
+        cli::Level::Info => Level::INFO,
+        cli::Level::Debug => Level::DEBUG,
+        cli::Level::Trace => Level::TRACE,
+    }
+}
+
+/// The modules that make up each area.
+fn log_areas(levels: &[(Area, cli::Level)]) -> Vec<(&'static str, Level)> {
+    let modules = |area: &Area| -> &'static [&'static str] {
+        match area {
+            Area::All => &[],
+            Area::Vrrp => &["vrrp", "reconcile"],
+            Area::Track => &["track", "bfd"],
+            Area::Lvs => &["lvs"],
+            Area::Notify => &["notify"],
+            Area::Config => &["config", "model"],
+            Area::Daemon => &["daemon", "dump", "sys"],
+        }
+    };
+    let all = levels.iter();
+    all.flat_map(|(area, level)| modules(area).iter().map(|m| (*m, log_level(*level))))
+        .collect()
 }
 
 fn greet(options: &Options, words: &[String]) {
@@ -130,7 +180,10 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
         enter(name)?;
     }
     let mut source = load_options(options);
-    let config = reload::read(&source, parts(options))?;
+    let config = reload::read(&source, parts(options)).config?;
+    if options.umask.is_none() {
+        startup::set_umask(config.global.process.files.umask);
+    }
     if options.namespace.is_none()
         && let Some(name) = &config.global.net_namespace
     {
@@ -166,6 +219,13 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
     }
 }
 
+/// Sets the kernel's pattern until dropped.
+fn core_pattern(pattern: &str) -> Option<startup::CorePattern> {
+    startup::CorePattern::set(pattern)
+        .inspect_err(|e| tracing::warn!(reason = %e, "Unable to set core_pattern"))
+        .ok()
+}
+
 fn enter(name: &str) -> Result<(), u8> {
     netns::enter(name).map_err(|e| {
         let reason = std::error::Error::source(&e).map(ToString::to_string);
@@ -179,6 +239,7 @@ fn parts(options: &Options) -> Parts {
     Parts {
         vrrp: !options.no_vrrp,
         checkers: !options.no_checkers,
+        bfd: !options.no_bfd,
     }
 }
 
@@ -187,7 +248,7 @@ fn serve(
     options: &Options,
     config: Arc<Config>,
     source: LoadOptions,
-    systemd: Systemd,
+    (systemd, watchdog): (Systemd, Option<Duration>),
     report: &mut Option<startup::Report>,
 ) -> u8 {
     let identity = Identity::new(options, &config);
@@ -217,7 +278,16 @@ fn serve(
     let life = async {
         let daemon = Daemon::start(options, source, pid_files, systemd);
         match daemon {
-            Ok(daemon) => daemon.live(config, report).await,
+            Ok(daemon) => {
+                let watched = watchdog.map(|period| {
+                    let systemd = daemon.systemd.clone();
+                    let beats = daemon.tasks.heartbeat(period, move || systemd.alive());
+                    tokio::task::spawn_local(beats)
+                });
+                let code = daemon.live(config, report).await;
+                watched.into_iter().for_each(|beats| beats.abort());
+                code
+            }
             Err(e) => {
                 tracing::error!(reason = %e, "Unable to start");
                 FAILED
@@ -254,6 +324,15 @@ struct Daemon {
     systemd: Systemd,
     pid_files: PidFiles,
     tidy: Tidy,
+    status: Status,
+    /// When the sentence is due; many changes at once are one.
+    status_at: Option<Instant>,
+    reload_time: Option<ReloadTime>,
+    answer: Answer,
+    marker: Option<Marker>,
+    place: Place,
+    /// `-u`, which beats the configuration.
+    fixed_umask: bool,
 }
 
 impl Daemon {
@@ -283,8 +362,15 @@ impl Daemon {
                 ipvs: release(options.keep_ipvs),
             },
             systemd,
+            answer: Answer::new(pid_files.main()),
             pid_files,
             tidy: Tidy::default(),
+            status: Status::default(),
+            status_at: None,
+            reload_time: None,
+            marker: None,
+            place: Place::default(),
+            fixed_umask: options.umask.is_some(),
         })
     }
 
@@ -295,14 +381,16 @@ impl Daemon {
         {
             return self.stop(0).await;
         }
+        self.marker = self.pid_files.marker(&config).and_then(Marker::make);
         self.notifier.apply(&config);
         if let Err(ended) = self.tasks.apply(&config).await {
             return self.fail(ended).await;
         }
-        self.config = config;
+        self.settle(config);
+        self.marker = None;
         self.tidy.now();
         tracing::info!("Startup complete");
-        self.systemd.ready("Running");
+        self.systemd.ready(&self.status.sentence(&self.config));
         if let Some(report) = report.take() {
             report.send(0);
         }
@@ -310,6 +398,26 @@ impl Daemon {
             Ok(()) => self.stop(0).await,
             Err(ended) => self.fail(ended).await,
         }
+    }
+
+    /// Takes what a configuration says about the process itself. It is in force from now on.
+    fn settle(&mut self, config: Arc<Config>) {
+        let process = &config.global.process;
+        let files = &process.files;
+        if !self.fixed_umask {
+            startup::set_umask(files.umask);
+        }
+        self.place.apply(process);
+        let (path, repeat) = (files.reload_time.as_deref(), files.reload_repeat);
+        let same = match (&self.reload_time, path) {
+            (Some(watch), Some(path)) => watch.is(path, repeat),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !same {
+            self.reload_time = path.map(|path| ReloadTime::watch(path, repeat));
+        }
+        self.config = config;
     }
 
     /// Runs the script and attends to requests meanwhile.
@@ -369,30 +477,56 @@ impl Daemon {
                     }
                 }
                 ended = self.tasks.ended() => return Err(ended),
-                config = self.reload.outcome() => self.end_reload(config).await?,
-                Some(notice) = self.notices.recv() => self.notifier.accept(notice),
+                read = self.reload.outcome() => self.end_reload(read).await?,
+                () = time_of(&mut self.reload_time) => self.begin_reload(),
+                () = at(self.status_at) => self.tell_status(),
+                Some(notice) = self.notices.recv() => {
+                    self.status.heard(&notice);
+                    self.status_at.get_or_insert_with(|| Instant::now() + STATUS_DELAY);
+                    self.notifier.accept(notice);
+                }
                 () = self.notifier.progress() => {}
                 () = self.tidy.later() => {}
             }
         }
     }
 
+    fn tell_status(&mut self) {
+        self.status_at = None;
+        if let Some(sentence) = self.status.news(&self.config) {
+            self.systemd.status(&sentence);
+        }
+    }
+
     fn begin_reload(&mut self) {
         if self.reload.request(&self.source, self.parts) {
             tracing::info!("Reloading ...");
+            self.answer.begin();
+            self.marker = self.pid_files.marker(&self.config).and_then(Marker::make);
             self.systemd.reloading(clock::now().as_micros());
         }
     }
 
-    async fn end_reload(&mut self, config: Option<Arc<Config>>) -> Result<(), Ended> {
-        let fixed = |new: &Arc<Config>| {
+    async fn end_reload(&mut self, read: Read) -> Result<(), Ended> {
+        let Read {
+            config,
+            mut findings,
+        } = read;
+        if let Some(path) = &self.config.global.reload_check_log {
+            reload::write_findings(path.as_ref(), &findings);
+        }
+        let mut fixed = |new: &Arc<Config>| {
             let word = Identity::fixed_word(&self.config, new);
             if let Some(word) = word {
-                tracing::error!("Cannot change {word} at a reload - please restart keepalived");
+                let text = format!("Cannot change {word} at a reload - please restart keepalived");
+                tracing::error!("{text}");
+                findings.push(text);
             }
             word.is_none()
         };
-        match config.filter(fixed) {
+        let config = config.ok().filter(&mut fixed);
+        let taken = config.is_some();
+        match config {
             Some(config) => {
                 if let Err(e) = self.pid_files.extend(&config) {
                     tracing::warn!("{e}");
@@ -403,16 +537,16 @@ impl Daemon {
                     let instances = self.tasks.snapshot().await;
                     self.notifier.tell_states(&config, &instances);
                 }
-                self.config = config;
+                self.settle(config);
                 self.tidy.now();
                 tracing::info!("Reload complete");
-                self.systemd.ready("Running");
             }
-            None => {
-                tracing::error!("Reload refused, the old configuration stays in force");
-                self.systemd.ready("Running, the last reload was refused");
-            }
+            None => tracing::error!("Reload refused, the old configuration stays in force"),
         }
+        self.marker = None;
+        self.status.reloaded(&self.config, taken);
+        self.answer.end(taken, &findings);
+        self.systemd.ready(&self.status.sentence(&self.config));
         if self.reload.take_again() {
             tracing::debug!("Processing queued reload");
             self.begin_reload();
@@ -444,7 +578,8 @@ impl Daemon {
         self.tasks.ask_to_stop(self.releases); // before anything else: every microsecond of an advertisement counts
         tracing::info!("Stopping");
         self.systemd.stopping();
-        let mut ended = std::pin::pin!(self.tasks.all_ended());
+        let patience = self.config.global.process.child_wait_time;
+        let mut ended = std::pin::pin!(self.tasks.all_ended(patience));
         let mut good = None;
         while good.is_none() {
             tokio::select! {
@@ -466,5 +601,21 @@ impl Daemon {
             (0, _) => FAILED,
             (code, _) => code,
         }
+    }
+}
+
+/// Waits for that instant; for ever without one.
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the file says that it is time; for ever without one.
+async fn time_of(file: &mut Option<ReloadTime>) {
+    match file {
+        Some(file) => file.due().await,
+        None => std::future::pending().await,
     }
 }

@@ -19,8 +19,6 @@ use super::supervise::{self, End, Running};
 use crate::model::Config;
 use crate::{lvs, track, vrrp};
 
-/// How long a stop may take until the process ends anyway: keepalived's `child_wait_time`.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a new configuration may take to be in force until the daemon goes on without knowing.
 const APPLY_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the answer to a question for the dump files may take.
@@ -172,12 +170,13 @@ impl Tasks {
             .try_send(TrackCommand::Stop { done: track_done });
     }
 
-    /// After [`Tasks::ask_to_stop`]: waits until all have ended, or patience has. Says whether it was a good end.
-    pub(crate) async fn all_ended(mut self) -> bool {
+    /// After [`Tasks::ask_to_stop`]: waits until all have ended, or `patience` has (`child_wait_time`). Says whether it
+    /// was a good end.
+    pub(crate) async fn all_ended(mut self, patience: Duration) -> bool {
         let mut good = true;
         let all = [&mut self.vrrp.1, &mut self.lvs.1, &mut self.track.1];
         for running in all.into_iter().filter(|r| !r.is_over()) {
-            match timeout(STOP_PATIENCE, running.ended()).await {
+            match timeout(patience, running.ended()).await {
                 Ok(End::Finished) => {}
                 Ok(End::Failed(_) | End::Panicked) => good = false,
                 Err(_) => {
@@ -232,6 +231,42 @@ impl Tasks {
         }
     }
 
+    /// Watches over the tasks: `told` each time that all of them have turned within `period`. Never ends.
+    pub(crate) fn heartbeat<F: Fn()>(
+        &self,
+        period: Duration,
+        told: F,
+    ) -> impl Future<Output = ()> + use<F> {
+        let (vrrp, track, lvs) = (
+            self.vrrp.0.clone(),
+            self.track.0.clone(),
+            self.lvs.0.clone(),
+        );
+        async move {
+            loop {
+                tokio::time::sleep(period).await;
+                let (reply_vrrp, vrrp_turned) = oneshot::channel();
+                let (reply_track, track_turned) = oneshot::channel();
+                let (reply_lvs, lvs_turned) = oneshot::channel();
+                // Where there is no room, or nobody, there is no answer either.
+                _ = vrrp.try_send(VrrpCommand::Alive(reply_vrrp));
+                _ = track.try_send(TrackCommand::Alive(reply_track));
+                _ = lvs.try_send(LvsCommand::Alive(reply_lvs));
+                let all = async { tokio::join!(vrrp_turned, track_turned, lvs_turned) };
+                match timeout(period, all).await {
+                    Ok((Ok(()), Ok(()), Ok(()))) => told(),
+                    Ok((vrrp, track, lvs)) => tracing::warn!(
+                        vrrp = vrrp.is_ok(),
+                        track = track.is_ok(),
+                        lvs = lvs.is_ok(),
+                        "A task does not turn, the watchdog is not fed"
+                    ),
+                    Err(_) => tracing::warn!("A task does not turn, the watchdog is not fed"),
+                }
+            }
+        }
+    }
+
     /// Zeroes the counters.
     pub(crate) async fn clear_stats(&self) {
         _ = self.vrrp.0.send(VrrpCommand::ClearStats).await; // a task that is gone counts no more
@@ -243,6 +278,8 @@ mod tests {
     use tokio::sync::watch;
 
     use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
 
     /// A VRRP task that panics when it gets a configuration, beside two that say which commands they got.
     fn with_bad_vrrp(said: watch::Sender<Vec<&'static str>>) -> Tasks {
@@ -259,6 +296,7 @@ mod tests {
                 match command {
                     LvsCommand::Apply { config: _, done } => _ = done.send(()),
                     LvsCommand::Snapshot(reply) => _ = reply.send(Vec::new()),
+                    LvsCommand::Alive(reply) => _ = reply.send(()),
                     LvsCommand::Stop { release: _, done } => {
                         by_lvs.send_modify(|s| s.push("lvs stops"));
                         _ = done.send(());
@@ -271,7 +309,7 @@ mod tests {
             while let Some(command) = track.recv().await {
                 match command {
                     TrackCommand::Apply { config: _, done } => _ = done.send(()),
-                    TrackCommand::Snapshot(_) => {}
+                    TrackCommand::Snapshot(_) | TrackCommand::Alive(_) => {}
                     TrackCommand::Stop { done } => {
                         said.send_modify(|s| s.push("track stops"));
                         _ = done.send(());
@@ -310,7 +348,7 @@ mod tests {
             };
             // The bad one has told its end already; the patience of the stop must not be spent on it.
             tasks.ask_to_stop(releases);
-            let stopped = timeout(STOP_PATIENCE / 2, tasks.all_ended()).await;
+            let stopped = timeout(LIMIT / 2, tasks.all_ended(LIMIT)).await;
             assert_eq!(stopped, Ok(true));
             let mut heard = heard.borrow().clone();
             heard.sort_unstable();

@@ -8,7 +8,8 @@ pub(crate) const STANDS_FOR: &str = "Keepalived v2.4.3 (08/13,2026)";
 /// Our own name and version.
 const OURS: &str = concat!("keepalived-rs v", env!("CARGO_PKG_VERSION"));
 /// What tools look for in the version text; only what is there.
-const FEATURES: &str = "LVS VRRP VRRP_AUTH INIT=systemd SYSTEMD_NOTIFY";
+const FEATURES: &str = "NFTABLES LVS REGEX VRRP VRRP_AUTH VRRP_VMAC VRRP_IPVLAN JSON FILE_LOGGING \
+    INIT=systemd SYSTEMD_NOTIFY";
 
 /// What `-v` prints.
 pub(crate) fn text() -> String {

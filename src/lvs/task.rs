@@ -212,6 +212,7 @@ impl Task {
             }
             // Whoever asked may be gone.
             LvsCommand::Snapshot(reply) => _ = reply.send(self.director.snapshot()),
+            LvsCommand::Alive(reply) => _ = reply.send(()),
             LvsCommand::Stop { release, done } => self.stop(release, Some(done)),
         }
     }

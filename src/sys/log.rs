@@ -2,15 +2,18 @@
 //!
 //! A logging call never waits, neither for a terminal nor for syslogd: what finds no room in the queue is counted and
 //! reported later. Nothing is written before [`Log::start`] or [`Log::flush`], so a fork between [`Log::install`] and
-//! [`Log::start`] takes the lines along. Source: syslog(3), RFC 3164, keepalived(8) `-l -D -S -G`.
+//! [`Log::start`] takes the lines along. Source: syslog(3), RFC 3164, keepalived(8) `-l -D -S -G -g`.
+
+mod local;
+mod writer;
 
 use std::fmt::{self, Write as _};
-use std::io::{self, Write as _};
-use std::os::unix::net::UnixDatagram;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -20,13 +23,12 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+pub(crate) use self::local::Local;
+use self::writer::Writer;
+
 /// Lines that wait to be written: every instance of a large configuration says a few things at once. The channel takes
 /// memory only for what is in it.
 const QUEUE: usize = 16_384;
-/// Where syslogd listens.
-const SYSLOG: &str = "/dev/log";
-/// How long one line may take to be handed to syslogd.
-const SYSLOG_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What to log, and where to.
 #[derive(Clone, Debug)]
@@ -35,14 +37,20 @@ pub(crate) struct Settings {
     pub(crate) console: bool,
     /// syslog with this facility (`LOG_DAEMON` …), none with `-G`.
     pub(crate) facility: Option<i32>,
+    /// `-g`: these files, with the time; one for each speaker.
+    pub(crate) file: Option<PathBuf>,
+    /// Console and files get JSON instead of text.
+    pub(crate) json: bool,
     /// The least important level of our own messages: INFO, DEBUG with `-D`, TRACE with `-DD`.
     pub(crate) level: Level,
+    /// Other levels, by the first part of the module's path; a later one counts.
+    pub(crate) areas: Vec<(&'static str, Level)>,
     /// Appended to the identities: `_NAMESPACE_INSTANCE`.
     pub(crate) suffix: String,
 }
 
 /// Who speaks: each has an identity in syslog, as keepalived's processes have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Speaker {
     Daemon,
     Vrrp,
@@ -71,12 +79,36 @@ impl Speaker {
 }
 
 /// One message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Line {
     at: SystemTime,
     level: Level,
-    speaker: Speaker,
-    text: String,
+    /// The module that it comes from.
+    target: &'static str,
+    message: String,
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Line {
+    /// The message, then ` key=value` for each field.
+    fn text(&self) -> String {
+        let mut text = self.message.clone();
+        for (name, value) in &self.fields {
+            _ = write!(text, " {name}={value}"); // writing to a String cannot fail
+        }
+        text
+    }
+}
+
+/// The part of the program that a module of ours belongs to: `vrrp`, `lvs` …; `None`: a library's.
+fn area(target: &str) -> Option<&str> {
+    let ours = target.strip_prefix(env!("CARGO_CRATE_NAME"))?;
+    Some(
+        ours.trim_start_matches("::")
+            .split("::")
+            .next()
+            .unwrap_or_default(),
+    )
 }
 
 enum Item {
@@ -102,14 +134,11 @@ impl Log {
             queue: queue.clone(),
             lost: Arc::clone(&lost),
             level: settings.level,
+            areas: settings.areas.clone(),
         };
         // Fails when a test of the same process was here before; its log is as good.
         _ = tracing_subscriber::registry().with(layer).try_init();
-        let writer = Writer {
-            settings,
-            socket: None,
-            lost,
-        };
+        let writer = Writer::new(settings, lost);
         Self {
             queue,
             waiting: Some((lines, writer)),
@@ -163,30 +192,37 @@ struct Queue {
     queue: Sender<Item>,
     lost: Arc<AtomicU64>,
     level: Level,
+    areas: Vec<(&'static str, Level)>,
 }
 
 impl<S: Subscriber> Layer<S> for Queue {
     fn enabled(&self, meta: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let ours = meta.target().starts_with(env!("CARGO_CRATE_NAME"));
-        let library = match self.level >= Level::DEBUG {
-            true => Level::WARN,
-            false => Level::ERROR,
+        let most = match area(meta.target()) {
+            Some(area) => {
+                let mut own = self.areas.iter().rev();
+                own.find(|(name, _)| *name == area)
+                    .map_or(self.level, |(_, level)| *level)
+            }
+            None if self.level >= Level::DEBUG => Level::WARN,
+            None => Level::ERROR,
         };
-        *meta.level() <= if ours { self.level } else { library }
+        *meta.level() <= most
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.level.into())
+        let levels = self.areas.iter().map(|(_, level)| *level);
+        levels.chain([self.level]).max().map(Into::into)
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut text = Text::default();
-        event.record(&mut text);
+        let mut words = Words::default();
+        event.record(&mut words);
         let line = Line {
             at: SystemTime::now(),
             level: *event.metadata().level(),
-            speaker: Speaker::of(event.metadata().target()),
-            text: text.message + &text.fields,
+            target: event.metadata().target(),
+            message: words.message,
+            fields: words.fields,
         };
         if self.queue.try_send(Item::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -194,185 +230,26 @@ impl<S: Subscriber> Layer<S> for Queue {
     }
 }
 
-/// An event in words: the message, then ` key=value` for each field.
+/// An event in words. What it refers to does not outlive the call, so the values are made text at once; putting them
+/// together is the writer's.
 #[derive(Default)]
-struct Text {
+struct Words {
     message: String,
-    fields: String,
+    fields: Vec<(&'static str, String)>,
 }
 
-impl Visit for Text {
+impl Visit for Words {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a String cannot fail; a value whose formatting fails is left out.
-        _ = match field.name() {
-            "message" => write!(self.message, "{value:?}"),
-            name if name.starts_with("log.") => Ok(()),
-            name => write!(self.fields, " {name}={value:?}"),
-        };
+        match field.name() {
+            // Writing to a String cannot fail; a value whose formatting fails is left out.
+            "message" => _ = write!(self.message, "{value:?}"),
+            name if name.starts_with("log.") => {}
+            name => self.fields.push((name, format!("{value:?}"))),
+        }
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
         self.record_debug(field, &format_args!("{value}"));
-    }
-}
-
-/// The end of the queue.
-struct Writer {
-    settings: Settings,
-    /// To syslogd, while it answers.
-    socket: Option<UnixDatagram>,
-    lost: Arc<AtomicU64>,
-}
-
-impl Writer {
-    fn run(mut self, lines: &mut Receiver<Item>) {
-        while let Some(item) = lines.blocking_recv() {
-            self.take(item);
-            self.report_lost();
-        }
-    }
-
-    fn take(&mut self, item: Item) {
-        match item {
-            Item::Line(line) => self.write(&line),
-            Item::Flush(done) => _ = done.send(()), // whoever asked may have lost patience
-        }
-    }
-
-    fn report_lost(&mut self) {
-        let lost = self.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            self.write(&Line {
-                at: SystemTime::now(),
-                level: Level::WARN,
-                speaker: Speaker::Daemon,
-                text: format!(
-                    "Log lines were lost, they came faster than they could be written count={lost}"
-                ),
-            });
-        }
-    }
-
-    fn write(&mut self, line: &Line) {
-        // A line stays a line, whatever a name or a script put into it.
-        let text = line.text.replace(|c: char| c.is_control(), " ");
-        let now = Local::of(line.at);
-        if self.settings.console {
-            // In one piece, between the lines of others. It may be closed; there is no better place to say so.
-            _ = io::stderr().write_all(format!("{now}: {text}\n").as_bytes());
-        }
-        if let Some(facility) = self.settings.facility {
-            let ident = line.speaker.ident();
-            let priority = facility | severity(line.level);
-            let stamp = now.without_year();
-            let (suffix, pid) = (&self.settings.suffix, std::process::id());
-            self.send(&format!(
-                "<{priority}>{stamp} {ident}{suffix}[{pid}]: {text}"
-            ));
-        }
-    }
-
-    /// Once more with a new socket when the old one fails: syslogd may have been started anew.
-    fn send(&mut self, datagram: &str) {
-        for _ in 0..2 {
-            if self.socket.is_none() {
-                self.socket = connect().ok();
-            }
-            match &self.socket {
-                Some(s) if s.send(datagram.as_bytes()).is_ok() => return,
-                Some(_) | None => self.socket = None,
-            }
-        }
-    }
-}
-
-fn connect() -> io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    socket.connect(SYSLOG)?;
-    socket.set_write_timeout(Some(SYSLOG_PATIENCE))?;
-    Ok(socket)
-}
-
-/// keepalived logs its details as LOG_INFO too; filters in rsyslog.conf that drop debug must not drop them.
-fn severity(level: Level) -> i32 {
-    match level {
-        Level::ERROR => libc::LOG_ERR,
-        Level::WARN => libc::LOG_WARNING,
-        Level::INFO | Level::DEBUG => libc::LOG_INFO,
-        Level::TRACE => libc::LOG_DEBUG,
-    }
-}
-
-/// A moment in the local time zone. Prints like ctime(3).
-pub(crate) struct Local(libc::tm);
-
-impl Local {
-    /// `at` in the zone of `TZ` or /etc/localtime.
-    pub(crate) fn of(at: SystemTime) -> Self {
-        let secs = at.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let secs = libc::time_t::try_from(secs).unwrap_or(libc::time_t::MAX);
-        // SAFETY: all zero is a valid `tm`: numbers and a null pointer.
-        let mut tm: libc::tm = unsafe { std::mem::zeroed() };
-        // SAFETY: both pointers are valid for the call; `localtime_r` keeps neither.
-        unsafe { libc::localtime_r(&raw const secs, &raw mut tm) };
-        Self(tm)
-    }
-
-    fn month(&self) -> &'static str {
-        const MONTHS: [&str; 12] = [
-            "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-        ];
-        let month = usize::try_from(self.0.tm_mon).ok();
-        month.and_then(|m| MONTHS.get(m)).copied().unwrap_or("???")
-    }
-
-    fn weekday(&self) -> &'static str {
-        const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-        let day = usize::try_from(self.0.tm_wday).ok();
-        day.and_then(|d| DAYS.get(d)).copied().unwrap_or("???")
-    }
-
-    /// `Sat, 21 Nov 2026 14:02:53 +0100`, the date of RFC 5322 §3.3.
-    pub(crate) fn in_mail(&self) -> String {
-        let (t, year) = (&self.0, self.0.tm_year + 1900);
-        let (sign, offset) = match t.tm_gmtoff {
-            west @ ..0 => ('-', -west / 60),
-            east => ('+', east / 60),
-        };
-        format!(
-            "{}, {:02} {} {year} {:02}:{:02}:{:02} {sign}{:02}{:02}",
-            self.weekday(),
-            t.tm_mday,
-            self.month(),
-            t.tm_hour,
-            t.tm_min,
-            t.tm_sec,
-            offset / 60,
-            offset % 60
-        )
-    }
-
-    /// `Nov 21 14:02:53`, the stamp of RFC 3164 §4.1.2.
-    pub(crate) fn without_year(&self) -> String {
-        let t = &self.0;
-        let (month, day) = (self.month(), t.tm_mday);
-        format!(
-            "{month} {day:2} {:02}:{:02}:{:02}",
-            t.tm_hour, t.tm_min, t.tm_sec
-        )
-    }
-
-    /// `Sat Nov 21 14:02:53`, and the year.
-    pub(crate) fn with_year(&self) -> (String, i32) {
-        let day = format!("{} {}", self.weekday(), self.without_year());
-        (day, self.0.tm_year + 1900)
-    }
-}
-
-impl fmt::Display for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (day, year) = self.with_year();
-        write!(f, "{day} {year}")
     }
 }
 
@@ -388,6 +265,7 @@ mod tests {
             queue,
             lost: Arc::clone(&lost),
             level,
+            areas: vec![("lvs", Level::ERROR), ("track", Level::TRACE)],
         };
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
         let lines = std::iter::from_fn(|| match lines.try_recv() {
@@ -405,7 +283,7 @@ mod tests {
             tracing::warn!(iface = "eth0", reason = %reason, from = ?[1, 2], "no luck");
             tracing::debug!("a detail");
         });
-        let texts: Vec<_> = lines.iter().map(|l| l.text.as_str()).collect();
+        let texts: Vec<_> = lines.iter().map(Line::text).collect();
         let fields = "no luck iface=\"eth0\" reason=entity not found from=[1, 2]";
         assert_eq!(texts, ["(VI_1) Entering MASTER STATE", fields]);
     }
@@ -416,7 +294,7 @@ mod tests {
             (0..10).for_each(|n| tracing::info!("line {n}"));
         });
         assert_eq!((lines.len(), lost), (3, 7));
-        assert_eq!(lines[2].text, "line 2");
+        assert_eq!(lines[2].text(), "line 2");
     }
 
     #[test]
@@ -428,6 +306,19 @@ mod tests {
         };
         assert_eq!(said(Level::INFO, 9, say).0.len(), 1);
         assert_eq!(said(Level::DEBUG, 9, say).0.len(), 2);
+    }
+
+    #[test]
+    fn an_area_may_say_more_or_less() {
+        let say = || {
+            tracing::warn!(target: "keepalived_rs::lvs::task", "too much");
+            tracing::error!(target: "keepalived_rs::lvs::task", "an error");
+            tracing::trace!(target: "keepalived_rs::track", "a trace");
+            tracing::debug!(target: "keepalived_rs::vrrp", "a detail");
+        };
+        let (lines, _) = said(Level::INFO, 9, say);
+        let texts: Vec<_> = lines.iter().map(Line::text).collect();
+        assert_eq!(texts, ["an error", "a trace"]);
     }
 
     #[test]
@@ -450,7 +341,8 @@ mod tests {
 
     #[test]
     fn a_moment_prints_like_ctime() {
-        let text = Local::of(UNIX_EPOCH + Duration::from_secs(86_400 * 200)).to_string();
+        let text =
+            Local::of(SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * 200)).to_string();
         // Whatever the zone is, it is this day or a neighbour.
         let words: Vec<_> = text.split_whitespace().collect();
         assert_eq!(
@@ -467,15 +359,14 @@ mod tests {
         let settings = Settings {
             console: false,
             facility: None,
+            file: None,
+            json: false,
             level: Level::INFO,
+            areas: Vec::new(),
             suffix: String::new(),
         };
         let lost = Arc::new(AtomicU64::new(0));
-        let writer = Writer {
-            settings,
-            socket: None,
-            lost,
-        };
+        let writer = Writer::new(settings, lost);
         let mut log = Log {
             queue,
             waiting: Some((lines, writer)),
@@ -484,10 +375,11 @@ mod tests {
         log.start().expect("a thread");
         log.flush(LIMIT);
         let line = Line {
-            at: UNIX_EPOCH,
+            at: SystemTime::UNIX_EPOCH,
             level: Level::INFO,
-            speaker: Speaker::Daemon,
-            text: String::new(),
+            target: "",
+            message: String::new(),
+            fields: Vec::new(),
         };
         assert!(
             log.queue.try_send(Item::Line(line)).is_ok(),

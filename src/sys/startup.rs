@@ -44,6 +44,30 @@ pub(crate) fn allow_core_files() -> io::Result<()> {
     )?)
 }
 
+/// The kernel's pattern for the names of core files, changed until this is dropped.
+#[derive(Debug)]
+pub(crate) struct CorePattern {
+    before: String,
+}
+
+impl CorePattern {
+    const PATH: &str = "/proc/sys/kernel/core_pattern";
+
+    /// # Errors
+    /// Not privileged.
+    pub(crate) fn set(pattern: &str) -> io::Result<Self> {
+        let before = std::fs::read_to_string(Self::PATH)?;
+        std::fs::write(Self::PATH, pattern)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for CorePattern {
+    fn drop(&mut self) {
+        _ = std::fs::write(Self::PATH, &self.before); // it was allowed before
+    }
+}
+
 /// Takes a variable out of the environment, so that no script inherits it.
 pub(crate) fn take_env(name: &str) -> Option<OsString> {
     let value = std::env::var_os(name)?;

@@ -71,6 +71,7 @@ pub(crate) async fn run(mut inbox: Inbox) {
                     }
                     let _ = done.send(()); // The daemon may have stopped waiting.
                 }
+                Some(TrackCommand::Alive(reply)) => _ = reply.send(()),
                 Some(TrackCommand::Snapshot(reply)) => {
                     let snapshot = TrackSnapshot {
                         scripts: scripts.snapshot(),

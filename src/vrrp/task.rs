@@ -397,6 +397,7 @@ impl Task {
                 let _ = reply.send(instances); // who asked may have gone away
             }
             VrrpCommand::ClearStats => self.router.clear_stats(),
+            VrrpCommand::Alive(reply) => _ = reply.send(()),
         }
     }
 

@@ -2,9 +2,14 @@
 
 #[path = "../lab/mod.rs"]
 mod lab;
+#[path = "../lab/routers.rs"]
+mod routers;
 
 mod consumers;
 mod crash;
 mod dumps;
 mod machine;
+mod process;
+mod reload;
 mod storm;
+mod supervised;

@@ -204,8 +204,10 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
         umask(a).map(|mask| v.model.process.files.umask = mask)
     }),
     key("random_seed", "number", |_, a| {
-        // keepalived: the generator is seeded before this is read, so it has no effect.
-        a.strict(0..=u32::MAX).map(drop)
+        // keepalived: the generator is seeded before this is read, so it has none either.
+        a.strict(0..=u32::MAX)?;
+        a.log(Code::NoEffectYet, "has no effect, as in keepalived");
+        Ok(())
     }),
     key("reload_check_config", "[<LOGFILE>]", |v, a| {
         v.model.reload_check_log = a.opt().map(Into::into);
@@ -238,6 +240,10 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
         let dir = a.word()?;
         once(&mut v.tmp_directory, a)?;
         v.model.process.files.tmp_config = Some(dir.into());
+        a.log(
+            Code::NoEffectYet,
+            "has no effect: the configuration is read once, and no copy of it is kept",
+        );
         Ok(())
     }),
     key("data_use_instance", "[<bool>]", |v, a| {

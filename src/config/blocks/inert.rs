@@ -5,10 +5,7 @@ use super::super::table::Inert;
 
 /// Block, keywords.
 pub(crate) const INERT: Inert = &[
-    (
-        "",
-        &["namespace_with_ipsets", "child_wait_time", "bfd_instance"],
-    ),
+    ("", &["namespace_with_ipsets", "bfd_instance"]),
     ("global_defs", GLOBAL),
     ("vrrp_instance", INSTANCE),
     ("virtual_server", &["snmp_name"]),
@@ -16,24 +13,6 @@ pub(crate) const INERT: Inert = &[
 ];
 
 const GLOBAL: &[&str] = &[
-    "process_names",
-    "process_name",
-    "vrrp_process_name",
-    "checker_process_name",
-    "lvs_process_name",
-    "bfd_process_name",
-    "checker_priority",
-    "checker_no_swap",
-    "checker_rt_priority",
-    "checker_cpu_affinity",
-    "checker_rlimit_rttime",
-    "checker_rlimit_rtime",
-    "bfd_priority",
-    "bfd_no_swap",
-    "bfd_rt_priority",
-    "bfd_cpu_affinity",
-    "bfd_rlimit_rttime",
-    "bfd_rlimit_rtime",
     "snmp_socket",
     "enable_traps",
     "enable_snmp_vrrp",
@@ -57,15 +36,6 @@ const GLOBAL: &[&str] = &[
     "lvs_netlink_monitor_rcv_bufs_force",
     "vrrp_rx_bufs_policy",
     "vrrp_rx_bufs_multiplier",
-    "umask",
-    "random_seed",
-    "reload_time_file",
-    "reload_repeat",
-    "reload_file",
-    "config_save_dir",
-    "tmp_config_directory",
-    "iproute_usr_dir",
-    "iproute_etc_dir",
 ];
 
 const INSTANCE: &[&str] = &[

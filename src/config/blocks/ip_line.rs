@@ -257,7 +257,7 @@ pub(crate) static ADDRESS_LINE: Block<Line> = Block {
 
 fn scope(v: &mut Line, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let name = value_of(a, "scope")?;
-    let found = Names::Scope.number(name, a.host());
+    let found = a.named(Names::Scope, name);
     match (found.and_then(|n| u8::try_from(n).ok()), v.draft.addr) {
         (Some(found), IpAddr::V4(_)) => v.draft.scope = Scope(found),
         (Some(_), IpAddr::V6(_)) => {

@@ -210,7 +210,7 @@ pub(crate) static ROUTE_LINE: Block<RouteLine> = Block {
         key("dsfield", "as tos", tos),
         key("table", "<uint>|name of rt_tables, default main", |v, a| {
             let word = a.word()?;
-            match Names::Table.number(word, a.host()) {
+            match a.named(Names::Table, word) {
                 Some(n) => v.route.table = Table(n),
                 None => return refuse(a, format!("Routing table {word} not found for route")),
             }

@@ -59,7 +59,7 @@ pub(crate) fn interface(a: &mut Args<'_, '_>, dynamic: bool, what: &str) -> Resu
 pub(crate) fn realms(a: &mut Args<'_, '_>, what: &str) -> Result<Realms, Fault> {
     let word = a.word()?;
     let one = |word: &str| {
-        let number = Names::Realm.number(word, a.host())?;
+        let number = a.named(Names::Realm, word)?;
         u8::try_from(number).ok()
     };
     let found = match word.split_once('/') {
@@ -75,7 +75,7 @@ pub(crate) fn realms(a: &mut Args<'_, '_>, what: &str) -> Result<Realms, Fault> 
 /// A number up to 255, or a name for one.
 pub(crate) fn named_octet(a: &mut Args<'_, '_>, names: Names, what: &str) -> Result<u8, Fault> {
     let word = a.word()?;
-    let number = names.number(word, a.host());
+    let number = a.named(names, word);
     match number.and_then(|n| u8::try_from(n).ok()) {
         Some(n) => Ok(n),
         None => refuse(a, format!("{what} {word} not found or invalid")),

@@ -100,7 +100,7 @@ fn selector(v: &mut RuleLine, a: &mut Args<'_, '_>) -> Result<Option<Prefix>, Fa
 
 fn lookup(v: &mut RuleLine, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let word = a.word()?;
-    match Names::Table.number(word, a.host()) {
+    match a.named(Names::Table, word) {
         Some(0) => refuse(a, "Table 0 is not valid"),
         Some(n) => act(v, a, RuleAction::Table(Table(n))),
         None => refuse(a, format!("Routing table {word} not found for rule")),
@@ -135,7 +135,7 @@ fn suppress_prefixlength(v: &mut RuleLine, a: &mut Args<'_, '_>) -> Result<(), F
 
 fn suppress_ifgroup(v: &mut RuleLine, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let word = a.word()?;
-    let group = Names::Group.number(word, a.host());
+    let group = a.named(Names::Group, word);
     v.rule.suppress_ifgroup = group.filter(|n| i32::try_from(*n).is_ok());
     match v.rule.suppress_ifgroup {
         Some(_) => Ok(()),

@@ -52,7 +52,7 @@ pub(crate) struct IpvlanDraft {
 
 fn group(slot: &mut Option<u32>, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let word = a.word()?;
-    match Names::Group.number(word, a.host()) {
+    match a.named(Names::Group, word) {
         Some(n) => *slot = Some(n),
         None => a.warn(Code::BadValue, format!("unknown group '{word}'")),
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::super::host::Host;
 use super::super::lex::{self, Word};
+use super::super::names::Names;
 use super::super::source::{Code, Detail, Diag, Grammar, Span, Weight};
 use super::super::tree::{NO_ROW, Statement};
 use super::super::value;
@@ -84,6 +85,11 @@ impl<'r, 'a> Args<'r, 'a> {
     }
 
     /// The machine.
+    /// The number of a routing table, a scope and the like.
+    pub(crate) fn named(&self, names: Names, word: &str) -> Option<u32> {
+        names.number(word, &self.reader.gathered.folders, self.reader.host)
+    }
+
     pub(crate) fn host(&self) -> &'a dyn Host {
         self.reader.host
     }

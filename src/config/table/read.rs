@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::super::host::Host;
 use super::super::lex;
+use super::super::names::Folders;
 use super::super::source::{Code, Detail, Diag, Diags, ShapeRef, Span, Unknown};
 use super::super::tree::{Body, Shape, Statement, UNKNOWN_ROW};
 use super::args::Args;
@@ -21,6 +22,8 @@ pub(crate) struct Gathered {
     /// The statement whose block is being read.
     pub(super) block: Option<Span>,
     inert: Inert,
+    /// `iproute_etc_dir`, `iproute_usr_dir`: where names of tables and the like are looked up.
+    pub(crate) folders: Folders,
     pub(super) noted: HashSet<(&'static str, &'static str)>,
 }
 

@@ -1,5 +1,6 @@
 //! The thread's place among others: `vrrp_rt_priority` and its like, and `max_auto_priority` when it is served late.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::process::{AutoPriority, Process, Scheduling};
@@ -13,6 +14,8 @@ pub(super) struct Tuning {
     /// How far lateness may raise the priority; 0: not at all.
     highest: u8,
     delay: Duration,
+    /// `vrrp_process_name`.
+    name: Option<Arc<str>>,
 }
 
 impl Tuning {
@@ -23,6 +26,13 @@ impl Tuning {
             AutoPriority::UpTo(highest) => highest,
         };
         self.delay = process.auto_priority_delay;
+        if process.names.vrrp != self.name {
+            let name = process.names.vrrp.as_deref().unwrap_or("keepalived_vrrp");
+            if let Err(e) = std::fs::write("/proc/thread-self/comm", name) {
+                tracing::warn!(err = %e, "cannot change the name of the VRRP thread");
+            }
+            self.name.clone_from(&process.names.vrrp);
+        }
         self.change(plan(&process.vrrp));
     }
 

@@ -1,0 +1,157 @@
+//! How it is, in one sentence for `systemctl status`. Follows the notices; asks nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::bus::{Notice, VrrpState};
+use crate::model::Config;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Status {
+    states: BTreeMap<Arc<str>, VrrpState>,
+    /// Real servers that are down, each with its virtual server.
+    down: BTreeSet<(Arc<str>, Arc<str>)>,
+    /// The last reload was refused.
+    refused: bool,
+    said: String,
+}
+
+impl Status {
+    /// Takes note of what happened.
+    pub(super) fn heard(&mut self, notice: &Notice) {
+        match notice {
+            Notice::Instance {
+                instance, state, ..
+            } => {
+                self.states.insert(Arc::clone(&instance.name), *state);
+            }
+            Notice::RealServer { vs, rs, up, .. } => {
+                let server = (Arc::clone(vs), Arc::clone(rs));
+                match up {
+                    true => self.down.remove(&server),
+                    false => self.down.insert(server),
+                };
+            }
+            Notice::Group { .. }
+            | Notice::LowerPriorityHeard { .. }
+            | Notice::PriorityChanged { .. }
+            | Notice::VirtualServer { .. }
+            | Notice::ServerMail { .. } => {}
+        }
+    }
+
+    /// A reload is over.
+    pub(super) fn reloaded(&mut self, config: &Config, taken: bool) {
+        self.refused = !taken;
+        let there: BTreeSet<&str> = config.instances.iter().map(|i| &*i.name).collect();
+        self.states.retain(|name, _| there.contains(&**name));
+        if config.virtual_servers.is_empty() {
+            self.down.clear();
+        }
+    }
+
+    /// The sentence, unless it was said already.
+    pub(super) fn news(&mut self, config: &Config) -> Option<String> {
+        let sentence = self.sentence(config);
+        (sentence != self.said).then(|| {
+            self.said.clone_from(&sentence);
+            sentence
+        })
+    }
+
+    /// What to say in any case.
+    pub(super) fn sentence(&self, config: &Config) -> String {
+        let mut parts = Vec::new();
+        let all = config.instances.len();
+        if all > 0 {
+            let mut states = Vec::new();
+            for (state, word) in [
+                (VrrpState::Master, "master"),
+                (VrrpState::Backup, "backup"),
+                (VrrpState::Fault, "in fault"),
+            ] {
+                let of: Vec<_> = self.states.iter().filter(|(_, s)| **s == state).collect();
+                match (of.len(), of.first()) {
+                    (0, _) | (_, None) => {}
+                    (n, Some(_)) if n == all && n > 1 => states.push(format!("all {n} {word}")),
+                    (1, Some((name, _))) => states.push(format!("{name} {word}")),
+                    (n, Some(_)) => states.push(format!("{n} {word}")),
+                }
+            }
+            let plural = if all == 1 { "instance" } else { "instances" };
+            if states.is_empty() {
+                parts.push(format!("{all} {plural}"));
+            } else {
+                parts.push(format!("{all} {plural}: {}", states.join(", ")));
+            }
+        }
+        let servers: usize = config
+            .virtual_servers
+            .iter()
+            .map(|v| v.real_servers.len())
+            .sum();
+        if servers > 0 {
+            let up = servers.saturating_sub(self.down.len());
+            parts.push(format!("{up} of {servers} real servers up"));
+        }
+        let refused = if self.refused {
+            "; the last reload was refused, the configuration before it is in force"
+        } else {
+            ""
+        };
+        if parts.is_empty() {
+            return format!("Running, nothing is configured{refused}");
+        }
+        format!("Running {}{refused}", parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::global::Global;
+    use crate::model::net::IfName;
+    use crate::model::vrrp::{Instance, Vrid};
+
+    #[test]
+    fn the_sentence_follows_the_states() {
+        let instance = |name: &str, vrid: u8| {
+            let eth0 = IfName::new("eth0").expect("a name");
+            let vrid = Vrid(vrid.try_into().expect("not zero"));
+            Arc::new(Instance::new(name, eth0, vrid, &Global::default()))
+        };
+        let config = Config {
+            instances: vec![instance("A", 1), instance("B", 2)],
+            ..Config::default()
+        };
+        let mut status = Status::default();
+        assert_eq!(status.sentence(&config), "Running 2 instances");
+        for (n, state) in [(0, VrrpState::Master), (1, VrrpState::Fault)] {
+            status.heard(&Notice::Instance {
+                instance: Arc::clone(&config.instances[n]),
+                state,
+                priority: 100,
+            });
+        }
+        let two = "Running 2 instances: A master, B in fault";
+        assert_eq!(status.news(&config).as_deref(), Some(two));
+        assert_eq!(status.news(&config), None);
+        let one = Config {
+            instances: vec![instance("A", 1)],
+            ..Config::default()
+        };
+        status.reloaded(&one, true);
+        assert_eq!(status.sentence(&one), "Running 1 instance: A master");
+        status.reloaded(&one, false);
+        assert!(
+            status
+                .sentence(&one)
+                .contains("the last reload was refused")
+        );
+        assert_eq!(
+            Status::default().sentence(&Config::default()),
+            "Running, nothing is configured"
+        );
+    }
+}

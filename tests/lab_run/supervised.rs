@@ -1,0 +1,171 @@
+//! Under systemd, played by a socket of the test, and asked by `keepalived-rs reload`.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use crate::lab::root;
+use crate::machine::{LIMIT, Machine};
+
+/// One instance that is master after 0.4 s.
+fn conf(more: &str) -> String {
+    format!(
+        "{more}
+vrrp_instance VI_1 {{
+    interface eth0
+    virtual_router_id 51
+    version 3
+    priority 150
+    advert_int 0.1
+    virtual_ipaddress {{
+        10.9.0.100/24
+    }}
+}}
+"
+    )
+}
+
+/// Waits for a message that `like` accepts; the others before it are gone.
+fn heard(socket: &UnixDatagram, what: &str, like: impl Fn(&str) -> bool) -> String {
+    let mut octets = [0; 4096];
+    let mut others = String::new();
+    loop {
+        let n = match socket.recv(&mut octets) {
+            Ok(n) => n,
+            Err(e) => panic!("{what}: {e}; heard until then:\n{others}"),
+        };
+        let message = String::from_utf8_lossy(&octets[..n]).into_owned();
+        if like(&message) {
+            return message;
+        }
+        others += &format!("{message}\n--\n");
+    }
+}
+
+#[test]
+fn systemd_is_told_of_each_step_and_how_it_is() {
+    if !root() {
+        return;
+    }
+    let m = Machine::new();
+    let path = m.dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket of ours");
+    socket.set_read_timeout(Some(LIMIT)).expect("a time limit");
+    let file = m.file("keepalived.conf", &conf(""));
+    let mut daemon = m.start(&format!(
+        "env NOTIFY_SOCKET={} WATCHDOG_USEC=200000 /usr/sbin/keepalived -n -l -f {file}",
+        path.display()
+    ));
+    let ready = heard(&socket, "READY", |l| l.starts_with("READY=1\n"));
+    let pid = m.sh("cat /run/keepalived.pid");
+    assert!(
+        ready.contains(&format!("\nMAINPID={}\n", pid.trim())),
+        "{ready}"
+    );
+    assert!(ready.contains("\nSTATUS=Running 1 instance"), "{ready}");
+    heard(&socket, "the state", |l| {
+        l == "STATUS=Running 1 instance: VI_1 master"
+    });
+    for _ in 0..3 {
+        heard(&socket, "a sign of life", |l| l == "WATCHDOG=1");
+    }
+    m.sh("kill -HUP $(cat /run/keepalived.pid)");
+    let reloading = heard(&socket, "RELOADING", |l| l.starts_with("RELOADING=1\n"));
+    let since = reloading
+        .lines()
+        .find_map(|l| l.strip_prefix("MONOTONIC_USEC="));
+    let since: u64 = since.expect("when").parse().expect("a number");
+    let uptime = fs::read_to_string("/proc/uptime").expect("procfs");
+    let uptime: f64 = uptime
+        .split(' ')
+        .next()
+        .expect("a word")
+        .parse()
+        .expect("a number");
+    let age = Duration::from_secs_f64(uptime).abs_diff(Duration::from_micros(since));
+    assert!(age < LIMIT, "{reloading}");
+    heard(&socket, "READY again", |l| l.starts_with("READY=1\n"));
+    m.file("keepalived.conf", &conf("").replace("eth0", "nosuch0"));
+    m.sh("kill -HUP $(cat /run/keepalived.pid)");
+    heard(&socket, "the refusal", |l| {
+        l.starts_with("READY=1\n") && l.contains("the last reload was refused")
+    });
+    m.sh("kill -TERM $(cat /run/keepalived.pid)");
+    heard(&socket, "STOPPING", |l| l.starts_with("STOPPING=1\n"));
+    assert_eq!(daemon.ended(), Some(0));
+    // Scripts must not speak to systemd in our name.
+    assert!(!m.log().contains("NOTIFY_SOCKET"));
+}
+
+#[test]
+fn the_reload_command_tells_what_became_of_it() {
+    if !root() {
+        return;
+    }
+    let m = Machine::new();
+    let ask = "/usr/sbin/keepalived reload --timeout 20";
+    let none = m.run(ask);
+    assert_eq!(none.status.code(), Some(2), "nobody runs");
+    let file = m.file("keepalived.conf", &conf(""));
+    let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -f {file}"));
+    m.wait_log("Startup complete");
+    let taken = m.run(ask);
+    assert_eq!(taken.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&taken.stdout).contains("in force"));
+    // Complaints are shown, and are no refusal.
+    m.file(
+        "keepalived.conf",
+        &conf("").replace("priority 150", "bogus 1"),
+    );
+    let complained = m.run(ask);
+    assert_eq!(complained.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&complained.stderr).contains("Unknown keyword 'bogus'"));
+    m.file("keepalived.conf", &conf("").replace("eth0", "nosuch0"));
+    let refused = m.run(ask);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("nosuch0") && said.contains("Reload refused"),
+        "{said}"
+    );
+    // What cannot change while it runs is refused, too.
+    m.file("keepalived.conf", &conf("instance other"));
+    let fixed = m.run(ask);
+    assert_eq!(fixed.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&fixed.stderr).contains("Cannot change instance"));
+    // Many at once: each gets an answer of a reload that began after its question.
+    m.file("keepalived.conf", &conf(""));
+    m.sh(&format!(
+        "for i in 1 2 3 4; do kill -HUP $(cat /run/keepalived.pid); done; {ask}"
+    ));
+    assert!(!m.path("/run/keepalived.outcome").exists());
+    m.sh("kill -TERM $(cat /run/keepalived.pid)");
+    assert_eq!(daemon.ended(), Some(0));
+}
+
+#[test]
+fn signals_of_any_kind_and_number_are_safe_at_any_moment() {
+    if !root() {
+        return;
+    }
+    let m = Machine::new();
+    let file = m.file("keepalived.conf", &conf(""));
+    // From the first instruction on: the shell's process becomes the daemon.
+    let mut daemon = m.start(&format!(
+        "bash -c 'trap \"\" HUP USR1 USR2 36 63; \
+         for n in 0 1 2 3 4 5 6 7 8 9; do (for i in 1 2 3 4 5 6 7 8 9 10; do \
+         for s in HUP USR1 USR2 36 63; do kill -$s $$ 2>/dev/null; done; done) & done; \
+         exec /usr/sbin/keepalived -n -l -D -f {file}'"
+    ));
+    m.wait_log("Startup complete");
+    m.wait_log("Entering MASTER STATE");
+    // A burst becomes a few: one that runs, and one more.
+    let before = m.log().matches("Reload complete").count();
+    m.sh("p=$(cat /run/keepalived.pid); for i in $(seq 100); do kill -HUP $p; done");
+    m.sh("/usr/sbin/keepalived reload");
+    let reloads = m.log().matches("Reload complete").count() - before;
+    assert!((1..=60).contains(&reloads), "{reloads}");
+    m.sh("for i in $(seq 50); do for s in USR1 USR2 36 63; do kill -$s $(cat /run/keepalived.pid); done; done");
+    m.sh("kill -TERM $(cat /run/keepalived.pid); kill -TERM $(cat /run/keepalived.pid); true");
+    assert_eq!(daemon.ended(), Some(0), "{}", m.log());
+}
