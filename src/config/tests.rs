@@ -9,6 +9,7 @@ mod corpus;
 mod global;
 mod keywords;
 mod manual;
+mod reload;
 mod routes;
 mod servers;
 mod trackers;

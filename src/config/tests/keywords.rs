@@ -57,6 +57,13 @@ pub(super) fn every_keyword() -> Vec<(&'static str, &'static str)> {
     alive.map(|row| (row.block, row.keyword)).collect()
 }
 
+/// Block, name and a good statement of every keyword that is still one.
+pub(super) fn alive() -> Vec<(&'static str, &'static str, String)> {
+    let alive = rows().into_iter().filter(|row| !row.removed);
+    let good = |row: Row| Some((row.block, row.keyword, row.samples.into_iter().next()?.0));
+    alive.filter_map(good).collect()
+}
+
 fn row(line: &'static str) -> Row {
     let f: Vec<&str> = line.split('\t').collect();
     let (block, keyword) = (f[0], f[1]);
@@ -104,7 +111,7 @@ fn is_inline(block: &str) -> bool {
 }
 
 /// A configuration in which the statement stands in its block.
-fn file(block: &str, statement: &str) -> String {
+pub(super) fn file(block: &str, statement: &str) -> String {
     let braces = |name: &str, inside: &str| format!("{name} {{\n{inside}\n}}\n");
     let instances = |more: &str| INSTANCES.replace('@', more);
     let server = |own: &str, real: &str| SERVER.replace('%', own).replace('@', real);
@@ -170,7 +177,7 @@ fn file(block: &str, statement: &str) -> String {
         ["virtual_server"] if statement.starts_with("sorry_server_") => {
             server(&format!("sorry_server 192.0.2.19 80\n{statement}\n"), "")
         }
-        ["virtual_server"] if ["sh-", "mh-"].contains(&&statement[..3]) => {
+        ["virtual_server"] if statement.starts_with("sh-") || statement.starts_with("mh-") => {
             server(&format!("lb_algo {}\n{statement}\n", &statement[..2]), "")
         }
         ["virtual_server"] if statement.starts_with("ops") => {
@@ -224,7 +231,7 @@ fn file(block: &str, statement: &str) -> String {
     prelude + &body
 }
 
-fn machine(text: &str) -> Fake {
+pub(super) fn machine(text: &str) -> Fake {
     let mut fake = Fake::with(text);
     fake.programs.push("/usr/bin/true".into());
     for file in ["/scratch/f1", "/scratch/inc_ok.conf"] {
