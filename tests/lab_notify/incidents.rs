@@ -155,7 +155,7 @@ track_file number {{\n file {file}\n weight 1\n}}\n",
                 let mails = all.get(&who).into_iter().flatten();
                 mails.map(|m| m.subject().1).any(|w| w == what)
             };
-            (has(2, "Deleted") && has(1, "Entering BACKUP state")).then_some(())
+            (has(2, "Deleted") && has(3, "Entering FAULT state")).then_some(())
         },
     );
     let told_before = mails();
