@@ -14,6 +14,7 @@ mod mailbox;
 mod many;
 mod oracle;
 mod requests;
+mod servers;
 mod tells;
 mod world;
 
