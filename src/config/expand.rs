@@ -7,6 +7,7 @@
 mod define;
 mod feed;
 mod include;
+mod text;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use self::define::{Definition, Random};
 use self::feed::{Feed, OpenFile, Raw};
 pub(crate) use self::include::Checks;
+pub(crate) use self::text::Text;
 use super::host::Host;
 use super::lex;
 use super::source::{Code, Diag, Diags, Files, Span};
@@ -47,7 +49,7 @@ pub(crate) struct Piece {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Words, never empty, without an unquoted brace.
-    Text(String),
+    Text(Text),
     /// `{`
     Open,
     /// `}`
@@ -192,7 +194,10 @@ impl<'h> Expander<'h> {
                     let (at, name) = (stored.span, Arc::clone(&stored.name));
                     stored.next().map(|(text, from)| {
                         let span = self.stored(at, from, &name);
-                        Raw { text, span }
+                        Raw {
+                            text: text.into(),
+                            span,
+                        }
                     })
                 }
                 Feed::Rest(rest) => rest.take(),
@@ -306,7 +311,7 @@ impl<'h> Expander<'h> {
                     diags.push(Diag::at(
                         span,
                         Code::BadSequence,
-                        format!("invalid {word} specification '{}'", raw.text),
+                        format!("invalid {word} specification '{}'", &*raw.text),
                     ));
                 }
             }
@@ -318,7 +323,7 @@ impl<'h> Expander<'h> {
             None
         };
         let Some(expanded) = expanded else {
-            return self.cut(text, span, diags);
+            return self.cut(&raw.text, text, span, diags);
         };
         span = expanded.span;
         for stored in expanded.more {
@@ -330,19 +335,20 @@ impl<'h> Expander<'h> {
         if text.starts_with('$') && of_its_own {
             self.push(
                 Feed::Rest(Some(Raw {
-                    text: expanded.text,
+                    text: expanded.text.into(),
                     span,
                 })),
                 diags,
             );
             return None;
         }
-        let again = lex::uncomment(&expanded.text);
-        self.cut(again.text, span, diags)
+        let line = Text::from(expanded.text);
+        let again = lex::uncomment(&line);
+        self.cut(&line, again.text, span, diags)
     }
 
-    /// Includes, and the cut at the first brace.
-    fn cut(&mut self, text: &str, span: Span, diags: &mut Diags) -> Option<Piece> {
+    /// Includes, and the cut at the first brace. `text`: a part of `line`.
+    fn cut(&mut self, line: &Text, text: &str, span: Span, diags: &mut Diags) -> Option<Piece> {
         if text.is_empty() {
             return None;
         }
@@ -358,10 +364,10 @@ impl<'h> Expander<'h> {
             (Some(0), Some(b'{')) => (Kind::Open, 1),
             (Some(0), _) => (Kind::Close, 1),
             (Some(at), _) => (
-                Kind::Text(text[..at].trim_end_matches([' ', '\t']).to_owned()),
+                Kind::Text(line.part(text[..at].trim_end_matches([' ', '\t']))),
                 at,
             ),
-            (None, _) => (Kind::Text(text.to_owned()), text.len()),
+            (None, _) => (Kind::Text(line.part(text)), text.len()),
         };
         let rest = &text[used..];
         let piece = Piece {
@@ -372,7 +378,7 @@ impl<'h> Expander<'h> {
             let span = part(span, used, rest.len());
             self.push(
                 Feed::Rest(Some(Raw {
-                    text: rest.to_owned(),
+                    text: line.part(rest),
                     span,
                 })),
                 diags,

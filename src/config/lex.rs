@@ -5,7 +5,7 @@
 //! knows a keyword, none of them can fail on any text. Source: keepalived's behaviour.
 
 use nom::branch::alt;
-use nom::bytes::complete::{is_not, tag, take_till, take_while, take_while_m_n, take_while1};
+use nom::bytes::complete::{is_not, tag, take, take_till, take_while, take_while_m_n, take_while1};
 use nom::character::complete::{anychar, char, one_of};
 use nom::combinator::{map, opt, recognize, value, verify};
 use nom::multi::{fold_many0, many0_count, many1_count};
@@ -29,6 +29,17 @@ pub(crate) struct Uncommented<'a> {
 pub(crate) fn uncomment(line: &str) -> Uncommented<'_> {
     let start = line.len() - line.trim_start_matches(BLANK).len();
     let rest = &line[start..];
+    // Most lines have nothing to look at.
+    if !rest
+        .bytes()
+        .any(|b| matches!(b, b'"' | b'\\' | b'#' | b'!'))
+    {
+        return Uncommented {
+            text: rest.trim_end_matches(BLANK),
+            start,
+            open_quote: false,
+        };
+    }
     let (after, kept) = code(rest).unwrap_or((rest, ""));
     // An unterminated quote is text up to the end of the line.
     let open_quote = after.starts_with('"');
@@ -122,9 +133,13 @@ pub(crate) fn first_word(text: &str) -> Option<&str> {
 }
 
 fn word(i: &str) -> IResult<&str, &str> {
-    let quoted = delimited(char('"'), take_till(|c| c == '"'), char('"'));
-    let plain = take_while1(|c: char| !is_blank(c) && c != '"');
-    alt((plain, quoted)).parse(i)
+    if i.starts_with('"') {
+        return delimited(char('"'), take_till(|c| c == '"'), char('"')).parse(i);
+    }
+    // All that ends a word is one octet.
+    let ends = |b: u8| is_blank(char::from(b)) || b == b'"';
+    let len = i.bytes().position(ends).unwrap_or(i.len());
+    verify(take(len), |word: &str| !word.is_empty()).parse(i)
 }
 
 /// A script command that was split into its arguments.
@@ -312,6 +327,9 @@ fn is_argument(c: char) -> bool {
 
 /// `~SEQ(`, `~SEQx(` or `~LST(` at the start: the word, what the parentheses hold, and the text behind them.
 pub(crate) fn sequence(i: &str) -> Option<(&str, Option<&str>, &str)> {
+    if !i.starts_with('~') {
+        return None;
+    }
     let words = alt((tag("~SEQx"), tag("~SEQ"), tag("~LST")));
     let (rest, word) = (words, char::<&str, nom::error::Error<&str>>('('))
         .parse(i)
@@ -339,6 +357,9 @@ pub(crate) fn condition(i: &str) -> Option<Option<(bool, &str, &str)>> {
 
 /// `include`, `includer` …: the letter and the pattern.
 pub(crate) fn include(i: &str) -> Option<(Option<char>, &str)> {
+    if !i.starts_with("include") {
+        return None;
+    }
     let word = preceded(
         tag::<_, _, nom::error::Error<&str>>("include"),
         opt(one_of("rmwba")),

@@ -108,8 +108,10 @@ fn checker<K: Own>(
             a.report(a.whole_fault(Code::Duplicate, text));
             continue;
         }
-        // Mostly there is one.
-        v.checkers.reserve_exact(1);
+        if v.checkers.is_empty() {
+            // Mostly there is one.
+            v.checkers.reserve_exact(1);
+        }
         v.checkers.push(checker);
     }
     Ok(())

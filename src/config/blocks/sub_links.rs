@@ -17,9 +17,9 @@ use crate::model::vmac::IpvlanMode;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SubLinkDraft {
     /// `use_vmac`.
-    pub(crate) vmac: Option<VmacDraft>,
+    pub(crate) vmac: Option<Box<VmacDraft>>,
     /// `use_ipvlan`.
-    pub(crate) ipvlan: Option<IpvlanDraft>,
+    pub(crate) ipvlan: Option<Box<IpvlanDraft>>,
     seen_ipvlan: bool,
     /// `vmac_xmit_base`.
     pub(crate) xmit_base: bool,

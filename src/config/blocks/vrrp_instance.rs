@@ -116,7 +116,7 @@ pub(crate) struct InstanceDraft {
     /// The highest priority of the others.
     pub(crate) timer_expired_backup: u8,
     pub(crate) links: SubLinkDraft,
-    pub(crate) hmac: Option<HmacDraft>,
+    pub(crate) hmac: Option<Box<HmacDraft>>,
     pub(crate) track_files: Vec<TrackDraft>,
     pub(crate) track_processes: Vec<TrackDraft>,
     pub(crate) track_bfds: Vec<TrackDraft>,
@@ -261,6 +261,10 @@ fn virtual_address(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fa
         return Err(a.whole_fault(Code::WrongFamily, text));
     }
     distinct(v, &address, a)?;
+    if v.addresses.is_empty() {
+        // Mostly there is one.
+        v.addresses.reserve_exact(1);
+    }
     v.addresses.push(address);
     Ok(())
 }

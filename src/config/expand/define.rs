@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::super::lex::{self, Reference};
 use super::super::source::{Code, Diag, Diags, Expansion, Span};
-use super::Expander;
 use super::feed::{MAX_LINE, Sequence, Stored, Values};
+use super::{Expander, Text};
 
 /// Replacements in one line; only a definition that refers to itself needs more.
 const MAX_REPLACEMENTS: usize = 1024;
@@ -269,7 +269,7 @@ impl Expander<'_> {
         from: Span,
     ) -> Result<Sequence, String> {
         let inside = inside.ok_or("missing ')'")?;
-        let text = text.to_owned();
+        let text = Text::from(text.to_owned());
         if word == "~LST" {
             return list(inside, text, span, from);
         }
@@ -350,7 +350,7 @@ fn is_name(text: &str) -> bool {
     lex::name(text).is_ok_and(|(rest, _)| rest.is_empty())
 }
 
-fn list(inside: &str, text: String, span: Span, from: Span) -> Result<Sequence, String> {
+fn list(inside: &str, text: Text, span: Span, from: Span) -> Result<Sequence, String> {
     let members =
         lex::list(inside).ok_or("a word of the list holds a blank or a brace is missing")?;
     let (names, sets) = members.split_first().ok_or("no variable")?;

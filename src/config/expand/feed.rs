@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::super::source::{Code, Diag, Diags, FileId, Span};
+use super::Text;
 use super::include::Checks;
 
 /// Longest line, in octets without the line feed.
@@ -13,7 +14,7 @@ pub(crate) const MAX_LINE: usize = 1022;
 /// A line before anything was done with it.
 #[derive(Clone, Debug)]
 pub(super) struct Raw {
-    pub(super) text: String,
+    pub(super) text: Text,
     pub(super) span: Span,
 }
 
@@ -78,9 +79,42 @@ pub(super) struct OpenFile {
     pub(super) dir: PathBuf,
     /// What its includes are checked for.
     pub(super) checks: Checks,
-    content: Vec<u8>,
+    content: Content,
     at: usize,
     line: u32,
+}
+
+/// What a file holds.
+enum Content {
+    Text(Rc<String>),
+    /// Somewhere it is no UTF-8.
+    Octets(Vec<u8>),
+}
+
+impl Content {
+    /// What is left from there, and where its first line ends.
+    fn from(&self, at: usize) -> Option<(&[u8], Option<usize>)> {
+        let (rest, end) = match self {
+            Self::Text(text) => {
+                let rest = text.get(at..)?;
+                (rest.as_bytes(), rest.find('\n'))
+            }
+            Self::Octets(octets) => {
+                let rest = octets.get(at..)?;
+                (rest, rest.iter().position(|b| *b == b'\n'))
+            }
+        };
+        Some((rest, end)).filter(|_| !rest.is_empty())
+    }
+
+    /// A part of it, with U+FFFD for what is no UTF-8.
+    fn part(&self, at: usize, octets: &[u8]) -> Text {
+        let shared = match self {
+            Self::Text(text) => Text::of(text, at, octets.len()),
+            Self::Octets(_) => None,
+        };
+        shared.unwrap_or_else(|| String::from_utf8_lossy(octets).into_owned().into())
+    }
 }
 
 impl OpenFile {
@@ -96,7 +130,10 @@ impl OpenFile {
             real,
             dir,
             checks,
-            content,
+            content: match String::from_utf8(content) {
+                Ok(text) => Content::Text(Rc::new(text)),
+                Err(e) => Content::Octets(e.into_bytes()),
+            },
             at: 0,
             line: 0,
         }
@@ -115,8 +152,8 @@ impl OpenFile {
     /// The next line, or with `skip_empty` the next one that is not empty.
     pub(super) fn next(&mut self, skip_empty: bool, diags: &mut Diags) -> Option<Raw> {
         loop {
-            let rest = self.content.get(self.at..).filter(|r| !r.is_empty())?;
-            let end = rest.iter().position(|b| *b == b'\n');
+            let begin = self.at;
+            let (rest, end) = self.content.from(begin)?;
             let mut line = &rest[..end.unwrap_or(rest.len())];
             self.at += end.map_or(rest.len(), |e| e + 1);
             self.line = self.line.saturating_add(1);
@@ -146,7 +183,7 @@ impl OpenFile {
                 continue;
             }
             let col = u32::try_from(start + 1).unwrap_or(0);
-            let text = String::from_utf8_lossy(line).into_owned();
+            let text = self.content.part(begin + start, line);
             return Some(Raw {
                 text,
                 span: self.here(col, 0),
@@ -226,7 +263,7 @@ impl Values {
 pub(super) struct Sequence {
     pub(super) names: Vec<String>,
     pub(super) values: Values,
-    pub(super) text: String,
+    pub(super) text: Text,
     /// The place of the text.
     pub(super) span: Span,
     /// The place of the whole statement, where the variables get their values.

@@ -462,13 +462,13 @@ impl<'s, 'g, 'a, 'h> Settling<'s, 'g, 'a, 'h> {
     /// Where packets reach a server: only NAT can change the port.
     fn port(&mut self, span: Span, addr: SocketAddr, method: Method, what: &str) -> SocketAddr {
         let (given, nat) = (addr.port(), method == Method::Nat);
-        let (vs, name) = (self.name.clone(), self.real_name(addr));
         match (&self.draft.target, self.at) {
             (Target::Address(_), Some(at)) => {
                 if nat && given != 0 {
                     return addr;
                 }
                 if given != 0 && given != at.port() {
+                    let (vs, name) = (&self.name, self.real_name(addr));
                     let text = format!(
                         "WARNING - virtual server {vs} and {what} {name} ports don't match - resetting"
                     );
@@ -481,6 +481,7 @@ impl<'s, 'g, 'a, 'h> Settling<'s, 'g, 'a, 'h> {
                     return addr;
                 }
                 if given != 0 {
+                    let (vs, name) = (&self.name, self.real_name(addr));
                     let text = format!(
                         "WARNING - fwmark virtual server {vs}, {what} {name} has port specified - clearing"
                     );
@@ -494,6 +495,7 @@ impl<'s, 'g, 'a, 'h> Settling<'s, 'g, 'a, 'h> {
                     GroupEntry::Fwmark { .. } => false,
                 };
                 if !nat && given != 0 && self.entries.iter().any(other) {
+                    let (vs, name) = (&self.name, self.real_name(addr));
                     let text = format!("virtual server {vs} and {what} {name} ports don't match");
                     self.say_at(span, Code::Conflict, text);
                 }

@@ -244,6 +244,7 @@ pub(super) fn link(
         }
     };
     v.addresses = draft.addresses.iter().filter_map(|a| place(a, v)).collect();
+    v.addresses.shrink_to_fit();
     v.excluded = draft.excluded.iter().filter_map(|a| place(a, v)).collect();
     // Kept as long as the configuration is, for each of thousands of instances.
     v.addresses.shrink_to_fit();

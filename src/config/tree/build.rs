@@ -49,7 +49,6 @@ enum Pending {
     Block {
         inside: Inside,
         stmt: u32,
-        keyword: String,
         span: Span,
     },
     /// The keyword there is unknown; if a brace follows, it is a block.
@@ -109,11 +108,12 @@ pub(crate) fn build(
         reopens: mend.reopens,
     };
     let mut last = None;
+    let mending = mend != &Mend::default();
     let mut number = 0;
     while let Some(piece) = lines.next(diags) {
         last = Some(piece.span);
         number += 1;
-        if mend != &Mend::default() {
+        if mending {
             (0..mend.closes(number - 1)).for_each(|_| b.close(piece.span, diags));
             if mend.dropped.contains(&(number - 1)) {
                 continue;
@@ -161,12 +161,8 @@ impl Builder {
 
     /// A statement expected a brace and got something else: keepalived goes on inside the block anyway.
     fn open_without_brace(&mut self, diags: &mut Diags) {
-        if let Pending::Block {
-            inside,
-            stmt,
-            keyword,
-            span,
-        } = std::mem::replace(&mut self.pending, Pending::None)
+        if let Pending::Block { inside, stmt, span } =
+            std::mem::replace(&mut self.pending, Pending::None)
         {
             let weight = match inside {
                 // keepalived: no complaint by itself; who does not read the block takes its end for that of the block
@@ -178,9 +174,10 @@ impl Builder {
                     Weight::Complaint
                 }
             };
-            let text = format!("Missing '{{' at beginning of configuration block {keyword}");
-            let diag = Diag::at(span, Code::MissingOpen, text).weighing(weight);
             let text = self.tree.last().text_of(stmt).to_owned();
+            let keyword = lex::first_word(&text).unwrap_or_default();
+            let say = format!("Missing '{{' at beginning of configuration block {keyword}");
+            let diag = Diag::at(span, Code::MissingOpen, say).weighing(weight);
             diags.push(self.placed(diag, &text));
             self.frames.push(Frame {
                 inside,
@@ -244,12 +241,7 @@ impl Builder {
         let header = inside.and_then(|_| text.strip_suffix(QUOTED_OPEN));
         let stmt = self.tree.last().push(header.unwrap_or(text), span, row);
         if let Some(inside) = inside {
-            self.pending = Pending::Block {
-                inside,
-                stmt,
-                keyword: keyword.to_owned(),
-                span,
-            };
+            self.pending = Pending::Block { inside, stmt, span };
         }
         if header.is_some() {
             self.open_quoted();
