@@ -14,6 +14,7 @@ mod sub_links;
 mod tracks;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use super::blocks::sync_group::GroupDraft;
 use super::blocks::tracking::TrackDraft;
 use super::blocks::vrrp_instance::NotifyDraft;
 use super::host::Host;
-use super::source::{Code, Diag, Diags};
+use super::source::{Code, Concern, Diag, Diags};
 use super::table::Gathered;
 use crate::model::Config;
 use crate::model::diff::Keyed;
@@ -44,12 +45,15 @@ pub(super) fn link(
     gathered: &mut Gathered,
 ) -> Config {
     let diags = &mut gathered.diags;
+    diags.about(Concern::Vrrp);
     absent_scripts(&draft, diags);
     let rules = statics::number(&mut draft, diags);
+    diags.about(Concern::Daemon);
     let mut scripts = Scripts::new(host, &draft.global.model);
     notify::lifecycle(&mut draft.global, &mut scripts, diags);
     scripts.say("start/shutdown scripts", diags);
     let server_groups = server_group::unique(std::mem::take(&mut draft.server_groups));
+    diags.about(Concern::Checkers);
     let mut servers = servers::Servers::new(&server_groups, &draft.global.model);
     while unread.read(host, gathered, &mut draft) {
         let diags = &mut gathered.diags;
@@ -69,6 +73,7 @@ pub(super) fn link(
     let virtual_servers = servers.into_model();
     let diags = &mut gathered.diags;
     scripts.say("check scripts", diags);
+    diags.about(Concern::Vrrp);
     // keepalived: an interface that does not exist is the end of it, nothing about instances is looked at any more.
     let mut unheard = Diags::default();
     let diags = if diags.unusable_by(Code::NoInterface) {
@@ -216,11 +221,28 @@ fn number_twins(instances: &mut [Arc<Instance>]) {
     }
 }
 
+/// An instance that is compared by its key, which is made when it is needed: kept, the keys would be larger than all else.
+struct ByKey<'a>(&'a Instance);
+
+impl PartialEq for ByKey<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key() == other.0.key()
+    }
+}
+
+impl Eq for ByKey<'_> {}
+
+impl Hash for ByKey<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key().hash(state);
+    }
+}
+
 /// Two instances must not be the same virtual router.
 fn distinct(instances: &[Arc<Instance>], diags: &mut Diags) {
-    let mut seen: HashMap<_, &Arc<Instance>> = HashMap::new();
+    let mut seen = HashSet::with_capacity(instances.len());
     for i in instances {
-        if let Some(first) = seen.get(&i.key()) {
+        if let Some(ByKey(first)) = seen.get(&ByKey(i)) {
             let family = match i.family {
                 Family::V4 => "IPv4",
                 Family::V6 => "IPv6",
@@ -234,7 +256,7 @@ fn distinct(instances: &[Arc<Instance>], diags: &mut Diags) {
             );
             diags.push(Diag::bare(None, Code::SameVrid, text));
         } else {
-            seen.insert(i.key(), i);
+            seen.insert(ByKey(i));
         }
     }
 }

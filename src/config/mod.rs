@@ -29,7 +29,7 @@ use self::blocks::inert::INERT;
 use self::blocks::{Draft, ROOT};
 use self::expand::{Checks, Expander};
 use self::host::Host;
-use self::source::{Code, Diag, Diags, Files, Outcome, Span, Weight};
+use self::source::{Code, Concern, Diag, Diags, Files, Outcomes, Span, Weight};
 use self::table::{Gathered, Pass, Reader};
 use self::tree::{Mend, Tree};
 use crate::model::Config;
@@ -82,12 +82,13 @@ pub(crate) struct Loaded {
     pub(crate) tree: Tree,
     /// Places of the statements that were not taken over: what they say is not in force.
     pub(crate) rejected: HashSet<Span>,
-    outcome: Outcome,
+    outcomes: Outcomes,
     test_exit: u8,
 }
 
 impl Loaded {
     /// The exit code of `-t`.
+    // keepalived: whatever the parts of the daemon that are switched off.
     pub(crate) fn test_exit(&self) -> u8 {
         self.test_exit
     }
@@ -95,12 +96,27 @@ impl Loaded {
     /// Why the daemon must not run this: its exit code, 0 (no such network namespace), 2 (unusable) or 6 (no file). On
     /// reload: the old configuration stays in force.
     pub(crate) fn refusal(&self) -> Option<u8> {
-        self.outcome.refusal(self.config.global.reload_check_config)
+        self.refusal_for(|_| true)
+    }
+
+    /// The same for a daemon that only has some of its parts.
+    pub(crate) fn refusal_for(&self, runs: impl Fn(Concern) -> bool) -> Option<u8> {
+        let strict = self.config.global.reload_check_config;
+        self.outcomes.of(runs).refusal(strict)
     }
 
     /// The findings in keepalived's form, by place.
     pub(crate) fn messages(&self) -> impl Iterator<Item = (Loudness, String)> + '_ {
-        self.diags.iter().map(|d| {
+        self.messages_for(|_| true)
+    }
+
+    /// Those that are about parts of the daemon that there are.
+    pub(crate) fn messages_for(
+        &self,
+        runs: impl Fn(Concern) -> bool,
+    ) -> impl Iterator<Item = (Loudness, String)> {
+        let heard = self.diags.iter().filter(move |d| runs(d.concern));
+        heard.map(|d| {
             let loudness = match d.weight {
                 Weight::Note => Loudness::Note,
                 Weight::Log | Weight::Lint => Loudness::Log,
@@ -171,8 +187,10 @@ fn read(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) -> Load
     }
     // Once more, now that it is known that an end is missing. What `-t` ends with stays what the blocks that keepalived
     // finds lead to: scripts in a block that it loses, say, do not count.
+    let test_exit = loaded.test_exit;
+    drop(loaded);
     Loaded {
-        test_exit: loaded.test_exit,
+        test_exit,
         ..read_once(options, host, &mend.reopening(), keep)
     }
 }
@@ -209,7 +227,13 @@ fn read_once(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) ->
             gathered.diags.push(diag);
         }
         None => {
-            Reader::new(host, &mut gathered).read(&ROOT, tree.root(), Pass::Late, &mut draft);
+            for part in 0..tree.parts() {
+                let body = tree.part(part);
+                Reader::new(host, &mut gathered).read(&ROOT, body, Pass::Late, &mut draft);
+                if keep == Keep::Model && !Reader::has(&ROOT, body, Pass::Last) {
+                    tree.forget(part);
+                }
+            }
         }
     }
     let parts = if gone.is_some() { 0 } else { tree.parts() };
@@ -221,8 +245,8 @@ fn read_once(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) ->
     let config = link::link(draft, unread, host, &mut gathered);
     Loaded {
         config: Arc::new(config),
-        test_exit: gathered.diags.outcome().test_exit(),
-        outcome: gathered.diags.outcome(),
+        test_exit: gathered.diags.outcomes().of(|_| true).test_exit(),
+        outcomes: gathered.diags.outcomes(),
         diags: gathered.diags.into_sorted(),
         files,
         tree,

@@ -37,6 +37,18 @@ pub(crate) enum Weight {
     Include,
 }
 
+/// What of the daemon a finding is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Concern {
+    /// All of it.
+    #[default]
+    Daemon,
+    /// Instances, and what only they use: nothing to a daemon that runs checkers alone.
+    Vrrp,
+    /// Virtual servers, and what only they use: nothing to a daemon that runs VRRP alone.
+    Checkers,
+}
+
 /// Which weights occurred, and from that the exit codes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcome(u16);
@@ -88,18 +100,65 @@ impl Outcome {
     }
 }
 
+/// The outcomes by what the findings are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcomes {
+    daemon: Outcome,
+    vrrp: Outcome,
+    checkers: Outcome,
+}
+
+impl Outcomes {
+    fn note(&mut self, concern: Concern, weight: Weight) {
+        let outcome = match concern {
+            Concern::Daemon => &mut self.daemon,
+            Concern::Vrrp => &mut self.vrrp,
+            Concern::Checkers => &mut self.checkers,
+        };
+        outcome.note(weight);
+    }
+
+    /// That of a daemon with all its parts, or with only some of them.
+    pub(crate) fn of(self, runs: impl Fn(Concern) -> bool) -> Outcome {
+        let by_concern = [
+            (Concern::Daemon, self.daemon),
+            (Concern::Vrrp, self.vrrp),
+            (Concern::Checkers, self.checkers),
+        ];
+        let found = by_concern.into_iter().filter(|(concern, _)| runs(*concern));
+        Outcome(found.fold(0, |all, (_, outcome)| all | outcome.0))
+    }
+}
+
 /// Collects findings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Diags {
     list: Vec<Diag>,
-    outcome: Outcome,
+    outcomes: Outcomes,
+    /// What those are about that come next.
+    concern: Concern,
     left_out: usize,
 }
 
 impl Diags {
     /// Adds one; the outcome counts it even when there is no room to keep it.
-    pub(crate) fn push(&mut self, diag: Diag) {
-        self.outcome.note(diag.weight);
+    pub(crate) fn push(&mut self, mut diag: Diag) {
+        // All parts of the daemon read all files.
+        diag.concern = match diag.weight {
+            Weight::Include => Concern::Daemon,
+            Weight::Lint
+            | Weight::Note
+            | Weight::Printed
+            | Weight::Log
+            | Weight::Namespace
+            | Weight::NoFile
+            | Weight::Fatal
+            | Weight::Complaint
+            | Weight::Unusable
+            | Weight::Security
+            | Weight::Missing => self.concern,
+        };
+        self.outcomes.note(diag.concern, diag.weight);
         if self.list.len() < MAX_DIAGS {
             self.list.push(diag);
         } else {
@@ -113,9 +172,14 @@ impl Diags {
         all.any(|d| d.code == code && d.weight == Weight::Unusable)
     }
 
-    /// See [`Outcome`].
-    pub(crate) fn outcome(&self) -> Outcome {
-        self.outcome
+    /// Says what those are about that come next; gives back what it was before.
+    pub(crate) fn about(&mut self, concern: Concern) -> Concern {
+        std::mem::replace(&mut self.concern, concern)
+    }
+
+    /// See [`Outcomes`].
+    pub(crate) fn outcomes(&self) -> Outcomes {
+        self.outcomes
     }
 
     /// All that were kept, by place; those without a place last.
@@ -176,7 +240,7 @@ mod tests {
             diags.push(Diag::bare(None, Code::TooMany, "x"));
         }
         diags.push(Diag::bare(None, Code::TooMany, "x").weighing(Weight::Missing));
-        assert_eq!(diags.outcome().test_exit(), 2);
+        assert_eq!(diags.outcomes().of(|_| true).test_exit(), 2);
         assert_eq!(diags.into_sorted().len(), MAX_DIAGS + 1);
     }
 }

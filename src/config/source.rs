@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(crate) use super::code::Code;
-pub(crate) use super::outcome::{Diags, Outcome, Weight};
+pub(crate) use super::outcome::{Concern, Diags, Outcomes, Weight};
 use super::tree::Shape;
 
 /// Number of a file in [`Files`].
@@ -131,6 +131,8 @@ impl Files {
 pub(crate) struct Diag {
     pub(crate) code: Code,
     pub(crate) weight: Weight,
+    /// Known when it is kept ([`Diags::push`]).
+    pub(crate) concern: Concern,
     pub(crate) span: Option<Span>,
     /// Whether the message starts with its place, as keepalived's messages made while reading do.
     pub(crate) placed: bool,
@@ -192,6 +194,7 @@ impl Diag {
         Self {
             code,
             weight: code.weight(),
+            concern: Concern::default(),
             span: Some(span),
             placed: true,
             text: text.into(),
@@ -204,6 +207,7 @@ impl Diag {
         Self {
             code,
             weight: code.weight(),
+            concern: Concern::default(),
             span,
             placed: false,
             text: text.into(),

@@ -10,7 +10,7 @@ mod read;
 
 pub(crate) use self::args::{Args, Fault};
 pub(crate) use self::read::{Gathered, Inert, Pass, Reader};
-use super::source::Grammar;
+use super::source::{Concern, Grammar};
 use super::tree::{Opens, Shape};
 
 /// The keywords of one kind of block, which read into a `T`.
@@ -62,6 +62,8 @@ pub(crate) struct Row<T: 'static> {
     raw: bool,
     /// When it is read at the top level, wherever it stands.
     pass: Pass,
+    /// What findings in it are about; [`Concern::Daemon`]: what those around it are about.
+    concern: Concern,
     /// An empty block is a mistake.
     filled: bool,
 }
@@ -95,6 +97,7 @@ pub(crate) const fn key<T>(keyword: &'static str, manual: &'static str, set: Set
         run: Run::Set(set),
         raw: false,
         pass: Pass::Late,
+        concern: Concern::Daemon,
         filled: false,
     }
 }
@@ -186,6 +189,11 @@ pub(crate) const fn last<T>(row: Row<T>) -> Row<T> {
     }
 }
 
+/// What is found in it is about one part of the daemon.
+pub(crate) const fn about<T>(concern: Concern, row: Row<T>) -> Row<T> {
+    Row { concern, ..row }
+}
+
 /// An empty block is a complaint.
 pub(crate) const fn filled<T>(row: Row<T>) -> Row<T> {
     Row {
@@ -204,7 +212,14 @@ pub(crate) const fn includes<T>(row: Row<T>) -> Row<T> {
 
 impl<T: 'static> Shape for Block<T> {
     fn find(&self, keyword: &str) -> Option<(u16, Opens)> {
-        let (at, mut row) = self.all().enumerate().find(|(_, r)| r.keyword == keyword)?;
+        let mut before = 0;
+        let groups = std::iter::once(&self.rows).chain(self.more);
+        let found = groups.into_iter().find_map(|group| {
+            let at = group.iter().position(|r| r.keyword == keyword);
+            before += group.len();
+            at.and_then(|at| Some((before - group.len() + at, group.get(at)?)))
+        });
+        let (at, mut row) = found?;
         match row.run {
             Run::Renamed(to) => row = self.named(to)?,
             Run::Gone(_) => return None,

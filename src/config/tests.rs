@@ -339,3 +339,29 @@ proptest! {
         let _ = Fake::with(words.concat()).load();
     }
 }
+
+#[test]
+fn what_is_wrong_with_a_part_that_is_off_does_not_keep_the_daemon_from_running() {
+    use super::source::Concern;
+    let only = |part| move |concern| matches!(concern, Concern::Daemon) || concern == part;
+    let vrrp = "vrrp_instance V {\n interface nope\n virtual_router_id 1\n}\n";
+    let checkers = "virtual_server 10.0.0.1 80 {\n lb_algo\n real_server 10.0.0.2 80 {\n }\n}\n";
+    let both = Fake::with(format!("{vrrp}{checkers}")).load();
+    assert_eq!(both.test_exit(), 2);
+    assert_eq!(both.refusal(), Some(2));
+    for (text, part, other) in [
+        (vrrp, Concern::Vrrp, Concern::Checkers),
+        (checkers, Concern::Checkers, Concern::Vrrp),
+    ] {
+        let loaded = Fake::with(text).load();
+        assert_eq!(loaded.refusal_for(only(part)), Some(2), "{text}");
+        assert_eq!(loaded.refusal_for(only(other)), None, "{text}");
+        assert_eq!(loaded.messages_for(only(other)).count(), 0, "{text}");
+    }
+    // Files are everybody's.
+    let text = "vrrp_instance V {\n includea /none\n}\n";
+    assert_eq!(
+        Fake::with(text).load().refusal_for(only(Concern::Checkers)),
+        Some(6)
+    );
+}

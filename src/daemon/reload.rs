@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use super::host::Machine;
+use crate::config::source::Concern;
 use crate::config::{self, LoadOptions, Loaded, Loudness};
 use crate::model::Config;
 
@@ -27,6 +28,15 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
+    /// Whether what a finding is about is run.
+    fn run(self, concern: Concern) -> bool {
+        match concern {
+            Concern::Daemon => true,
+            Concern::Vrrp => self.vrrp,
+            Concern::Checkers => self.checkers,
+        }
+    }
+
     /// The configuration without the parts that are off.
     fn of(self, config: &Arc<Config>) -> Arc<Config> {
         if self.vrrp && self.checkers && self.bfd {
@@ -70,8 +80,8 @@ pub(crate) fn read(options: &LoadOptions, parts: Parts) -> Read {
         }
     };
     let loaded = config::load_model(options, &host);
-    let findings = say(&loaded);
-    let config = match loaded.refusal() {
+    let findings = say(&loaded, parts);
+    let config = match loaded.refusal_for(|concern| parts.run(concern)) {
         Some(code) => Err(code),
         None => Ok(parts.of(&loaded.config)),
     };
@@ -84,9 +94,9 @@ pub(crate) fn read(options: &LoadOptions, parts: Parts) -> Read {
     Read { config, findings }
 }
 
-fn say(loaded: &Loaded) -> Vec<String> {
+fn say(loaded: &Loaded, parts: Parts) -> Vec<String> {
     let mut said = Vec::new();
-    for (loudness, text) in loaded.messages() {
+    for (loudness, text) in loaded.messages_for(|concern| parts.run(concern)) {
         match loudness {
             Loudness::Note => tracing::info!("{text}"),
             Loudness::Log | Loudness::Complaint => tracing::warn!("{text}"),

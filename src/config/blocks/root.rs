@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::host::Host;
-use super::super::source::{Code, Span};
-use super::super::table::{Args, Block, Fault, Row, early, key, last, sub};
+use super::super::source::{Code, Concern, Span};
+use super::super::table::{Args, Block, Fault, Row, about, early, key, last, sub};
 use super::command::Nobody;
 use super::global::{GLOBAL_DEFS, GlobalDraft};
 use super::global_process::once;
@@ -51,7 +51,7 @@ pub(crate) struct Draft {
     pub(crate) server_groups: Vec<Arc<ServerGroup>>,
     /// Trackers defined so far: names must come before their use.
     pub(crate) known: Rc<Trackers>,
-    names: HashSet<String>,
+    names: HashSet<Arc<str>>,
     /// `net_namespace`.
     pub(crate) namespace: Option<(String, Span)>,
     net_namespace_ipvs: bool,
@@ -118,13 +118,14 @@ fn vrrp_script(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
 
 fn vrrp_instance(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let name = super::vrrp_instance::name(a)?;
-    if !v.names.insert(name.to_owned()) {
+    if v.names.contains(name) {
         return Err(a.whole_fault(
             Code::Duplicate,
             format!("vrrp instance {name} already defined"),
         ));
     }
     let mut instance = InstanceDraft::new(name, a.span(), &v.global.model, Rc::clone(&v.known));
+    v.names.insert(Arc::clone(&instance.name));
     a.block(&VRRP_INSTANCE, &mut instance);
     v.instances.push(Box::new(instance));
     Ok(())
@@ -163,30 +164,48 @@ pub(crate) static ROOT: Block<Draft> = Block {
             a.block(&GLOBAL_DEFS, &mut v.global);
             Ok(())
         })),
-        sub("vrrp_script", &VRRP_SCRIPT, vrrp_script),
-        sub("vrrp_instance", &VRRP_INSTANCE, vrrp_instance),
-        sub("vrrp_sync_group", &VRRP_SYNC_GROUP, vrrp_sync_group),
-        last(sub("virtual_server", &VIRTUAL_SERVER, virtual_server)),
-        server_group::GROUP,
+        // Instances and checkers both use them.
         tracked_things::FILE,
         tracked_things::OLD_FILE,
-        tracked_things::PROCESS,
         bfd::BFD,
-        links::GARP,
-        links::LINKBEAT,
-        links::DELAYS,
-        sub("SSL", &SSL, |v, a| {
-            v.global.model.ssl = Ssl::default();
-            a.block(&SSL, &mut v.global.model.ssl);
-            once(&mut v.ssl, a)
-        }),
-        statics::TRACK_GROUP,
-        statics::ADDRESSES,
-        statics::ROUTES,
-        statics::RULES,
     ],
-    more: &[WORDS],
+    more: &[OF_VRRP, OF_CHECKERS, WORDS],
 };
+
+/// What is nothing to a daemon without VRRP.
+const OF_VRRP: &[Row<Draft>] = &[
+    vrrp(sub("vrrp_script", &VRRP_SCRIPT, vrrp_script)),
+    vrrp(sub("vrrp_instance", &VRRP_INSTANCE, vrrp_instance)),
+    vrrp(sub("vrrp_sync_group", &VRRP_SYNC_GROUP, vrrp_sync_group)),
+    vrrp(tracked_things::PROCESS),
+    vrrp(links::GARP),
+    vrrp(links::LINKBEAT),
+    vrrp(links::DELAYS),
+    vrrp(statics::TRACK_GROUP),
+    vrrp(statics::ADDRESSES),
+    vrrp(statics::ROUTES),
+    vrrp(statics::RULES),
+];
+
+/// What is nothing to a daemon without checkers.
+const OF_CHECKERS: &[Row<Draft>] = &[
+    // There may be very many of them.
+    checkers(last(sub("virtual_server", &VIRTUAL_SERVER, virtual_server))),
+    checkers(server_group::GROUP),
+    checkers(sub("SSL", &SSL, |v, a| {
+        v.global.model.ssl = Ssl::default();
+        a.block(&SSL, &mut v.global.model.ssl);
+        once(&mut v.ssl, a)
+    })),
+];
+
+const fn vrrp(row: Row<Draft>) -> Row<Draft> {
+    about(Concern::Vrrp, row)
+}
+
+const fn checkers(row: Row<Draft>) -> Row<Draft> {
+    about(Concern::Checkers, row)
+}
 
 /// Words that concern the whole process.
 const WORDS: &[Row<Draft>] = &[

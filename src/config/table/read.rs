@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::super::host::Host;
 use super::super::lex;
 use super::super::names::Folders;
-use super::super::source::{Code, Detail, Diag, Diags, ShapeRef, Span, Unknown};
+use super::super::source::{Code, Concern, Detail, Diag, Diags, ShapeRef, Span, Unknown};
 use super::super::tree::{Body, Shape, Statement, UNKNOWN_ROW};
 use super::args::Args;
 use super::{Block, Row, Run};
@@ -87,9 +87,24 @@ impl<'r, 'a> Reader<'r, 'a> {
             if pass != Pass::Whole && pass != row.pass {
                 continue;
             }
+            let around = match row.concern {
+                Concern::Daemon => None,
+                concern @ (Concern::Vrrp | Concern::Checkers) => {
+                    Some(self.gathered.diags.about(concern))
+                }
+            };
             self.statement(block, row, &statement, v);
             self.note_inert(block.name, row.keyword, statement.span);
+            if let Some(around) = around {
+                self.gathered.diags.about(around);
+            }
         }
+    }
+
+    /// Whether there are statements that this pass reads.
+    pub(crate) fn has<T>(block: &'static Block<T>, body: Body<'_>, pass: Pass) -> bool {
+        let mut rows = body.statements().filter_map(|s| block.row(s.row));
+        rows.any(|row| row.pass == pass)
     }
 
     /// Complains about a keyword that its block does not know.

@@ -231,7 +231,7 @@ const REASONS: &[Reason] = &[
     ),
     (
         "stock says nothing more when the network namespace cannot be joined",
-        |case, _, ours| ours && case.loaded.outcome.has(Weight::Namespace),
+        |case, _, ours| ours && case.loaded.outcomes.of(|_| true).has(Weight::Namespace),
     ),
     (
         "stock checks no instance after the first one that cannot run",
