@@ -1,8 +1,10 @@
 //! Configurations that nobody means well with: whatever a file holds, `-t` answers soon, in bounded memory, and lives.
 //!
 //! Time is processor time, because other tests run beside these; without optimisation the longest ones are left out.
-//! `prlimit` sets the limits.
+//! `prlimit` sets the limits. `LAB_OURS` names another binary, such as one of a release build, for which all of it counts:
+//! `cargo test --release --test conf_hostile` builds one.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,12 +12,24 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-const OURS: &str = env!("CARGO_BIN_EXE_keepalived-rs");
+/// The binary, and whether it is optimised.
+fn ours() -> (OsString, bool) {
+    match std::env::var_os("LAB_OURS") {
+        Some(path) => (path, true),
+        None => {
+            let path = env!("CARGO_BIN_EXE_keepalived-rs").into();
+            (path, !cfg!(debug_assertions))
+        }
+    }
+}
+
 /// Processor time of one test of a configuration: a second, and much more without optimisation.
-const LIMIT: Duration = match cfg!(debug_assertions) {
-    true => Duration::from_secs(30),
-    false => Duration::from_secs(1),
-};
+fn limit() -> Duration {
+    match ours() {
+        (_, true) => Duration::from_secs(1),
+        (_, false) => Duration::from_secs(30),
+    }
+}
 /// Address space where the input is small.
 const SMALL: u64 = 512 << 20;
 /// Address space where the input is as large as is read at all.
@@ -65,8 +79,9 @@ impl Drop for Dir {
 fn holds(path: &Path, code: i32, word: &str, memory: u64) {
     let mut command = Command::new("prlimit");
     command.arg(format!("--as={memory}"));
-    command.arg(format!("--cpu={}", LIMIT.as_secs()));
-    command.args(["timeout", "-s", "KILL", "300", OURS, "-t", "-n", "-l", "-f"]);
+    command.arg(format!("--cpu={}", limit().as_secs()));
+    command.args(["timeout", "-s", "KILL", "300"]).arg(ours().0);
+    command.args(["-t", "-n", "-l", "-f"]);
     command.arg(path).stdin(Stdio::null()).stdout(Stdio::null());
     let out = command.output().expect("util-linux is installed");
     let said = String::from_utf8_lossy(&out.stderr);
@@ -174,7 +189,7 @@ fn sequences_and_definitions_that_never_end_are_ended() {
             format!("{billion} {{\n"),
         ],
     );
-    let slow = slow.iter().filter(|_| !cfg!(debug_assertions));
+    let slow = slow.iter().filter(|_| ours().1);
     for text in quick.iter().chain(slow) {
         holds(&dir.file("sequence", text), 5, "reading ends", LARGE);
     }
@@ -230,7 +245,7 @@ fn a_million_of_anything_is_answered() {
 fn the_test_ends_when_nobody_reads_what_it_says() {
     let dir = Dir::new();
     let file = dir.file("wrong", "foo\n".repeat(100_000));
-    let mut command = Command::new(OURS);
+    let mut command = Command::new(ours().0);
     command
         .args(["-t", "-n", "-l", "-f"])
         .arg(file)

@@ -1,9 +1,10 @@
 //! How long `-t` takes and what it needs, ours beside stock keepalived: `cargo bench --bench config`.
 //!
-//! It asserts nothing: absolute figures drift from run to run, the ratio of two programs in one run does not. Stock is
-//! what lies in /usr/sbin, if anything; 2.4 reads 50,000 real servers in 302 ms and 38 MiB on the machine where 2.2.7
-//! is measured here. `CONFIG_BENCH_MAX` limits the number of real servers.
+//! Absolute figures drift from run to run, the ratio of two programs that run in turn does not. The target: half the time
+//! of stock and no more memory; where that is missed the row says so. Stock is what lies in /usr/sbin, if anything.
+//! `CONFIG_BENCH_MAX` limits the number of real servers, `LAB_OURS` names another binary of ours.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write as _};
@@ -14,99 +15,160 @@ use std::time::Duration;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 
-const OURS: &str = env!("CARGO_BIN_EXE_keepalived-rs");
 const STOCK: &str = "/usr/sbin/keepalived";
 /// Runs of which the fastest counts: what else the machine does only ever adds.
 const RUNS: usize = 5;
+/// As the first argument: run the rest and say what it used.
+const MEASURE: &str = "--measure";
 
 /// What one test used.
 #[derive(Clone, Copy)]
 struct Cost {
     cpu: Duration,
-    /// Kilobytes.
+    /// Peak, in kilobytes.
     memory: u64,
 }
 
 fn main() {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|a| a == MEASURE) {
+        return measure(arguments.collect());
+    }
+    let ours = std::env::var_os("LAB_OURS");
+    let ours = ours.unwrap_or_else(|| env!("CARGO_BIN_EXE_keepalived-rs").into());
     let max = std::env::var("CONFIG_BENCH_MAX").ok();
     let max: usize = max.and_then(|n| n.parse().ok()).unwrap_or(200_000);
     let dir = std::env::temp_dir().join(format!("keepalived-rs-bench-{}", std::process::id()));
     fs::create_dir(&dir).expect("a new directory below the temporary one");
-    let mut out = io::stdout();
-    _ = writeln!(out, "{:<34} {:<20} {:<20} ratio", "file", "ours", "stock");
-    let mut row = |name: &str, text: String| {
+    say("| file | ours | | stock | | time | memory | |");
+    say("|---|---|---|---|---|---|---|---|");
+    let row = |name: &str, text: String| {
         let file = dir.join("bench.conf");
         fs::write(&file, text).expect("a file in our own directory");
-        let (ours, stock) = (
-            best(OURS, &file),
-            Path::new(STOCK).exists().then(|| best(STOCK, &file)),
-        );
-        let shown = |c: Cost| format!("{:>7} us {:>6} kB", c.cpu.as_micros(), c.memory);
-        let both = stock.map_or_else(String::new, |s| {
-            let percent = ours.cpu.as_micros() * 100 / s.cpu.as_micros().max(1);
-            format!("{} {percent:>5} %", shown(s))
-        });
-        _ = writeln!(out, "{name:<34} {} {both}", shown(ours));
+        let stock = Path::new(STOCK).exists();
+        let (ours, stock) = in_turn(&ours, stock.then(|| STOCK.into()), &file);
+        let shown = |c: Cost| {
+            let micros = c.cpu.as_micros();
+            format!(
+                "{}.{} ms | {} kB",
+                micros / 1000,
+                micros / 100 % 10,
+                c.memory
+            )
+        };
+        let Some(stock) = stock else {
+            say(&format!("| {name} | {} | | | | | |", shown(ours)));
+            return ours;
+        };
+        let time = ours.cpu.as_micros() * 100 / stock.cpu.as_micros().max(1);
+        let memory = ours.memory * 100 / stock.memory.max(1);
+        let verdict = match (time > 50, memory > 100) {
+            (false, false) => "",
+            (true, false) => "slow",
+            (false, true) => "large",
+            (true, true) => "slow, large",
+        };
+        say(&format!(
+            "| {name} | {} | {} | {time} % | {memory} % | {verdict} |",
+            shown(ours),
+            shown(stock)
+        ));
+        ours
     };
     row("ten lines", ten_lines());
-    for count in [10, 1_000, 10_000, 50_000, 100_000, 200_000] {
-        if count <= max {
-            row(
-                &format!("{count} real servers, 100 each"),
-                servers(count, 100),
-            );
+    for each in [1, 50, 1_000_000] {
+        let name = match each {
+            1 => "one in each virtual server",
+            50 => "50 in each virtual server",
+            _ => "in one virtual server",
+        };
+        let counts = [10_000, 50_000, 100_000, 200_000];
+        let mut first: Option<(usize, Cost)> = None;
+        for count in counts.into_iter().filter(|n| *n <= max) {
+            // Stock takes minutes for more of them.
+            let name = format!("{count} real servers, {name}");
+            let found = row(&name, servers(count, each.min(count)));
+            linear(&mut first, count, found);
         }
     }
-    for count in [1_000, 10_000, 200_000] {
-        if count <= max {
-            row(
-                &format!("{count} in one virtual server"),
-                servers(count, count),
-            );
-        }
+    let mut first = None;
+    for count in [1_000, 4_000, 16_000] {
+        let found = row(&format!("{count} vrrp_instances"), instances(count));
+        linear(&mut first, count, found);
     }
-    row("20000 virtual servers of one", servers(20_000, 1));
-    row("4000 vrrp_instances", instances(4_000));
     _ = fs::remove_dir_all(&dir);
 }
 
-fn best(program: &str, file: &Path) -> Cost {
-    let runs = (0..RUNS).map(|_| cost(program, file));
-    runs.reduce(|a, b| Cost {
-        cpu: a.cpu.min(b.cpu),
-        memory: a.memory.min(b.memory),
-    })
-    .expect("at least one run")
+/// Says so when a file that is larger than the first one costs more than in proportion.
+fn linear(first: &mut Option<(usize, Cost)>, count: usize, found: Cost) {
+    let Some((before, cost)) = *first else {
+        *first = Some((count, found));
+        return;
+    };
+    let (before, count) = (before as u128, count as u128);
+    let percent = found.cpu.as_micros() * before * 100 / (cost.cpu.as_micros().max(1) * count);
+    if percent > 130 {
+        say(&format!("| | {percent} % of what is linear | | | | | | |"));
+    }
 }
 
-fn cost(program: &str, file: &Path) -> Cost {
-    let mut command = Command::new(program);
+/// A line on standard output, which may be closed.
+fn say(line: &str) {
+    _ = writeln!(io::stdout(), "{line}");
+}
+
+/// The best of several runs of each.
+fn in_turn(ours: &OsString, stock: Option<OsString>, file: &Path) -> (Cost, Option<Cost>) {
+    let better = |a: Cost, b: Option<Cost>| match b {
+        None => a,
+        Some(b) => Cost {
+            cpu: a.cpu.min(b.cpu),
+            memory: a.memory.min(b.memory),
+        },
+    };
+    let (mut best, mut best_stock) = (cost(ours, file), None);
+    // What is quadratic is not waited for that often.
+    let mut left = RUNS;
+    while left > 0 {
+        left -= 1;
+        best = better(cost(ours, file), Some(best));
+        if let Some(stock) = &stock {
+            let found = cost(stock, file);
+            best_stock = Some(better(found, best_stock));
+            if found.cpu > Duration::from_secs(5) {
+                break;
+            }
+        }
+    }
+    (best, best_stock)
+}
+
+/// The kernel knows the peak of a process's only child: so each run has a parent of its own.
+fn cost(program: &OsString, file: &Path) -> Cost {
+    let this = std::env::current_exe().expect("the path of this program");
+    let mut command = Command::new(this);
+    command.arg(MEASURE).arg(program);
     command.args(["-t", "-n", "-l", "-f"]).arg(file);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    let before = spent();
-    let mut child = command.spawn().expect("it starts");
-    let (status, mut memory) = (format!("/proc/{}/status", child.id()), 0);
-    while child.try_wait().expect("our child").is_none() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let peak = text.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-        let peak = peak.and_then(|p| p.trim().trim_end_matches(" kB").parse().ok());
-        memory = memory.max(peak.unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let out = command.stdin(Stdio::null()).output().expect("it starts");
+    let text = String::from_utf8_lossy(&out.stdout);
+    let mut numbers = text.split_whitespace().map(str::parse);
+    let mut next = || numbers.next().expect("two numbers").expect("a number");
     Cost {
-        cpu: spent().saturating_sub(before),
-        memory,
+        cpu: Duration::from_micros(next()),
+        memory: next(),
     }
 }
 
-/// Processor time of the children that have ended.
-fn spent() -> Duration {
+/// Runs a command and says what it used: microseconds and kilobytes.
+fn measure(words: Vec<OsString>) {
+    let (program, arguments) = words.split_first().expect("a program");
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    _ = command.status().expect("it starts");
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("it has no way to fail");
     let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    say(&format!("{micros} {}", usage.max_rss()));
 }
 
 fn ten_lines() -> String {
