@@ -109,6 +109,8 @@ pub(crate) struct Options {
     pub(crate) keep_ipvs: bool,
     /// `-n`.
     pub(crate) foreground: bool,
+    /// `-a`: addresses of anybody that come or go are logged.
+    pub(crate) address_monitoring: bool,
     /// `-d`.
     pub(crate) dump_conf: bool,
     /// `-p`, `-r`, `-c`, `-b`.
@@ -241,6 +243,7 @@ impl Options {
             keep_vrrp: given("dont-release-vrrp"),
             keep_ipvs: given("dont-release-ipvs"),
             foreground: given("dont-fork"),
+            address_monitoring: given("address-monitoring"),
             dump_conf: given("dump-conf"),
             pid_file: value("pid").map(PathBuf::from),
             vrrp_pid_file: value("vrrp_pid").map(PathBuf::from),

@@ -688,9 +688,9 @@ fn options_without_effect_are_named() {
     }
     let m = Machine::new();
     let conf = m.file("good.conf", GOOD);
-    let mut d = m.start(&["-nlG", "-x", "-a", "-f", &conf]);
+    let mut d = m.start(&["-nlG", "-x", "-A", "tcp:localhost:705", "-f", &conf]);
     d.wait_log("Startup complete");
-    for option in ["--snmp", "--address-monitoring"] {
+    for option in ["--snmp", "--snmp-agent-socket"] {
         assert_eq!(
             d.log()
                 .matches(&format!("Option {option} is accepted"))

@@ -36,7 +36,7 @@ complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s M -l core-d
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l config-fd -d 'Nothing: keepalived uses it between its processes' -r -f
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s S -l log-facility -d '0-7, local0-local7, user, daemon [daemon]' -r -f
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s g -l log-file -d 'Log to files too [/tmp/keepalived.log]; VRRP to FILE_vrrp' -r -F
-complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l log-level -d 'How much is said: error, warn, info, debug, trace; of all areas or of' -r -f
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l log-level -d 'error, warn, info, debug or trace; of everything, or of an area:' -r -f
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -l log-format -d 'On the console and in files: text or json [text]' -r -f
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s A -l snmp-agent-socket -d 'AgentX master' -r -f
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s t -l config-test -d 'Check the configuration, complain to FILE [standard error]' -r -F

@@ -10,8 +10,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 pub(crate) const HELP: &str = "\
 Usage: keepalived [OPTION...]
        keepalived-rs check [OPTION...] FILE...   Explain what is wrong with a configuration
-       keepalived-rs reload [OPTION...]          Reload, and tell whether the configuration was taken
-       keepalived-rs adopt [OPTION...]           End a keepalived that runs; the next start goes on as master
+       keepalived-rs reload [OPTION...]          Reload, and tell whether the file was taken
+       keepalived-rs adopt [OPTION...]           End a keepalived; the next start goes on as master
 
 What to run
   -f, --use-file=FILE             Configuration file [/etc/keepalived/keepalived.conf]
@@ -47,11 +47,11 @@ Log
   -G, --no-syslog                 Do not log to syslog
   -g, --log-file[=FILE]           Log to files too [/tmp/keepalived.log]; VRRP to FILE_vrrp
       --flush-log-file            Nothing: each line is written at once
-      --log-level=[AREA=]LEVEL    How much is said: error, warn, info, debug, trace; of all areas or of
-                                  one: vrrp, track, lvs, notify, config, daemon
+      --log-level=[AREA=]LEVEL    error, warn, info, debug or trace; of everything, or of an area:
+                                  vrrp, track, lvs, notify, config, daemon
       --log-format=FORMAT         On the console and in files: text or json [text]
   -d, --dump-conf                 Log the configuration as it was understood
-  -a, --address-monitoring      * Log every address that comes or goes
+  -a, --address-monitoring        Log every address that comes or goes
   -x, --snmp                    * SNMP
   -A, --snmp-agent-socket=ADDR  * AgentX master
 

@@ -106,7 +106,7 @@ fn log_settings(options: &Options) -> Settings {
                 true => dumpfile::directory(std::env::var_os("TMPDIR")).join("keepalived.log"),
                 false => path.clone(),
             }),
-        areas: log_areas(&options.log_levels),
+        areas: log_areas(options),
         json: options.log_json,
         console: options.foreground && options.log_console,
         facility: (!options.no_syslog).then_some(facility),
@@ -130,7 +130,7 @@ fn log_level(level: cli::Level) -> Level {
 }
 
 /// The modules that make up each area.
-fn log_areas(levels: &[(Area, cli::Level)]) -> Vec<(&'static str, Level)> {
+fn log_areas(options: &Options) -> Vec<(&'static str, Level)> {
     let modules = |area: &Area| -> &'static [&'static str] {
         match area {
             Area::All => &[],
@@ -142,9 +142,13 @@ fn log_areas(levels: &[(Area, cli::Level)]) -> Vec<(&'static str, Level)> {
             Area::Daemon => &["daemon", "dump", "sys"],
         }
     };
-    let all = levels.iter();
-    all.flat_map(|(area, level)| modules(area).iter().map(|m| (*m, log_level(*level))))
-        .collect()
+    let all = options.log_levels.iter();
+    let all = all.flat_map(|(area, level)| modules(area).iter().map(|m| (*m, log_level(*level))));
+    let addresses = match options.address_monitoring {
+        true => Level::INFO,
+        false => Level::ERROR,
+    };
+    all.chain([("addresses", addresses)]).collect()
 }
 
 fn greet(options: &Options, words: &[String]) {

@@ -64,7 +64,9 @@ impl Speaker {
         let mut parts = ours.unwrap_or_default().split("::");
         match (parts.next(), parts.next()) {
             (Some("lvs"), _) | (Some("sys"), Some("ipvs" | "genl")) => Self::Checkers,
-            (Some("vrrp" | "track" | "notify" | "reconcile" | "sys"), _) => Self::Vrrp,
+            (Some("vrrp" | "track" | "notify" | "reconcile" | "sys" | "addresses"), _) => {
+                Self::Vrrp
+            }
             _ => Self::Daemon,
         }
     }

@@ -7,6 +7,7 @@ crate::guests! {
     what_others_put_into_the_table_stays_there
     a_flushed_table_comes_back
     after_a_kill_everything_is_taken_over
+    killed_at_any_moment_the_next_start_leaves_the_table_as_a_fresh_one
     ipvs_may_be_left_behind_on_request
 }
 
@@ -207,6 +208,33 @@ mod story {
         world.wait_rules("taken over", &daemon, &heavier);
         assert!(daemon.stop().success(), "{}", daemon.log());
         world.wait_rules("stopped", &daemon, &[]);
+    }
+
+    pub(super) fn killed_at_any_moment_the_next_start_leaves_the_table_as_a_fresh_one() {
+        let world = World::new(&[]);
+        let conf = service(166, "rr", &[163, 164]) + &service(167, "wrr", &[163]);
+        let up = [
+            "-t 10.1.1.166:80 -s rr",
+            "-t 10.1.1.166:80 -r 10.1.1.163:80 -m -w 1",
+            "-t 10.1.1.166:80 -r 10.1.1.164:80 -m -w 1",
+            "-t 10.1.1.167:80 -s wrr",
+            "-t 10.1.1.167:80 -r 10.1.1.163:80 -m -w 1",
+        ];
+        for turn in 0..12_u64 {
+            let mut daemon = world.start(OURS, &conf, &["-C"]);
+            if turn % 3 > 0 {
+                world.wait_rules("start", &daemon, &up);
+                let signal = [Signal::SIGHUP, Signal::SIGTERM][usize::from(turn % 3 == 2)];
+                daemon.signal(signal);
+            }
+            // The moment is what is tried, in a start, a reload and a stop.
+            std::thread::sleep(std::time::Duration::from_millis(turn * 7919 % 60));
+            daemon.kill();
+            let mut daemon = world.start(OURS, &conf, &["-C"]);
+            world.wait_rules("taken over", &daemon, &up);
+            assert!(daemon.stop().success(), "{}", daemon.log());
+            world.wait_rules("stopped", &daemon, &[]);
+        }
     }
 
     pub(super) fn ipvs_may_be_left_behind_on_request() {

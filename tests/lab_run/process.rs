@@ -260,8 +260,11 @@ fn what_is_kept_on_request_is_kept() {
     let m = Machine::new();
     let file = m.file("keepalived.conf", &conf(""));
     let has = || m.works("ip -o addr show dev eth0 | grep -q 10.9.0.100");
-    let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -V -X -f {file}"));
+    let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -V -X -a -f {file}"));
     m.wait_log("Entering MASTER STATE");
+    m.sh("ip addr add 10.9.7.7/32 dev eth0; ip addr del 10.9.7.7/32 dev eth0");
+    m.wait_log("Netlink reflector reports IP 10.9.7.7 added to eth0");
+    m.wait_log("Netlink reflector reports IP 10.9.7.7 removed from eth0");
     m.wait("ip -o addr show dev eth0 | grep -q 10.9.0.100");
     m.sh("kill -TERM $(cat /run/keepalived.pid)");
     assert_eq!(daemon.ended(), Some(0));

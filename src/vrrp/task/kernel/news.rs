@@ -90,6 +90,14 @@ impl Kernel {
         }
     }
 
+    /// `-a`: the log leaves this area out unless it is asked for.
+    fn tell_address(&self, key: &AddressKey, what: &str) {
+        let interface = self.monitor.view().name_of(key.index).unwrap_or("?");
+        let addr = key.local;
+        tracing::info!(target: concat!(env!("CARGO_CRATE_NAME"), "::addresses"),
+            "Netlink reflector reports IP {addr} {what} {interface}");
+    }
+
     /// Turns changes in the kernel into events, in their order.
     fn digest(
         &mut self,
@@ -116,12 +124,16 @@ impl Kernel {
                     self.up.remove(&index);
                     self.links.forget(IfIndex(index), events);
                 }
-                Change::AddressNew(key) => updates.put(VrrpUpdate::Address {
-                    addr: key.local,
-                    up: true,
-                }),
+                Change::AddressNew(key) => {
+                    self.tell_address(&key, "added to");
+                    updates.put(VrrpUpdate::Address {
+                        addr: key.local,
+                        up: true,
+                    });
+                }
                 Change::AddressChecked { key, good } => self.checked(key, good, events),
                 Change::AddressGone { key, by } => {
+                    self.tell_address(&key, "removed from");
                     let up = self.monitor.view().has(key.local);
                     let addr = key.local;
                     updates.put(VrrpUpdate::Address { addr, up });
