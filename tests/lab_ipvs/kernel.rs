@@ -231,6 +231,7 @@ mod story {
             std::thread::sleep(std::time::Duration::from_millis(turn * 7919 % 60));
             daemon.kill();
             let mut daemon = world.start(OURS, &conf, &["-C"]);
+            daemon.wait_log("Startup complete");
             world.wait_rules("taken over", &daemon, &up);
             assert!(daemon.stop().success(), "{}", daemon.log());
             world.wait_rules("stopped", &daemon, &[]);
