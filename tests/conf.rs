@@ -2,7 +2,7 @@
 //!
 //! Each `NAME.conf`, and each `NAME.args` with other arguments (of `check` alone if they begin with `--`), has a `NAME.golden`; `UPDATE_GOLDEN=1` rewrites them:
 //! review the difference. Every code of a finding has a file of its name. They are read in a network namespace that has
-//! `eth0` and `eth1`, and with the configuration id `lb1`.
+//! `eth0` and `eth1`, `p0` and `p1` as ports of a bridge, and with the configuration id `lb1`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -69,7 +69,8 @@ fn shortened(text: &str) -> String {
 /// Runs a shell script in a namespace with two interfaces; `None`: that is not allowed.
 fn in_namespace(script: &str) -> Option<String> {
     let setup = "ip link add eth0 type veth peer name eth1 && ip link set lo up && \
-                 ip addr add 198.51.100.7/24 dev eth1 || exit 99\n";
+                 ip addr add 198.51.100.7/24 dev eth1 && ip link add br0 type bridge && \
+                 ip link add p0 master br0 type veth peer name p1 && ip link set p1 master br0 || exit 99\n";
     let out = Command::new("unshare")
         .args(["--net", "--", "sh", "-c", &format!("{setup}{script}")])
         .current_dir(folder())
@@ -179,6 +180,44 @@ fn the_test_of_a_configuration_explains_itself_on_a_terminal_only() {
     let out = Command::new(BINARY).arg("-t").arg("-f").arg(&file).output();
     let out = String::from_utf8_lossy(&out.expect("the built binary").stderr).into_owned();
     assert!(!out.contains("-->"), "{out}");
+}
+
+#[test]
+fn keys_and_passwords_are_never_shown() {
+    let (one, two) = ("more/secrets.conf", "more/secrets-2.conf");
+    let runs: &[&[&str]] = &[
+        &["-t", "-f", one],
+        &["check", one],
+        &["check", "--format", "json", one],
+        &["check", "--effective", one],
+        &["check", "--diff", one, two],
+        &["check", "--cluster", one, two],
+        &["check", "--cluster", "--format", "json", one, two],
+    ];
+    for args in runs {
+        let plain = Command::new(BINARY)
+            .args(*args)
+            .current_dir(folder())
+            .output()
+            .expect("the built binary");
+        let line = format!("{BINARY} {}", args.join(" "));
+        let terminal = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .current_dir(folder())
+            .stdin(Stdio::null())
+            .output()
+            .expect("util-linux is installed");
+        for text in [plain.stdout, plain.stderr, terminal.stdout] {
+            let text = String::from_utf8_lossy(&text).into_owned();
+            let told: Vec<&str> = text.lines().filter(|l| l.contains("SECRET")).collect();
+            assert_eq!(told, Vec::<&str>::new(), "{args:?}");
+        }
+    }
+    let args = ["check", "--effective", "--show-secrets", one];
+    let mut asked = Command::new(BINARY);
+    let asked = asked.args(args).current_dir(folder()).output();
+    let asked = asked.expect("the built binary");
+    assert!(String::from_utf8_lossy(&asked.stdout).contains("SECRET-1"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::expected;
 use super::finding::{Finding, Node};
 use super::render::Excerpts;
 use super::suggest::Suggestion;
+use crate::config::secret;
 use crate::config::source::{Code, Files, Span};
 
 /// Findings that a look at the keyword's form helps with.
@@ -88,9 +89,12 @@ impl Facts {
             expansion: diag.span.and_then(|s| {
                 files.expansion(s)?;
                 Some(Expanded {
-                    text: detail
-                        .and_then(|d| d.expanded.as_deref())
-                        .map(str::to_owned),
+                    text: detail.and_then(|d| d.expanded.as_deref()).map(|text| {
+                        match diag.tells_a_secret() {
+                            true => secret::without_values(text),
+                            false => secret::masked(text).into_owned(),
+                        }
+                    }),
                     col: s.col,
                     len: s.len,
                     names: names(files, s),

@@ -18,6 +18,9 @@ pub(crate) const LINTS: &[Lint] = &[
     vrrp::owner_by_accident,
     vrrp::address_twice,
     vrrp::own_peer,
+    vrrp::owner_elsewhere,
+    vrrp::vrid_on_bridge,
+    vrrp::group_members_differ,
     vrrp::outside_prefix,
     vrrp::strict_drops,
     vrrp::mail_nowhere,
@@ -28,6 +31,8 @@ pub(crate) const LINTS: &[Lint] = &[
     servers::real_is_virtual,
     servers::sorry_is_real,
     servers::slow_check,
+    servers::server_nowhere,
+    servers::ops_persistent,
 ];
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Findings for people: keepalived's line, then the source with the word underlined, and what to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Write};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
@@ -9,6 +9,7 @@ use super::facts::{Expanded, Facts};
 use super::finding::{Finding, Node, Severity};
 use super::suggest::Suggestion;
 use crate::config::host::Host;
+use crate::config::secret;
 use crate::config::source::{FileId, Span};
 
 /// Most octets of a line that are shown; a line that is read holds fewer.
@@ -30,6 +31,7 @@ impl Excerpts {
     /// Reads the lines that `found` needs.
     pub(crate) fn of(nodes: &[Node], found: &[Finding], host: &dyn Host) -> Self {
         let mut wanted: BTreeMap<(usize, FileId), BTreeSet<u32>> = BTreeMap::new();
+        let mut secret: HashSet<(usize, FileId, u32)> = HashSet::new();
         let mut want = |node: usize, span: Span| {
             let Some(files) = nodes.get(node).map(|n| &n.loaded.files) else {
                 return;
@@ -46,6 +48,13 @@ impl Excerpts {
                 .chain(&block)
                 .for_each(|s| want(f.node, *s));
             f.related.iter().for_each(|r| want(r.node, r.span));
+            if let Some(span) = f.diag.span.filter(|_| f.diag.tells_a_secret())
+                && let Some(files) = nodes.get(f.node).map(|n| &n.loaded.files)
+            {
+                // The line, and the definitions that made it.
+                let places = Facts::places(files, span);
+                secret.extend(places.into_iter().map(|s| (f.node, s.file, s.line)));
+            }
         }
         let mut lines = BTreeMap::new();
         for ((node, file), numbers) in wanted {
@@ -61,9 +70,12 @@ impl Excerpts {
                 };
                 last = number;
                 let line = &line[..line.len().min(MAX_SHOWN)];
-                let text = String::from_utf8_lossy(line)
-                    .trim_end_matches('\r')
-                    .to_owned();
+                let text = String::from_utf8_lossy(line);
+                let text = text.trim_end_matches('\r');
+                let text = match secret.contains(&(node, file, number)) {
+                    true => secret::without_values(text),
+                    false => secret::masked(text).into_owned(),
+                };
                 lines.insert((node, file, number), text);
             }
         }

@@ -225,7 +225,20 @@ codes! {
     /// it may be gone while one of them is master.
     /// Remedy: Leave it in one of them.
     AddressTwice = "address-twice", Lint;
-    /// `unicast_peer` names the address that the instance sends from. The peers are the other routers.
+    /// Priority 255 is that of the owner: the machine that has the virtual addresses for itself, also without VRRP. Here
+    /// it has not, so that they come and go with the daemon, and no other router ever takes over while this one sends.
+    /// Remedy: Use a priority of 254 or less, or configure the addresses on the interface.
+    OwnerElsewhere = "owner-elsewhere", Lint;
+    /// Two instances with one VRID are on interfaces that are ports of the same bridge or bond, which is one link: each
+    /// hears the advertisements of the other one and gives way to it.
+    /// Remedy: Give each its own `virtual_router_id`, or run the instance on the bridge.
+    VridOnBridge = "vrid-on-bridge", Lint;
+    /// The members of a sync group become master and backup together. If their priorities or their `nopreempt` differ,
+    /// the one that is moved first moves all, whatever the others say.
+    /// Remedy: Give all members the same `priority` and the same `nopreempt`.
+    GroupMembersDiffer = "group-members-differ", Lint;
+    /// `unicast_peer` names the address that the instance sends from, another one of this machine or a virtual one. The
+    /// peers are the other routers, by addresses that stay theirs.
     /// Remedy: List all routers but the one that the file is for.
     OwnPeer = "own-peer", Lint;
     /// A virtual address without a prefix length is a network of its own (/32 or /128), and no network of its interface
@@ -239,6 +252,9 @@ codes! {
     /// `notification_email` names recipients, but without a relay no mail is sent.
     /// Remedy: Name the relay with `smtp_server`, or remove the recipients.
     MailNowhere = "mail-nowhere", Lint;
+    /// `smtp_alert` asks for mail, but `notification_email` names nobody.
+    /// Remedy: Name the recipients in `global_defs`, or turn the alerts off.
+    AlertNowhere = "alert-nowhere", Lint;
     /// The priority 255 is that of the owner of the addresses, and is never changed by trackers.
     /// Remedy: Lower it to 254 or less if the weights should matter.
     WeightOfOwner = "weight-of-owner", Lint;
@@ -258,9 +274,17 @@ codes! {
     /// The `sorry_server`, which is used when all real servers are down, is one of them.
     /// Remedy: Name a server that is in no other use.
     SorryIsReal = "sorry-is-real", Lint;
-    /// A check may take longer than the time between two checks.
-    /// Remedy: Set `misc_timeout` to less than `delay_loop`.
+    /// A check may take longer than the time between two checks, so that a server that hangs is noticed late.
+    /// Remedy: Set `misc_timeout` or `connect_timeout` to less than `delay_loop`.
     SlowCheck = "slow-check", Lint;
+    /// Instances bring virtual addresses, but not that of this virtual server, and the machine has it neither: nobody
+    /// reaches the service, unless something routes to it.
+    /// Remedy: Add the address to `virtual_ipaddress` or `virtual_ipaddress_excluded` of the instance that shall bring it.
+    ServerNowhere = "server-nowhere", Lint;
+    /// `ops` schedules each packet for itself, so that there are no connections; persistence keeps a client at one server.
+    /// Which of them wins depends on the kernel.
+    /// Remedy: Remove `ops`, or the persistence.
+    OpsPersistent = "ops-persistent", Lint;
     /// In a cluster: an instance on one node only. If that node fails, nobody has its addresses.
     /// Remedy: Give another node an instance with the same VRID and addresses.
     NoCounterpart = "no-counterpart", Lint;
@@ -287,6 +311,10 @@ codes! {
     /// In a cluster: with equal priorities the router with the higher address becomes master.
     /// Remedy: Give them different priorities, or `nopreempt` to all of them.
     EqualPriorities = "equal-priorities", Lint;
+    /// In a cluster: several nodes begin as master. Each announces the addresses at its start, until the one with the
+    /// lower priority hears the other.
+    /// Remedy: Write `state MASTER` on the preferred node only, and `state BACKUP` on the others.
+    MastersTwice = "masters-twice", Lint;
     /// In a cluster: `nopreempt` matters on the router with the highest priority: it is the one that would take over.
     /// Remedy: Move it there, or give it to all nodes.
     NopreemptElsewhere = "nopreempt-elsewhere", Lint;

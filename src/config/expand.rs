@@ -20,6 +20,7 @@ pub(crate) use self::include::Checks;
 pub(crate) use self::text::Text;
 use super::host::Host;
 use super::lex;
+use super::secret;
 use super::source::{Code, Diag, Diags, Files, Span};
 
 /// Lines that sequences, definitions and repeated includes may add to what the files hold. A sequence that makes 200,000
@@ -269,7 +270,7 @@ impl<'h> Expander<'h> {
             diags.push(Diag::at(
                 span,
                 Code::UnterminatedQuote,
-                format!("Unterminated quote '{}'", cut.text),
+                format!("Unterminated quote '{}'", secret::masked(cut.text)),
             ));
         }
         if let Some((name, mut lines)) = self.open.take() {

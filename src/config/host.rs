@@ -103,6 +103,14 @@ pub(crate) trait Host {
     fn prefixes(&self, _: &str) -> Vec<(IpAddr, u8)> {
         Vec::new()
     }
+    /// Every address of the machine; none where that is not known.
+    fn addresses(&self) -> Vec<IpAddr> {
+        Vec::new()
+    }
+    /// The bridge or bond that an interface is part of.
+    fn bridge_of(&self, _: &str) -> Option<String> {
+        None
+    }
     /// Whether the interface of that name is a VRF.
     fn is_vrf(&self, name: &str) -> bool;
     /// A user by name.

@@ -11,6 +11,7 @@ pub(crate) mod lex;
 mod link;
 pub(crate) mod names;
 mod outcome;
+pub(crate) mod secret;
 pub(crate) mod source;
 pub(crate) mod table;
 pub(crate) mod tree;

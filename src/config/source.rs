@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 pub(crate) use super::code::Code;
 pub(crate) use super::outcome::{Concern, Diags, Outcomes, Weight};
+use super::secret;
 use super::tree::Shape;
 
 /// Number of a file in [`Files`].
@@ -225,6 +226,17 @@ impl Diag {
     pub(crate) fn explained(mut self, detail: Detail) -> Self {
         self.detail = Some(Box::new(detail));
         self
+    }
+
+    /// Whether its statement stands where nearly every value is a key or a password, or becomes one by its definitions.
+    pub(crate) fn tells_a_secret(&self) -> bool {
+        let Some(detail) = self.detail.as_deref() else {
+            return false;
+        };
+        let unknown = detail.unknown.as_ref();
+        let inside = unknown.map_or("", |u| u.inside.0.name().rsplit('/').next().unwrap_or(""));
+        let expanded = detail.expanded.as_deref().unwrap_or("");
+        secret::BLOCKS.contains(&inside) || secret::masked(expanded) != expanded
     }
 
     /// `(FILE: Line N) text`, or the text alone.

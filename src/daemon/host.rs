@@ -202,6 +202,23 @@ impl Host for Machine {
         of.filter_map(prefix).collect()
     }
 
+    fn addresses(&self) -> Vec<IpAddr> {
+        let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+        let of = |i: nix::ifaddrs::InterfaceAddress| {
+            let addr = i.address?;
+            let v4 = addr.as_sockaddr_in().map(|a| a.ip().into());
+            v4.or_else(|| addr.as_sockaddr_in6().map(|a| a.ip().into()))
+        };
+        all.filter_map(of).collect()
+    }
+
+    fn bridge_of(&self, name: &str) -> Option<String> {
+        let all = link::list().ok()?;
+        let port = all.iter().find(|l| l.name == name && l.master > 0)?;
+        let above = all.iter().find(|l| l.index == port.master)?;
+        above.vrf_table.is_none().then(|| above.name.clone())
+    }
+
     fn user_name(&self, uid: u32) -> Option<String> {
         let found = unistd::User::from_uid(unistd::Uid::from_raw(uid));
         Some(found.ok()??.name)

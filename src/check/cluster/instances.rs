@@ -10,7 +10,7 @@ use crate::check::lint::weighted;
 use crate::check::places::Places;
 use crate::config::source::{Code, Weight};
 use crate::model::auth::Auth;
-use crate::model::vrrp::{Instance, Version};
+use crate::model::vrrp::{InitialState, Instance, Version};
 
 /// What two instances of one virtual router differ in, at the second one; the first one is shown beside it.
 struct Pair<'n> {
@@ -210,6 +210,21 @@ fn election(nodes: &[Places<'_>], router: &Router, found: &mut Vec<Finding>) {
             ),
         };
         found.push(pair.say(Code::EqualPriorities, &["priority"], &text));
+    }
+    let masters =
+        |(_, i): &&(usize, Arc<Instance>)| i.initial_state == InitialState::Master && !i.is_owner();
+    let mut masters = router.iter().filter(masters);
+    if let (Some((other_at, a)), Some((at, b))) = (masters.next(), masters.next()) {
+        let pair = Pair {
+            nodes,
+            first: (*other_at, a),
+            second: (*at, b),
+        };
+        let text = format!(
+            "state MASTER here and in {}: both begin as master",
+            pair.other()
+        );
+        found.push(pair.say(Code::MastersTwice, &["state"], &text));
     }
     let top = router.iter().max_by_key(|(_, i)| i.priority);
     let Some((top_at, top)) = top else {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::check::finding::Finding;
 use crate::check::places::Places;
 use crate::config::source::Code;
-use crate::model::net::IfName;
+use crate::model::net::{IfName, VirtualAddress};
 use crate::model::vrrp::{InitialState, Instance};
 
 /// `state MASTER` alone makes an address owner.
@@ -62,19 +62,122 @@ pub(super) fn address_twice(p: &Places<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// A peer that is the instance's own source hears nothing but itself.
+/// A peer that is an address of this machine hears nothing but the instance itself.
 pub(super) fn own_peer(p: &Places<'_>, found: &mut Vec<Finding>) {
-    for instance in &p.node.loaded.config.instances {
-        let Some((source, unicast)) = instance.source.zip(instance.unicast.as_ref()) else {
+    let here = p.host.addresses();
+    let instances = &p.node.loaded.config.instances;
+    let virtual_ones: Vec<IpAddr> = instances
+        .iter()
+        .flat_map(|i| i.addresses.iter().chain(&i.excluded))
+        .map(|a| a.addr)
+        .collect();
+    for instance in instances {
+        let Some(unicast) = &instance.unicast else {
             continue;
         };
-        if unicast.peers.iter().any(|peer| peer.addr == source) {
+        for peer in unicast.peers.iter().map(|peer| peer.addr) {
+            let whose = if instance.source == Some(peer) {
+                "unicast_src_ip of this instance"
+            } else if virtual_ones.contains(&peer) {
+                "a virtual address: it moves with the master"
+            } else if here.contains(&peer) {
+                "an address of this machine"
+            } else {
+                continue;
+            };
             let text = format!(
-                "({}) unicast_peer names {source}, which is unicast_src_ip of this instance",
+                "({}) unicast_peer names {peer}, which is {whose}",
                 instance.name
             );
             let place = p.of_instance(&instance.name, &["unicast_peer"]);
             found.push(p.node.finding(Code::OwnPeer, place, text));
+        }
+    }
+}
+
+/// Priority 255 says that the machine has the addresses for itself.
+pub(super) fn owner_elsewhere(p: &Places<'_>, found: &mut Vec<Finding>) {
+    for instance in &p.node.loaded.config.instances {
+        let Some(block) = p.block("vrrp_instance", &instance.name) else {
+            continue;
+        };
+        let Some(said) = p.said(block, "priority").filter(|_| instance.is_owner()) else {
+            continue;
+        };
+        let has = |a: &VirtualAddress| {
+            let nets = p.host.prefixes(a.dev.as_str());
+            // What is not known is not complained about.
+            nets.is_empty() || nets.iter().any(|(net, _)| *net == a.addr)
+        };
+        if let Some(address) = instance.addresses.iter().find(|a| !has(a)) {
+            let text = format!(
+                "({}) priority 255 is for the owner of the addresses, but {} is not configured on {}",
+                instance.name, address.addr, address.dev
+            );
+            found.push(p.node.finding(Code::OwnerElsewhere, Some(said), text));
+        }
+    }
+}
+
+/// Interfaces below one bridge are one link: each instance hears the other one.
+pub(super) fn vrid_on_bridge(p: &Places<'_>, found: &mut Vec<Finding>) {
+    let mut seen: HashMap<_, &Instance> = HashMap::new();
+    for instance in &p.node.loaded.config.instances {
+        let interface = instance
+            .interface
+            .as_ref()
+            .filter(|_| instance.unicast.is_none());
+        let Some(bridge) = interface.and_then(|i| p.host.bridge_of(i.as_str())) else {
+            continue;
+        };
+        let key = (bridge, instance.family, instance.vrid, instance.mcast_group);
+        let Some(first) = seen.get(&key) else {
+            seen.insert(key, instance);
+            continue;
+        };
+        let text = format!(
+            "({}) VRID {} is that of {} as well, and their interfaces are ports of {}: each hears the other one",
+            instance.name, instance.vrid, first.name, key.0
+        );
+        let at = |i: &Instance| p.of_instance(&i.name, &["virtual_router_id"]);
+        let finding = p.node.finding(Code::VridOnBridge, at(instance), text);
+        found.push(match at(first) {
+            Some(span) => finding.with(p.node, span, "and here"),
+            None => finding,
+        });
+    }
+}
+
+/// The members of a sync group change state together, so that the election is between groups.
+pub(super) fn group_members_differ(p: &Places<'_>, found: &mut Vec<Finding>) {
+    let config = &p.node.loaded.config;
+    for group in &config.groups {
+        let members = config
+            .instances
+            .iter()
+            .filter(|i| group.members.contains(&i.name));
+        let members: Vec<_> = members.collect();
+        let Some((first, others)) = members.split_first() else {
+            continue;
+        };
+        for other in others {
+            let (keyword, what) = if other.preempt != first.preempt {
+                ("nopreempt", "nopreempt")
+            } else if other.priority != first.priority {
+                ("priority", "another priority")
+            } else {
+                continue;
+            };
+            let text = format!(
+                "({}) {what} is not the same as in {}, which is in the same sync group {}: whichever moves first moves both",
+                other.name, first.name, group.name
+            );
+            let at = |i: &Instance| p.of_instance(&i.name, &[keyword]);
+            let finding = p.node.finding(Code::GroupMembersDiffer, at(other), text);
+            found.push(match at(first) {
+                Some(span) => finding.with(p.node, span, "the other one"),
+                None => finding,
+            });
         }
     }
 }
@@ -140,7 +243,7 @@ pub(super) fn strict_drops(p: &Places<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// Recipients without a relay.
+/// Recipients without a relay, and alerts without a recipient.
 pub(super) fn mail_nowhere(p: &Places<'_>, found: &mut Vec<Finding>) {
     let mail = &p.node.loaded.config.global.mail;
     if !mail.to.is_empty() && mail.server.is_none() {
@@ -148,4 +251,25 @@ pub(super) fn mail_nowhere(p: &Places<'_>, found: &mut Vec<Finding>) {
         let place = p.global(&["notification_email"]);
         found.push(p.node.finding(Code::MailNowhere, place, text));
     }
+    if !mail.to.is_empty() {
+        return;
+    }
+    let alerts = [
+        ("smtp_alert", mail.alert),
+        ("smtp_alert_vrrp", mail.alert_vrrp),
+        ("smtp_alert_checker", mail.alert_checker),
+    ];
+    let on = alerts.iter().find(|(_, on)| *on == Some(true));
+    let own = |i: &&std::sync::Arc<Instance>| {
+        let block = p.block("vrrp_instance", &i.name);
+        i.notify.mail && block.is_some_and(|b| p.said(b, "smtp_alert").is_some())
+    };
+    let own = p.node.loaded.config.instances.iter().find(own);
+    let place = match (on, own) {
+        (Some((keyword, _)), _) => p.global(&[keyword]),
+        (None, Some(i)) => p.of_instance(&i.name, &["smtp_alert"]),
+        (None, None) => return,
+    };
+    let text = "smtp_alert is on, but notification_email names nobody: no mail is sent";
+    found.push(p.node.finding(Code::AlertNowhere, place, text));
 }

@@ -18,6 +18,7 @@ const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 /// And what lies in `IFLA_LINKINFO`.
 const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_GROUP: u16 = 27;
 const IFLA_INFO_KIND: u16 = 1;
@@ -50,6 +51,8 @@ pub(crate) struct LinkTold {
     pub(crate) mac: [u8; 6],
     /// `IFLA_LINK`: the interface below; 0 without one.
     pub(crate) base: u32,
+    /// `IFLA_MASTER`: the bridge, bond or VRF that it is part of; 0 without one.
+    pub(crate) master: u32,
     /// `IFLA_GROUP`.
     pub(crate) group: u32,
     pub(crate) kind: Kind,
@@ -77,6 +80,7 @@ impl LinkTold {
                 IFLA_MTU => told.mtu = number(value).unwrap_or_default(),
                 IFLA_ADDRESS => told.mac = value.try_into().unwrap_or_default(),
                 IFLA_LINK => told.base = number(value).unwrap_or_default(),
+                IFLA_MASTER => told.master = number(value).unwrap_or_default(),
                 IFLA_GROUP => told.group = number(value).unwrap_or_default(),
                 IFLA_LINKINFO => {
                     told.kind = kind_of(value);
