@@ -14,10 +14,12 @@ use super::finding::{Finding, Node, Severity};
 use super::lint::shown;
 use super::run::{complain, own};
 use crate::config::host::Host;
+use crate::model::bfd::BfdInstance;
 use crate::model::diff::{Change, Keyed, Reload, diff};
 use crate::model::lvs::{RealServer, VirtualServer};
 use crate::model::net::Family;
-use crate::model::vrrp::Instance;
+use crate::model::track::{Script, TrackFile, TrackProcess};
+use crate::model::vrrp::{Instance, SyncGroup};
 
 /// Writes to standard output what a reload from the first node to the second one would do. Returns the exit status of
 /// the worst complaint about the new one.
@@ -129,7 +131,7 @@ impl Report<'_> {
     fn groups(&mut self) {
         let (old, new) = (&self.old.loaded.config, &self.new.loaded.config);
         let (old, new) = (old.groups.clone(), new.groups.clone());
-        let told = |g: &crate::model::vrrp::SyncGroup| Told {
+        let told = |g: &SyncGroup| Told {
             what: "vrrp_sync_group".into(),
             name: g.name.to_string(),
             added: "added",
@@ -139,7 +141,7 @@ impl Report<'_> {
             &old,
             &new,
             told,
-            |_, _| Reload::Adjust,
+            SyncGroup::reload_class,
             "",
             effective::emit_group,
         );
@@ -159,36 +161,39 @@ impl Report<'_> {
             removed: "removed",
         };
         let restarted = "restarted: its verdict starts anew";
+        let read = "restarted: its number is that of the new file once it is read";
+        let counted = "restarted: its processes are counted anew";
+        let session = "restarted: the session comes up anew";
         self.list(
             &old_scripts,
             &new_scripts,
-            |s: &crate::model::track::Script| told("vrrp_script", &s.name),
-            crate::model::track::Script::reload_class,
+            |s: &Script| told("vrrp_script", &s.name),
+            Script::reload_class,
             restarted,
             effective::emit_script,
         );
         self.list(
             &old_files,
             &new_files,
-            |f: &crate::model::track::TrackFile| told("track_file", &f.name),
-            |_, _| Reload::Adjust,
-            restarted,
+            |f: &TrackFile| told("track_file", &f.name),
+            TrackFile::reload_class,
+            read,
             effective::emit_file,
         );
         self.list(
             &old_processes,
             &new_processes,
-            |x: &crate::model::track::TrackProcess| told("vrrp_track_process", &x.name),
-            |_, _| Reload::Adjust,
-            restarted,
+            |x: &TrackProcess| told("vrrp_track_process", &x.name),
+            TrackProcess::reload_class,
+            counted,
             effective::emit_process,
         );
         self.list(
             &old_bfds,
             &new_bfds,
-            |b: &crate::model::bfd::BfdInstance| told("bfd_instance", &b.name),
-            |_, _| Reload::Adjust,
-            restarted,
+            |b: &BfdInstance| told("bfd_instance", &b.name),
+            BfdInstance::reload_class,
+            session,
             effective::emit_bfd,
         );
     }
@@ -209,8 +214,7 @@ impl Report<'_> {
             };
             effective::emit_server(s, &without);
         };
-        let class = |_: &VirtualServer, _: &VirtualServer| Reload::Adjust;
-        self.list(&old, &new, told, class, "", bare);
+        self.list(&old, &new, told, VirtualServer::reload_class, "", bare);
         for n in &new {
             let Some(o) = old.iter().find(|o| o.key == n.key) else {
                 continue;
@@ -222,9 +226,10 @@ impl Report<'_> {
                 added: "added",
                 removed: "removed",
             };
-            let class = |_: &RealServer, _: &RealServer| Reload::Adjust;
             let (o, n) = (&o.real_servers, &n.real_servers);
-            self.list(o, n, told, class, "", effective::emit_real);
+            let class = RealServer::reload_class;
+            let checked = "adjusted while it runs, with checks that begin anew";
+            self.list(o, n, told, class, checked, effective::emit_real);
         }
     }
 

@@ -23,6 +23,12 @@ const FORM_MATTERS: &[Code] = &[
     Code::TooLong,
     Code::Deprecated,
     Code::UnmatchedQuote,
+    Code::NoVrid,
+    Code::NoInterfaceGiven,
+    Code::NoAddress,
+    Code::SameVrid,
+    Code::NoRealServer,
+    Code::SmallGroup,
 ];
 /// Most definitions that are shown for one finding.
 const MAX_DEFINITIONS: usize = 4;

@@ -54,6 +54,8 @@ struct Item<'a> {
     line: Option<u32>,
     column: Option<u32>,
     length: Option<u32>,
+    /// The place is probable: a brace is missing or too many somewhere.
+    probable: bool,
     severity: &'static str,
     code: &'static str,
     message: &'a str,
@@ -172,6 +174,7 @@ fn item<'a>(nodes: &'a [Node], finding: &'a Finding, excerpts: &'a Excerpts) -> 
         line: facts.place.map(|s| s.line),
         column: facts.place.and_then(|s| known(s.col)),
         length: facts.place.and_then(|s| known(s.len)),
+        probable: finding.pinned,
         severity: finding.severity().word(),
         code: diag.code.slug(),
         message: &diag.text,

@@ -15,6 +15,7 @@ mod facts;
 mod finding;
 mod json;
 mod lint;
+mod locate;
 mod migrate;
 mod own;
 mod places;

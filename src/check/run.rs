@@ -9,7 +9,7 @@ use super::finding::{Finding, Node, Severity};
 use super::lint::LINTS;
 use super::places::Places;
 use super::render::{Excerpts, Style};
-use super::{explain, json, migrate, own, render};
+use super::{explain, json, locate, migrate, own, render};
 use crate::cli::check::{CheckOptions, Color, Format, Mode};
 use crate::config::source::Span;
 use crate::config::{self, LoadOptions};
@@ -131,6 +131,7 @@ pub(super) fn say(
         let place = f.diag.span.map(Span::order);
         (f.node, place.is_none(), place)
     });
+    locate::explain(nodes, &mut found);
     let excerpts = Excerpts::of(nodes, &found, host);
     let mut out = io::BufWriter::new(io::stdout().lock());
     // Standard output may be closed; the exit status says the rest.

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::finding::{Finding, Node};
-use super::own;
 use super::render::{Excerpts, Style, below};
+use super::{locate, own};
 use crate::config::host::Host;
 use crate::config::source::{Code, Diag};
 use crate::config::{LoadOptions, Loaded, Loudness};
@@ -28,12 +28,13 @@ pub(crate) fn write(
     let [node] = &nodes;
     let all = own::found(node, host);
     let mut pins: Vec<&Finding> = all.iter().filter(|f| f.pinned).collect();
-    let shown: Vec<Finding> = node
+    let mut shown: Vec<Finding> = node
         .loaded
         .diags
         .iter()
         .map(|d| own::plain(node, d))
         .collect();
+    locate::explain(&nodes, &mut shown);
     let every: Vec<Finding> = shown.iter().chain(&all).cloned().collect();
     let excerpts = Excerpts::of(&nodes, &every, host);
     let style = Style::of_terminal();

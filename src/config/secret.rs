@@ -44,9 +44,9 @@ fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
 fn secret_from(line: &str) -> Option<usize> {
     let mut before = "";
     for (at, word) in words(line) {
-        let name = match word.split_once('=') {
-            Some((name, _)) if name.starts_with('$') => name,
-            Some(_) | None => word,
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) if name.starts_with('$') => (name, value),
+            Some(_) | None => (word, ""),
         };
         // `key 1 VALUE`; the `key` of a certificate is a path.
         let numbered = before == "key" && word.bytes().all(|b| b.is_ascii_digit());
@@ -55,6 +55,9 @@ fn secret_from(line: &str) -> Option<usize> {
         }
         if tells(name) {
             return Some(at + name.len() + usize::from(name.len() < word.len()));
+        }
+        if tells(value) {
+            return Some(at + word.len());
         }
         before = word;
     }

@@ -237,6 +237,11 @@ impl<T: 'static> Shape for Block<T> {
         read.map(|r| (r.keyword, r.opens)).collect()
     }
 
+    fn grammar(&self, keyword: &str) -> Option<Grammar> {
+        let row = self.named(keyword)?;
+        Some(row.grammar(row.keyword))
+    }
+
     fn gone(&self, keyword: &str) -> Option<&'static str> {
         match self.named(keyword)?.run {
             Run::Gone(instead) => Some(instead),

@@ -8,7 +8,7 @@ mod build;
 
 pub(crate) use self::build::{Mend, build};
 use super::lex;
-use super::source::{FileId, Span};
+use super::source::{FileId, Grammar, Span};
 
 /// What a block knows about the keywords in it.
 pub(crate) trait Shape: Sync {
@@ -18,6 +18,8 @@ pub(crate) trait Shape: Sync {
     fn name(&self) -> &'static str;
     /// Every keyword that is still read, and what it opens; for suggestions.
     fn keywords(&self) -> Vec<(&'static str, Opens)>;
+    /// What a keyword takes.
+    fn grammar(&self, keyword: &str) -> Option<Grammar>;
     /// What replaces a keyword that no release reads any more; empty: nothing does.
     fn gone(&self, keyword: &str) -> Option<&'static str>;
 }

@@ -5,6 +5,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod bfd;
+mod classes;
 pub(crate) mod diff;
 pub(crate) mod firewall;
 pub(crate) mod global;

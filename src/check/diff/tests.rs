@@ -78,6 +78,47 @@ fn what_would_be_refused_is_said_first() {
 }
 
 #[test]
+fn trackers_are_told_as_the_daemon_takes_them() {
+    let text = |file: &str, process: &str, quorum: &str| {
+        format!(
+            "track_file F {{\n file {file}\n}}\nvrrp_track_process P {{\n process {process}\n quorum {quorum}\n}}\n{A}"
+        )
+    };
+    let old = text("/etc/keepalived/a", "one", "1");
+    let lines = told(&old, &text("/etc/keepalived/b", "two", "1"));
+    assert!(
+        lines.contains("track_file F: restarted: its number"),
+        "{lines}"
+    );
+    assert!(
+        lines.contains("vrrp_track_process P: restarted: its processes"),
+        "{lines}"
+    );
+    let lines = told(&old, &text("/etc/keepalived/a", "one", "2"));
+    assert!(
+        lines.contains("vrrp_track_process P: adjusted while it runs"),
+        "{lines}"
+    );
+}
+
+#[test]
+fn a_check_that_is_another_one_begins_anew() {
+    let server = |check: &str| {
+        format!(
+            "virtual_server 10.0.0.1 80 {{\n lvs_sched rr\n lvs_method NAT\n protocol TCP\n real_server 10.0.0.2 80 \
+             {{\n TCP_CHECK {{\n{check}}}\n }}\n}}\n"
+        )
+    };
+    let lines = told(&server(""), &server(" connect_port 8080\n"));
+    assert!(lines.contains("with checks that begin anew"), "{lines}");
+    let lines = told(&server(""), &server(" delay_loop 3\n"));
+    assert!(
+        lines.contains("10.0.0.2 80: adjusted while it runs\n"),
+        "{lines}"
+    );
+}
+
+#[test]
 fn real_servers_are_told_one_by_one() {
     let server = |real: &str| {
         format!(

@@ -8,6 +8,10 @@ use crate::check::finding::Node;
 use crate::config::fake::{Fake, MAIN};
 use crate::config::{LoadOptions, load};
 
+/// Random files that stock keepalived is asked about, too.
+#[path = "../../../tests/conf_stock/grow.rs"]
+mod grow;
+
 /// Files that are not read back as they were, and why.
 const EXPLAINED: &[(&str, &str)] = &[
     (
@@ -201,4 +205,19 @@ fn every_file_is_read_back_as_the_same_model() {
         "{} files are read back differently",
         bad.len()
     );
+}
+
+#[test]
+fn random_files_are_read_back_as_the_same_model() {
+    let seeds = grow::Seeds::new();
+    let mut bad = Vec::new();
+    for n in 0..1000 {
+        let text = seeds.file(&mut grow::Dice::new(n * 1_000_003), "/tmp");
+        if let Some(why) = fault(machine(text.as_bytes()), None) {
+            bad.push(format!("file {n}: {why}"));
+        }
+    }
+    let count = bad.len();
+    bad.truncate(5);
+    assert_eq!(count, 0, "{}", bad.join("\n\n"));
 }

@@ -2,7 +2,7 @@
 
 use super::global::{extra_if, version};
 use super::net;
-use super::sheet::{Said, Sheet, seconds, word, words};
+use super::sheet::{Said, Sheet, seconds, switch, word, words};
 use super::track;
 use crate::model::auth::{AntiReplay, Auth, Hmac, HmacMode};
 use crate::model::net::{Family, VirtualAddress};
@@ -123,7 +123,11 @@ pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
         s.toggle_of("higher_prio_send_advert", on, global);
         s.flag("no_accept", *no_accept);
         let owner = *priority == Priority::OWNER;
-        s.flag("accept", *strict && !*no_accept && !owner);
+        match *strict && !*no_accept && !owner {
+            true => s.flag("accept", true),
+            // Not strict, or an owner: no keyword is needed for that.
+            false => s.remark(&format!("accept: {}", switch(!*no_accept))),
+        }
         let on = *owner_ignore_adverts;
         s.toggle_of("owner_ignore_adverts", on, "vrrp_owner_ignore_adverts");
         let on = *skip_check_adv_addr;
