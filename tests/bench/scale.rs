@@ -47,8 +47,8 @@ use lab::{TempDir, poll};
 use nix::unistd::Pid;
 use routers::Which::{self, Ours, Stock};
 
-/// From the last transition to the end of the second burst of announcements (5 s), and a little.
-const SETTLE: Duration = Duration::from_secs(8);
+/// From the last transition until announcements are over (5 s) and what starting needed is given back (15 s).
+const SETTLE: Duration = Duration::from_secs(18);
 /// How long the master may take to hold everything.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// What the disk hog writes at a time.
@@ -134,7 +134,7 @@ impl Case {
 
     fn conf(self, priority: u8, real_time: bool) -> String {
         let rt = if real_time {
-            " vrrp_rt_priority 50\n"
+            " vrrp_rt_priority 50\n vrrp_rlimit_rttime 1000000\n"
         } else {
             ""
         };
