@@ -160,6 +160,16 @@ pub(crate) struct Buffer {
     pub(crate) force: bool,
 }
 
+impl Buffer {
+    /// What serves two purposes at once: the larger one, by force if one of them wants that.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            octets: self.octets.max(other.octets),
+            force: self.force || other.force,
+        }
+    }
+}
+
 /// `vrrp_rx_bufs_policy`: how large the receive buffer of a VRRP socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PacketBuffer {

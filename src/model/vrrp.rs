@@ -229,6 +229,8 @@ pub(crate) struct Instance {
     pub(crate) no_accept: bool,
     /// `owner_ignore_adverts`: nobody else's advertisement counts while we run as the owner.
     pub(crate) owner_ignore_adverts: bool,
+    /// `kernel_rx_buf_size`: octets of receive buffer for its packets, default as `vrrp_rx_bufs_policy` has it.
+    pub(crate) rx_buffer: Option<u32>,
     /// `skip_check_adv_addr`: trust the address list of a master already known.
     pub(crate) skip_check_adv_addr: bool,
     pub(crate) notify: Notify,
@@ -278,6 +280,7 @@ impl Instance {
             higher_prio_send_advert: false,
             no_accept: false,
             owner_ignore_adverts: false,
+            rx_buffer: None,
             skip_check_adv_addr: false,
             notify: Notify::default(),
         }
@@ -323,6 +326,7 @@ impl Instance {
             higher_prio_send_advert,
             no_accept,
             owner_ignore_adverts,
+            rx_buffer,
             skip_check_adv_addr,
             notify,
         } = new;
@@ -357,6 +361,7 @@ impl Instance {
             || *higher_prio_send_advert != self.higher_prio_send_advert
             || *no_accept != self.no_accept
             || *owner_ignore_adverts != self.owner_ignore_adverts
+            || *rx_buffer != self.rx_buffer
             || *skip_check_adv_addr != self.skip_check_adv_addr
             || *notify != self.notify;
         Reload::of(false, adjust)

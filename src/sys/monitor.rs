@@ -94,6 +94,14 @@ impl Monitor {
         Ok(monitor)
     }
 
+    /// See [`netlink::resize`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn resize(&self, octets: usize, force: bool) -> io::Result<()> {
+        netlink::resize(self.fd.as_fd(), octets, force)
+    }
+
     pub(crate) fn view(&self) -> &View {
         &self.view
     }

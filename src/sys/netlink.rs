@@ -130,6 +130,14 @@ impl RouteSocket {
         })
     }
 
+    /// Another descriptor of the socket, to be kept by whoever gives the socket away.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
     /// Sender of our requests, as it stands in the notifications they cause.
     pub(crate) fn port(&self) -> u32 {
         self.port
@@ -268,6 +276,18 @@ pub(super) fn open(groups: u32) -> io::Result<OwnedFd> {
 /// The port that the kernel gave to a bound socket.
 pub(super) fn port_of(fd: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(getsockname::<NetlinkAddr>(fd.as_raw_fd())?.pid())
+}
+
+/// A receive buffer of `octets`: within `net.core.rmem_max`, or beyond it with `force`.
+///
+/// # Errors
+/// Not privileged to go beyond.
+pub(crate) fn resize(fd: BorrowedFd<'_>, octets: usize, force: bool) -> io::Result<()> {
+    let done = match force {
+        true => setsockopt(&fd, sockopt::RcvBufForce, &octets),
+        false => setsockopt(&fd, sockopt::RcvBuf, &octets),
+    };
+    Ok(done?)
 }
 
 /// Asks for `octets` of receive buffer, beyond `net.core.rmem_max` where we may.

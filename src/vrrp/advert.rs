@@ -79,6 +79,11 @@ impl Template {
         })
     }
 
+    /// Octets of a packet, signature apart.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.octets.len()).unwrap_or(u32::MAX)
+    }
+
     /// Octets 0 to the end of the VRRP packet, with this priority and no checksum: what [`Seal::Trailer`] signs.
     pub(super) fn pdu(&self, priority: u8) -> Vec<u8> {
         let mut pdu = self.octets[self.pdu_at..].to_vec();

@@ -14,6 +14,7 @@ use crate::model::Config;
 use crate::model::auth::Auth;
 use crate::model::diff::Keyed;
 use crate::model::net::IfName;
+use crate::model::process::PacketBuffer;
 use crate::model::vrrp::InstanceKey;
 use crate::time::Mono;
 
@@ -225,6 +226,38 @@ impl Router {
         let mut sockets: Vec<Socket> = self.listeners.keys().map(|(socket, _)| *socket).collect();
         sockets.dedup();
         sockets
+    }
+
+    /// The receive buffers that the configuration asks for, in octets, where it asks for one: those of all instances
+    /// that share a socket together. keepalived: `kernel_rx_buf_size`, else `vrrp_rx_bufs_policy`.
+    pub(crate) fn buffers(&self) -> BTreeMap<Socket, u32> {
+        let mut sizes = BTreeMap::new();
+        let Some(buffers) = self.config.as_ref().map(|c| &c.global.process.buffers) else {
+            return sizes;
+        };
+        for instance in self.instances.iter() {
+            let Some(socket) = instance.socket else {
+                continue;
+            };
+            let times = |octets: u32| octets.saturating_mul(buffers.vrrp_packets_multiplier);
+            let by_policy = match buffers.vrrp_packets {
+                PacketBuffer::System => None,
+                PacketBuffer::Octets(n) => Some(n),
+                PacketBuffer::Mtu => {
+                    let facts = instance
+                        .model
+                        .voice()
+                        .and_then(|name| self.world.facts(name));
+                    facts.map(|facts| times(facts.mtu))
+                }
+                PacketBuffer::Advert => instance.template.as_ref().map(|t| times(t.len())),
+            };
+            if let Some(size) = instance.model.rx_buffer.or(by_policy) {
+                let sum: &mut u32 = sizes.entry(socket).or_default();
+                *sum = sum.saturating_add(size);
+            }
+        }
+        sizes
     }
 
     /// Every instance as it stands, in file order.

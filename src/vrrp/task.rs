@@ -349,6 +349,7 @@ impl Task {
             }
             Action::Listen => {
                 self.send_adverts();
+                self.wires.resize(self.router.buffers());
                 self.wires.listen(self.router.sockets(), self.kernel.view());
             }
             Action::Notice(notice) => self.notify(notice),
@@ -429,6 +430,7 @@ impl Task {
         self.kernel.configure(&config);
         self.kernel.save(self.heritage.renew(&config));
         self.step(Event::Apply(config));
+        self.wires.resize(self.router.buffers());
         self.kernel.converge_statics();
         if first {
             self.kernel.sweep_leftovers();

@@ -45,6 +45,7 @@ pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
         higher_prio_send_advert,
         no_accept,
         owner_ignore_adverts,
+        rx_buffer,
         skip_check_adv_addr,
         notify: hooks,
         links,
@@ -130,6 +131,7 @@ pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
         }
         let on = *owner_ignore_adverts;
         s.toggle_of("owner_ignore_adverts", on, "vrrp_owner_ignore_adverts");
+        s.option("kernel_rx_buf_size", *rx_buffer);
         let on = *skip_check_adv_addr;
         s.toggle_of("skip_check_adv_addr", on, "vrrp_skip_check_adv_addr");
         notify(s, hooks);

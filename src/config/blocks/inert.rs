@@ -26,20 +26,6 @@ const GLOBAL: &[&str] = &[
     "enable_dbus",
     "dbus_service_name",
     "dbus_no_interface_name",
-    "vrrp_netlink_cmd_rcv_bufs",
-    "vrrp_netlink_cmd_rcv_bufs_force",
-    "vrrp_netlink_monitor_rcv_bufs",
-    "vrrp_netlink_monitor_rcv_bufs_force",
-    "lvs_netlink_cmd_rcv_bufs",
-    "lvs_netlink_cmd_rcv_bufs_force",
-    "lvs_netlink_monitor_rcv_bufs",
-    "lvs_netlink_monitor_rcv_bufs_force",
-    "vrrp_rx_bufs_policy",
-    "vrrp_rx_bufs_multiplier",
 ];
 
-const INSTANCE: &[&str] = &[
-    "track_bfd",
-    "lvs_sync_daemon_interface",
-    "kernel_rx_buf_size",
-];
+const INSTANCE: &[&str] = &["track_bfd", "lvs_sync_daemon_interface"];

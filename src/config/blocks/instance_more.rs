@@ -233,9 +233,10 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     key("owner_ignore_adverts", "[<bool>]", |v, a| {
         a.bool().map(|on| v.owner_ignore_adverts = Some(on))
     }),
-    key("kernel_rx_buf_size", "octets", |_, a| {
+    key("kernel_rx_buf_size", "octets", |v, a| {
         a.present()?;
-        a.int(0..=u32::MAX).map(drop)
+        a.int(0..=u32::MAX)
+            .map(|n| v.rx_buffer = Some(n).filter(|n| *n > 0))
     }),
     sub("auth_hmac", &AUTH_HMAC, |v, a| {
         a.block(&AUTH_HMAC, v.hmac.get_or_insert_default());

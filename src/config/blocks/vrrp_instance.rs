@@ -113,6 +113,7 @@ pub(crate) struct InstanceDraft {
     pub(crate) track_source: bool,
     pub(crate) checksum_as_v2: bool,
     pub(crate) owner_ignore_adverts: Option<bool>,
+    pub(crate) rx_buffer: Option<u32>,
     /// The highest priority of the others.
     pub(crate) timer_expired_backup: u8,
     pub(crate) links: SubLinkDraft,
@@ -175,6 +176,7 @@ impl InstanceDraft {
             track_source: false,
             checksum_as_v2: global.v3_checksum_as_v2,
             owner_ignore_adverts: None,
+            rx_buffer: None,
             timer_expired_backup: 254,
             links: SubLinkDraft::default(),
             hmac: None,

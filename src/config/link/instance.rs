@@ -125,6 +125,7 @@ pub(super) fn link(
     v.vrf = draft.vrf.clone().filter(|_| v.interface.is_none());
     v.checksum_as_v2 = draft.checksum_as_v2;
     v.timer_expired_backup = draft.timer_expired_backup;
+    v.rx_buffer = draft.rx_buffer;
     v.owner_ignore_adverts = owner_ignores(&mut voice, &v, global);
     trackers(&mut voice, &mut v, weighted);
     v.garp = draft.garp.clone();

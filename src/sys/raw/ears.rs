@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::super::fd::WatchedFd;
+use super::super::fd::{WatchedFd, set_option};
 use super::batch::Batch;
 use super::{Device, Proto, listen};
 
@@ -124,6 +124,24 @@ impl Ears {
         self.tokens.insert(ear, token);
         self.sockets.insert(token, (ear, fd));
         Ok(())
+    }
+
+    /// Sets the receive buffer of a socket, as far as `net.core.rmem_max` lets it. Octets.
+    pub(crate) fn resize(&self, ear: Ear, octets: u32) {
+        let socket = self
+            .tokens
+            .get(&ear)
+            .and_then(|token| self.sockets.get(token));
+        if let Some((_, fd)) = socket {
+            // The kernel bounds the size, it does not refuse.
+            let _ = set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, &octets);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn descriptor(&self, ear: Ear) -> Option<BorrowedFd<'_>> {
+        let (_, fd) = self.sockets.get(self.tokens.get(&ear)?)?;
+        Some(fd.as_fd())
     }
 
     /// Stops listening. Closing the socket takes it out of the epoll instance: nobody else has it open.

@@ -211,3 +211,17 @@ fn a_speaker_whose_link_is_down_fails_and_does_not_wait() {
         frames.send(index("a"), &[0; 60]).expect("sent");
     });
 }
+
+#[test]
+fn a_receive_buffer_is_as_large_as_asked_for() {
+    in_namespace_async(|| async {
+        veth("a", "b");
+        let group = IpAddr::from([224, 0, 0, 18]);
+        let mut ears = Ears::open().expect("a reactor");
+        hear(&mut ears, "a", group);
+        ears.resize(ear("a", group), 40_000);
+        let fd = ears.descriptor(ear("a", group)).expect("it is open");
+        let size = nix::sys::socket::getsockopt(&fd, nix::sys::socket::sockopt::RcvBuf);
+        assert_eq!(size, Ok(80_000), "the kernel takes twice as much");
+    });
+}

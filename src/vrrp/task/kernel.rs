@@ -39,6 +39,7 @@ use super::terms;
 use crate::daemon::bus::VrrpUpdate;
 use crate::model::Config;
 use crate::model::net::IfName;
+use crate::model::process::{Buffer, Buffers};
 use crate::reconcile::Op;
 use crate::sys::fibwatch::FibWatch;
 use crate::sys::monitor::Monitor;
@@ -162,6 +163,7 @@ impl Kernel {
     /// Takes what a new configuration says besides its instances. To be called before they hear of it.
     pub(super) fn configure(&mut self, config: &Config) {
         self.restore = config.global.restore_deleted;
+        self.resize(&config.global.process.buffers);
         self.links.configure(config);
         self.watch_links(config);
         self.patience = Patience::default();
@@ -185,6 +187,20 @@ impl Kernel {
                 .ok();
         }
         self.record(config);
+    }
+
+    /// keepalived has a socket of each kind in each process; here one serves both.
+    fn resize(&self, buffers: &Buffers) {
+        let command = buffers.vrrp_command.or(buffers.lvs_command);
+        let monitor = buffers.vrrp_monitor.or(buffers.lvs_monitor);
+        let size = |b: Buffer| b.octets.and_then(|n| usize::try_from(n).ok());
+        let done = [
+            size(command).map_or(Ok(()), |n| self.worker.resize(n, command.force)),
+            size(monitor).map_or(Ok(()), |n| self.monitor.resize(n, monitor.force)),
+        ];
+        for e in done.into_iter().filter_map(Result::err) {
+            tracing::warn!(err = %e, "cannot set the receive buffer of a netlink socket");
+        }
     }
 
     fn watch_links(&mut self, config: &Config) {

@@ -1,6 +1,6 @@
 //! The raw sockets of the task: opened and closed by difference, shared by all instances on an interface.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::io;
 
 use super::{report, terms};
@@ -25,6 +25,8 @@ pub(super) struct Wires {
     wanted: BTreeSet<Socket>,
     /// Those of `wanted` that listen.
     open: BTreeSet<Socket>,
+    /// Their receive buffers, where somebody asks for one.
+    sizes: BTreeMap<Socket, u32>,
     /// Whose last send failed: one line is enough.
     mute: HashSet<Voice>,
     /// Whether the interfaces of our sockets run, as told last.
@@ -43,6 +45,7 @@ impl Wires {
             speakers: HashMap::new(),
             wanted: BTreeSet::new(),
             open: BTreeSet::new(),
+            sizes: BTreeMap::new(),
             mute: HashSet::new(),
             running: HashMap::new(),
             volley: Vec::new(),
@@ -64,6 +67,16 @@ impl Wires {
         self.retry(view);
     }
 
+    /// From now on these receive buffers, in octets.
+    pub(super) fn resize(&mut self, sizes: BTreeMap<Socket, u32>) {
+        for (socket, size) in &sizes {
+            if self.open.contains(socket) && self.sizes.get(socket) != Some(size) {
+                self.ears.resize(terms::ear(socket), *size);
+            }
+        }
+        self.sizes = sizes;
+    }
+
     /// Tries again to open what could not be opened, as after a change of an interface.
     pub(super) fn retry(&mut self, view: &View) {
         if self.open.len() == self.wanted.len() {
@@ -82,6 +95,9 @@ impl Wires {
             match self.ears.add(terms::ear(&socket), device.as_ref()) {
                 Ok(()) => {
                     self.open.insert(socket);
+                    if let Some(size) = self.sizes.get(&socket) {
+                        self.ears.resize(terms::ear(&socket), *size);
+                    }
                     // The first advertisement of a takeover should not wait for this.
                     let _ = self.speaker(voice(&socket), view);
                 }

@@ -388,3 +388,28 @@ fn a_process_that_was_never_judged_changes_nothing() {
     }));
     assert_eq!(Rig::new(config).state(V1), VrrpState::Backup);
 }
+
+#[test]
+fn receive_buffers_of_a_socket_add_up() {
+    let sizes = |policy, own: Option<u32>| {
+        let mut global = Global::default();
+        global.process.buffers.vrrp_packets = policy;
+        let mut second = second(100);
+        second.rx_buffer = own;
+        let config = Config {
+            global: Arc::new(global),
+            ..config(&[model(100), second])
+        };
+        let rig = Rig::new(config);
+        rig.router.buffers().into_values().collect::<Vec<u32>>()
+    };
+    assert!(
+        sizes(PacketBuffer::System, None).is_empty(),
+        "the kernel knows"
+    );
+    assert_eq!(sizes(PacketBuffer::System, Some(30_000)), [30_000]);
+    assert_eq!(sizes(PacketBuffer::Octets(50_000), Some(30_000)), [80_000]);
+    assert_eq!(sizes(PacketBuffer::Mtu, None), [2 * 3 * 1500]);
+    // 20 octets of IP header, 8 of VRRP's, an address, 8 of authentication.
+    assert_eq!(sizes(PacketBuffer::Advert, None), [2 * 3 * 40]);
+}

@@ -8,6 +8,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::record;
 use crate::model::net::IfName;
-use crate::sys::netlink::{BATCH, Refusal, Request, RouteSocket};
+use crate::sys::netlink::{self, BATCH, Refusal, Request, RouteSocket};
 use crate::sys::nft::{Batch, NftError, NftSocket};
 use crate::sys::raw::FrameSocket;
 use crate::vrrp::task::outbox::{Outbox, Supersedes};
@@ -73,6 +74,8 @@ pub(super) struct Worker {
     answers: Receiver<Answers>,
     thread: Option<JoinHandle<RouteSocket>>,
     port: u32,
+    /// Of the socket for requests.
+    handle: OwnedFd,
 }
 
 impl Worker {
@@ -83,7 +86,7 @@ impl Worker {
     pub(super) fn start() -> io::Result<Self> {
         let route = RouteSocket::open()?;
         let frames = FrameSocket::open()?;
-        let port = route.port();
+        let (port, handle) = (route.port(), route.handle()?);
         let (to_thread, jobs) = channel(JOBS);
         let (to_us, answers) = channel(ANSWERS);
         let thread = thread::Builder::new()
@@ -94,12 +97,21 @@ impl Worker {
             answers,
             thread: Some(thread),
             port,
+            handle,
         })
     }
 
     /// Sender of our requests, as it stands in the notifications they cause.
     pub(super) fn port(&self) -> u32 {
         self.port
+    }
+
+    /// The receive buffer of the socket for requests: see [`netlink::resize`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn resize(&self, octets: usize, force: bool) -> io::Result<()> {
+        netlink::resize(self.handle.as_fd(), octets, force)
     }
 
     /// Hands over requests; [`Worker::done`] will answer them, in order, also where there are none.
