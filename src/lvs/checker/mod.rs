@@ -117,14 +117,17 @@ impl Check {
         page: usize,
         tools: &Tools,
     ) -> Result<Good, Down> {
+        // Apart from the commonest one they are boxed, so that thousands of those need not be as large as the largest.
         match self {
             Self::Tcp(connect) => connect.tcp().await.map(|_| Good::Plain),
-            Self::Udp(connect, udp) => udp.probe(connect, patience).await,
-            Self::Http(connect, http) => http.probe(connect, patience, page, &tools.tls).await,
-            Self::Smtp(connect, smtp) => smtp.probe(connect, patience).await,
-            Self::Dns(connect, dns) => dns.probe(connect, patience).await,
-            Self::Ping(connect) => ping::probe(connect).await,
-            Self::Misc(misc) => misc.probe().await,
+            Self::Udp(connect, udp) => Box::pin(udp.probe(connect, patience)).await,
+            Self::Http(connect, http) => {
+                Box::pin(http.probe(connect, patience, page, &tools.tls)).await
+            }
+            Self::Smtp(connect, smtp) => Box::pin(smtp.probe(connect, patience)).await,
+            Self::Dns(connect, dns) => Box::pin(dns.probe(connect, patience)).await,
+            Self::Ping(connect) => Box::pin(ping::probe(connect)).await,
+            Self::Misc(misc) => Box::pin(misc.probe()).await,
             // Told by others; the core makes no such attempt.
             Self::File(_) | Self::Bfd(_) => Ok(Good::Plain),
         }
@@ -213,3 +216,17 @@ impl Check {
 /// The longest a reply may take, in times of `connect_timeout`.
 // keepalived: for ever, if something comes within each `connect_timeout`.
 const HTTP_STEPS: u32 = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_to_connect_is_small() {
+        let check = Check::Tcp(Connect::to(([127, 0, 0, 1], 1).into()));
+        let tools = Tools::default();
+        let attempt = check.probe(Duration::ZERO, 0, &tools);
+        let size = size_of_val(&attempt);
+        assert!(size <= 768, "{size}");
+    }
+}
