@@ -295,6 +295,7 @@ fn killed_at_any_moment_the_next_start_leaves_the_kernel_as_a_fresh_one() {
     if !root() {
         return;
     }
+    let _alone = crate::alone();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         let machines: Vec<_> = (0..MACHINES)

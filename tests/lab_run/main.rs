@@ -13,3 +13,9 @@ mod process;
 mod reload;
 mod storm;
 mod supervised;
+
+/// Held by tests that keep a machine busy, so that none of them makes another one late.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static BUSY: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    BUSY.lock().unwrap_or_else(|e| e.into_inner())
+}

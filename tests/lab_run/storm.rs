@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 
 use crate::lab::daemon::{Daemon, now};
 use crate::lab::{Lan, Node, root, until_or};
+use crate::routers::LATE;
 
 /// Half of them IPv4, half IPv6.
 const INSTANCES: usize = 500;
@@ -72,6 +73,7 @@ fn a_storm_of_reloads_changes_nothing_on_the_wire() {
     if !root() {
         return;
     }
+    let _alone = crate::alone();
     let full = std::env::var_os("LAB_STORM").is_some_and(|word| word == "full");
     let reloads = if full { 1_000 } else { 150 };
     let lan = Lan::new("eth0", &["10.66.0.1/24"]);
@@ -109,17 +111,17 @@ fn a_storm_of_reloads_changes_nothing_on_the_wire() {
         Duration::from_secs(30),
         || (taken(&daemon) > so_far).then_some(()),
     );
-    let late = weight(&daemon);
+    let weighs = weight(&daemon);
     let (early_rss, early_files) = early.expect("a third of the way");
     let refused = daemon.log().matches("Reload refused").count();
 
-    let files = late.1;
+    let files = weighs.1;
     let story = format!(
         "{reloads} reloads in {:?}: {} taken, {refused} refused, \
          resident {early_rss} -> {} kB, files {early_files} -> {files}",
         start.elapsed(),
         taken(&daemon),
-        late.0
+        weighs.0
     );
     let mut last: HashMap<(IpAddr, u8), u64> = HashMap::new();
     let mut longest = 0;
@@ -156,7 +158,9 @@ fn a_storm_of_reloads_changes_nothing_on_the_wire() {
         let _ = writeln!(std::io::stderr(), "{story}");
     }
     assert_eq!(last.len(), INSTANCES, "{story}");
-    assert!(longest <= INTERVAL * 3 / 2, "{story}");
+    // The short storm runs beside other tests, on a machine that may be busy.
+    let late = if full { Duration::ZERO } else { LATE };
+    assert!(longest <= INTERVAL * 3 / 2 + late, "{story}");
     assert_eq!(masters(&daemon), INSTANCES, "transitions: {story}");
     let log = daemon.log();
     let mut since = log[quiet..].lines();
@@ -165,7 +169,7 @@ fn a_storm_of_reloads_changes_nothing_on_the_wire() {
     assert!(files <= early_files + 2, "descriptors: {story}");
     // A third of the storm has seen every size that there is.
     assert!(
-        late.0 <= early_rss + early_rss / 10 + 1024,
+        weighs.0 <= early_rss + early_rss / 10 + 1024,
         "memory: {story}"
     );
     assert!(daemon.stop().success(), "{}", daemon.log());

@@ -36,6 +36,8 @@ pub(super) struct Writer {
     /// To syslogd, while it answers.
     socket: Option<UnixDatagram>,
     files: HashMap<Speaker, File>,
+    /// Nobody reads the console.
+    deaf: bool,
     /// Complaints: since when, how often.
     repeated: HashMap<String, (SystemTime, u64, Line)>,
     lost: Arc<AtomicU64>,
@@ -47,6 +49,7 @@ impl Writer {
             settings,
             socket: None,
             files: HashMap::new(),
+            deaf: false,
             repeated: HashMap::new(),
             lost,
         }
@@ -137,7 +140,10 @@ impl Writer {
                 true => json(line, speaker),
                 false => format!("{now}: {text}\n"),
             };
-            if !console(&shown) {
+            // Whoever has stopped reading is not waited for again until he reads.
+            let patience = if self.deaf { 0 } else { CONSOLE_PATIENCE };
+            self.deaf = !console(&shown, patience);
+            if self.deaf {
                 self.lost.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -235,11 +241,11 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// In one piece, between the lines of others. False: nobody reads, and it was left out.
-fn console(shown: &str) -> bool {
+fn console(shown: &str, patience: u16) -> bool {
     let mut err = io::stderr();
     let fd = err.as_fd();
     let mut fds = [PollFd::new(fd, PollFlags::POLLOUT)];
-    match poll(&mut fds, PollTimeout::from(CONSOLE_PATIENCE)) {
+    match poll(&mut fds, PollTimeout::from(patience)) {
         Ok(0) => false,
         // It may be closed; there is no better place to say so.
         Ok(_) | Err(_) => {
