@@ -342,12 +342,12 @@ impl Stats {
             invalid_authtype: c.invalid_auth_type,
             authtype_mismatch: c.auth_type_mismatch,
             auth_failure: c.auth_failures,
-            auth_ext_missing: 0,
-            auth_ext_malformed: 0,
-            auth_ext_unknown_key: 0,
-            auth_ext_invalid_hmac: 0,
-            auth_ext_stale: 0,
-            auth_ext_replay: 0,
+            auth_ext_missing: c.hmac_missing,
+            auth_ext_malformed: c.hmac_malformed,
+            auth_ext_unknown_key: c.hmac_unknown_key,
+            auth_ext_invalid_hmac: c.hmac_invalid,
+            auth_ext_stale: c.hmac_stale,
+            auth_ext_replay: c.hmac_replay,
             pri_zero_rcvd: c.priority_zero_received,
             pri_zero_sent: c.priority_zero_sent,
         }
@@ -426,5 +426,23 @@ mod tests {
             json(&config, &[], &TrackSnapshot::default(), &UTC),
             "{\"vrrp\":[]}\n"
         );
+    }
+
+    #[test]
+    fn every_counter_of_the_extension_is_told() {
+        let counters = Counters {
+            hmac_missing: 1,
+            hmac_malformed: 2,
+            hmac_unknown_key: 3,
+            hmac_invalid: 4,
+            hmac_stale: 5,
+            hmac_replay: 6,
+            ..Counters::default()
+        };
+        let text = serde_json::to_string(&Stats::of(&counters)).expect("plain numbers");
+        assert!(text.contains(
+            "\"auth_ext_missing\":1,\"auth_ext_malformed\":2,\"auth_ext_unknown_key\":3,\
+             \"auth_ext_invalid_hmac\":4,\"auth_ext_stale\":5,\"auth_ext_replay\":6"
+        ));
     }
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 pub(crate) struct Process {
     /// `net_namespace_ipvs`.
     pub(crate) ipvs_namespace: IpvsNamespace,
-    /// `namespace_with_ipsets`: ipsets are used inside a namespace, too.
+    /// `namespace_with_ipsets`: sets of addresses are used inside a namespace, too. True of those
+    /// of nftables anyway.
     pub(crate) namespace_with_ipsets: bool,
     /// `use_pid_dir`: pid files go to a directory of their own; `net_namespace` and `instance` imply it.
     pub(crate) pid_dir: bool,

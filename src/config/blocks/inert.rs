@@ -5,7 +5,7 @@ use super::super::table::Inert;
 
 /// Block, keywords.
 pub(crate) const INERT: Inert = &[
-    ("", &["namespace_with_ipsets", "bfd_instance"]),
+    ("", &["bfd_instance"]),
     ("global_defs", GLOBAL),
     ("vrrp_instance", INSTANCE),
     ("virtual_server", &["snmp_name"]),
