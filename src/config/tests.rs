@@ -9,6 +9,7 @@ mod corpus;
 mod global;
 mod keywords;
 mod manual;
+mod mutants;
 mod reload;
 mod routes;
 mod servers;
