@@ -23,15 +23,17 @@ use super::lex;
 use super::secret;
 use super::source::{Code, Diag, Diags, Files, Span};
 
-/// Lines that sequences, definitions and repeated includes may add to what the files hold. A sequence that makes 200,000
+/// Lines that sequences, definitions and repeated includes may add to what the files hold. A sequence that makes 100,000
 /// real servers of eight lines fits.
-const MAX_LINES: usize = 2_000_000;
-/// Statements and braces of a configuration: several times the largest one we want to be fast with.
-const MAX_PIECES: usize = 6_000_000;
+const MAX_LINES: usize = 1_000_000;
+/// Statements and braces of a configuration: twice the largest one we want to be fast with.
+const MAX_PIECES: usize = 3_500_000;
 /// Octets of all statements together, expanded.
 const MAX_TEXT: usize = 192 << 20;
 /// Definitions that are replaced in a configuration.
-const MAX_REPLACED: usize = 20_000_000;
+const MAX_REPLACED: usize = 3_000_000;
+/// Files that are opened, each as often as it is named.
+const MAX_FILES: usize = 50_000;
 /// Names in directories that the patterns of includes are compared with.
 const MAX_NAMES: usize = 300_000;
 /// Lines that grow beyond the limit by their definitions: only definitions that never end make many.
@@ -81,6 +83,7 @@ pub(crate) struct Expander<'h> {
     text_left: usize,
     replaced_left: usize,
     names_left: usize,
+    files_left: usize,
     bytes_left: u64,
     /// A limit was reached: nothing is read any more.
     stopped: bool,
@@ -107,6 +110,7 @@ impl<'h> Expander<'h> {
             text_left: MAX_TEXT,
             replaced_left: MAX_REPLACED,
             names_left: MAX_NAMES,
+            files_left: MAX_FILES,
             bytes_left: super::host::MAX_FILE,
             stopped: false,
         }

@@ -183,7 +183,9 @@ enum Keep {
 
 fn read(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) -> Loaded {
     let loaded = read_once(options, host, mend, keep);
-    if !loaded.tree.swallows {
+    // What was not read to its end is not run anyway.
+    let unread = loaded.diags.iter().any(|d| d.code == Code::TooLarge);
+    if !loaded.tree.swallows || unread {
         return loaded;
     }
     // Once more, now that it is known that an end is missing. What `-t` ends with stays what the blocks that keepalived

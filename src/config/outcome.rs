@@ -159,11 +159,22 @@ impl Diags {
             | Weight::Missing => self.concern,
         };
         self.outcomes.note(diag.concern, diag.weight);
-        if self.list.len() < MAX_DIAGS {
+        if !self.is_full() {
             self.list.push(diag);
         } else {
             self.left_out += 1;
         }
+    }
+
+    /// Whether findings are only counted by now: what they would say need not be put together.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= MAX_DIAGS
+    }
+
+    /// Counts one that is not kept.
+    pub(crate) fn count(&mut self, weight: Weight) {
+        self.outcomes.note(self.concern, weight);
+        self.left_out += 1;
     }
 
     /// Whether a finding of that kind was made (and kept) that makes the configuration unusable.

@@ -52,6 +52,7 @@ pub(crate) struct Draft {
     /// Trackers defined so far: names must come before their use.
     pub(crate) known: Rc<Trackers>,
     names: HashSet<Arc<str>>,
+    group_names: HashSet<Arc<str>>,
     /// `net_namespace`.
     pub(crate) namespace: Option<(String, Span)>,
     net_namespace_ipvs: bool,
@@ -133,7 +134,7 @@ fn vrrp_instance(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
 
 fn vrrp_sync_group(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let name = super::vrrp_instance::name(a)?;
-    if v.groups.iter().any(|g| *g.name == *name) {
+    if v.group_names.contains(name) {
         return Err(a.whole_fault(
             Code::Duplicate,
             format!("vrrp sync group {name} already defined"),
@@ -146,6 +147,7 @@ fn vrrp_sync_group(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
         let text = format!("Sync group {name} has no members - removing");
         return Err(a.whole_fault(Code::SmallGroup, text));
     }
+    v.group_names.insert(Arc::clone(&group.name));
     v.groups.push(group);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `vrrp_instance`.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -60,6 +61,9 @@ impl fmt::Debug for Password {
     }
 }
 
+/// Addresses and their interfaces.
+type Places = HashSet<(IpAddr, Option<IfName>)>;
+
 /// A `vrrp_instance` block.
 #[derive(Clone, Debug)]
 pub(crate) struct InstanceDraft {
@@ -89,6 +93,8 @@ pub(crate) struct InstanceDraft {
     pub(crate) excluded: Vec<AddressDraft>,
     pub(crate) routes: Vec<Route>,
     pub(crate) rules: Vec<RuleDraft>,
+    /// Of addresses and excluded ones, where they are many.
+    places: Option<Box<Places>>,
     pub(crate) no_addresses: bool,
     pub(crate) track_interfaces: Vec<InterfaceTrack>,
     pub(crate) track_scripts: Vec<TrackDraft>,
@@ -151,6 +157,7 @@ impl InstanceDraft {
             excluded: Vec::new(),
             routes: Vec::new(),
             rules: Vec::new(),
+            places: None,
             no_addresses: false,
             track_interfaces: Vec::new(),
             track_scripts: Vec::new(),
@@ -271,10 +278,22 @@ fn virtual_address(v: &mut InstanceDraft, a: &mut Args<'_, '_>) -> Result<(), Fa
     Ok(())
 }
 
+/// Addresses that are compared with each other one by one; more of them are looked up.
+const FEW: usize = 32;
+
 /// An address stands once in an instance.
-fn distinct(v: &InstanceDraft, address: &AddressDraft, a: &Args<'_, '_>) -> Result<(), Fault> {
+fn distinct(v: &mut InstanceDraft, address: &AddressDraft, a: &Args<'_, '_>) -> Result<(), Fault> {
     let mut all = v.addresses.iter().chain(&v.excluded);
-    match all.any(|o| o.addr == address.addr && o.dev == address.dev) {
+    let double = if v.addresses.len() + v.excluded.len() < FEW {
+        all.any(|o| o.addr == address.addr && o.dev == address.dev)
+    } else {
+        let place = |o: &AddressDraft| (o.addr, o.dev.clone());
+        let places = v
+            .places
+            .get_or_insert_with(|| Box::new(all.map(place).collect()));
+        !places.insert(place(address))
+    };
+    match double {
         true => {
             let text = format!(
                 "({}): VIP duplicates a VIP {} - ignoring",

@@ -92,6 +92,13 @@ enum Content {
 }
 
 impl Content {
+    fn octets(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Octets(octets) => octets,
+        }
+    }
+
     /// What is left from there, and where its first line ends.
     fn from(&self, at: usize) -> Option<(&[u8], Option<usize>)> {
         let (rest, end) = match self {
@@ -152,6 +159,11 @@ impl OpenFile {
     /// The next line, or with `skip_empty` the next one that is not empty.
     pub(super) fn next(&mut self, skip_empty: bool, diags: &mut Diags) -> Option<Raw> {
         loop {
+            // A file may hold very many of them.
+            while skip_empty && self.content.octets().get(self.at) == Some(&b'\n') {
+                self.at += 1;
+                self.line = self.line.saturating_add(1);
+            }
             let begin = self.at;
             let (rest, end) = self.content.from(begin)?;
             let mut line = &rest[..end.unwrap_or(rest.len())];

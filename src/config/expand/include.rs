@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::super::host::{Host, ReadError};
 use super::super::source::{Code, Diag, Diags, Span, Weight};
-use super::Expander;
 use super::feed::{Feed, OpenFile, Pending};
+use super::{Expander, MAX_FILES};
 
 /// Alternatives of one pattern with braces.
 const MAX_ALTERNATIVES: usize = 10_000;
@@ -219,6 +219,14 @@ impl Expander<'_> {
                 diags.push(Diag::at(span, Code::IncludeLoop, text));
             }
             return Ok(());
+        }
+        match self.files_left.checked_sub(1) {
+            Some(left) => self.files_left = left,
+            None => {
+                let text = format!("more than {MAX_FILES} files - reading ends");
+                self.stop(from.unwrap_or(Span::NOWHERE), text, diags);
+                return Ok(());
+            }
         }
         let content = self.host.read(&path).and_then(|content| {
             let left = self.bytes_left.checked_sub(content.len() as u64);

@@ -109,6 +109,9 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// Complains about a keyword that its block does not know.
     fn unknown(&mut self, inside: &'static dyn Shape, statement: &Statement<'_>) {
+        if self.gathered.diags.is_full() {
+            return self.gathered.diags.count(Code::UnknownKeyword.weight());
+        }
         let keyword = lex::first_word(statement.text).unwrap_or_default();
         let len = match statement.span.col {
             0 => 0,
