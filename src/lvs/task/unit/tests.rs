@@ -90,13 +90,28 @@ fn kernel(table: &mut Table, id: ServiceId, step: &Step) -> Result<Told, GenlErr
 
 /// Runs rounds until there is nothing more to do now; says how many requests that took.
 fn converge(unit: &mut Unit, table: &mut Table, wanted: &[Wanted]) -> (usize, Again) {
+    converge_in_trouble(unit, table, wanted, |_| None)
+}
+
+/// The same where answers go wrong: `trouble` with the so many-th request. Who is refused something does not get it; what is
+/// only lost was done.
+fn converge_in_trouble(
+    unit: &mut Unit,
+    table: &mut Table,
+    wanted: &[Wanted],
+    trouble: impl Fn(usize) -> Option<GenlError>,
+) -> (usize, Again) {
     let mut count = 0;
     for _ in 0..20 {
         let mut requests = unit.begin_round(wanted);
         while !requests.is_empty() {
             let (id, step, _) = requests.remove(0);
             count += 1;
-            let answer = kernel(table, id, &step);
+            let answer = match trouble(count) {
+                Some(refused @ GenlError::Refused(_)) => Err(refused),
+                Some(lost) => kernel(table, id, &step).and(Err(lost)),
+                None => kernel(table, id, &step),
+            };
             if let Some((step, request)) = unit.take_in(&key(80), id, step, answer) {
                 unit.outstanding += 1;
                 requests.push((id, step, request));
@@ -161,6 +176,41 @@ fn a_flush_is_repaired_by_the_next_change_and_by_the_audit() {
     assert_eq!(held(&table), [(1, 1), (2, 1)]);
     let found = table.values().map(|(s, _)| (s.id, s)).collect();
     assert!(!unit.audit(&key(80), &found));
+}
+
+#[test]
+fn answers_that_are_lost_are_read_again() {
+    let want = wanted(Scheduler::Rr, &[(1, 1), (2, 3), (3, 1)]);
+    for first in 1..=5 {
+        for count in 1..=5 {
+            let (mut unit, mut table) = (Unit::default(), Table::new());
+            let lost = |n| {
+                (first..first + count)
+                    .contains(&n)
+                    .then_some(GenlError::Lost)
+            };
+            // After too many of them it waits a while.
+            converge_in_trouble(&mut unit, &mut table, &want, lost);
+            let (_, again) = converge(&mut unit, &mut table, &want);
+            assert_eq!(again, Again::No, "from {first} on, {count} answers");
+            assert_eq!(held(&table), [(1, 1), (2, 3), (3, 1)]);
+            assert_eq!(converge(&mut unit, &mut table, &[]).1, Again::No);
+            assert!(table.is_empty() && unit.is_over());
+        }
+    }
+}
+
+#[test]
+fn a_full_table_is_tried_again_later_and_filled_as_soon_as_there_is_room() {
+    let (mut unit, mut table) = (Unit::default(), Table::new());
+    let want = wanted(Scheduler::Rr, &[(1, 1), (2, 3)]);
+    let full = |n: usize| (n > 2).then_some(GenlError::Refused(Errno::ENOMEM));
+    let (_, again) = converge_in_trouble(&mut unit, &mut table, &want, full);
+    assert_eq!(again, Again::Later);
+    assert_eq!(unit.said.len(), 2, "{:?}", unit.said);
+    assert_eq!(converge(&mut unit, &mut table, &want).1, Again::No);
+    assert_eq!(held(&table), [(1, 1), (2, 3)]);
+    assert!(unit.said.is_empty());
 }
 
 #[test]
