@@ -5,9 +5,10 @@
 //! knows a keyword, none of them can fail on any text. Source: keepalived's behaviour.
 
 use nom::branch::alt;
-use nom::bytes::complete::{is_not, tag, take, take_till, take_while, take_while_m_n, take_while1};
+use nom::bytes::complete::{is_not, tag, take_till, take_while, take_while_m_n, take_while1};
 use nom::character::complete::{anychar, char, one_of};
 use nom::combinator::{map, opt, recognize, value, verify};
+use nom::error::{Error, ErrorKind};
 use nom::multi::{fold_many0, many0_count, many1_count};
 use nom::sequence::{delimited, preceded};
 use nom::{IResult, Parser};
@@ -139,7 +140,11 @@ fn word(i: &str) -> IResult<&str, &str> {
     // All that ends a word is one octet.
     let ends = |b: u8| is_blank(char::from(b)) || b == b'"';
     let len = i.bytes().position(ends).unwrap_or(i.len());
-    verify(take(len), |word: &str| !word.is_empty()).parse(i)
+    // Octets, where nom would count characters.
+    match i.split_at(len) {
+        ("", _) => Err(nom::Err::Error(Error::new(i, ErrorKind::Verify))),
+        (word, rest) => Ok((rest, word)),
+    }
 }
 
 /// A script command that was split into its arguments.
@@ -403,6 +408,14 @@ mod tests {
 
     fn texts(line: &str) -> Vec<&str> {
         words(line).0.iter().map(|w| w.text).collect()
+    }
+
+    #[test]
+    fn words_are_of_any_characters() {
+        assert_eq!(
+            texts("é \u{a0}x 说明：作用"),
+            ["é", "\u{a0}x", "说明：作用"]
+        );
     }
 
     #[test]
