@@ -238,3 +238,32 @@ fn one_run_tells_all_mistakes_of_a_file() {
     }
     assert_eq!(text.matches(" --> twenty.conf:").count(), 20);
 }
+
+/// The picture in the README is what `check` shows on a terminal.
+#[test]
+fn the_picture_of_the_readme_is_a_real_run() {
+    if !nix::unistd::geteuid().is_root() {
+        skipped();
+        return;
+    }
+    let tour = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/tour");
+    let script = format!(
+        "cd '{}' && '{BINARY}' check -i lb1 --color always lb1.conf; true",
+        tour.display()
+    );
+    let shown = in_namespace(&script).expect("a namespace with eth0 and eth1");
+    let prompt = "$ keepalived-rs check lb1.conf\n";
+    let picture = anstyle_svg::Term::new()
+        .min_width_px(860)
+        .render_svg(&format!("{prompt}{shown}"));
+    let path = tour.join("check.svg");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &picture).expect("the project's own file");
+    }
+    let there = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        there == picture,
+        "{} is out of date: UPDATE_GOLDEN=1 draws it anew from\n{shown}",
+        path.display()
+    );
+}
