@@ -159,7 +159,8 @@ impl Diags {
             | Weight::Missing => self.concern,
         };
         self.outcomes.note(diag.concern, diag.weight);
-        if !self.is_full() {
+        // Where reading ended, and that happens once, must be known.
+        if !self.is_full() || diag.code == Code::TooLarge {
             self.list.push(diag);
         } else {
             self.left_out += 1;
@@ -213,6 +214,19 @@ mod tests {
         let mut o = Outcome::default();
         weights.iter().for_each(|w| o.note(*w));
         o
+    }
+
+    #[test]
+    fn where_reading_ended_is_told_whatever_was_told_before() {
+        let mut diags = Diags::default();
+        for _ in 0..=MAX_DIAGS {
+            diags.push(Diag::bare(None, Code::UnexpectedOpen, "again"));
+        }
+        diags.push(Diag::bare(None, Code::TooLarge, "reading ends"));
+        let told = diags.into_sorted();
+        assert!(told.iter().any(|d| d.text == "reading ends"));
+        let last = told.last().map(|d| &*d.text);
+        assert_eq!(last, Some("1 more complaints are not shown"));
     }
 
     #[test]
