@@ -33,7 +33,7 @@ use crate::model::notify::Lifecycle;
 use crate::notify::Notifier;
 use crate::notify::lifecycle::{self, Moment};
 use crate::sys::log::{Log, Settings};
-use crate::sys::{clock, netns, process, resident, startup};
+use crate::sys::{clock, link, netns, process, resident, startup};
 
 /// Exit code when a task or the daemon itself failed.
 const FAILED: u8 = 70;
@@ -369,7 +369,7 @@ impl Daemon {
             answer: Answer::new(pid_files.main()),
             pid_files,
             tidy: Tidy::default(),
-            status: Status::default(),
+            status: Status::new(|name| link::index_of(name).is_some()),
             status_at: None,
             reload_time: None,
             marker: None,

@@ -1,4 +1,4 @@
-//! How it is, in one sentence for `systemctl status`. Follows the notices; asks nobody.
+//! How it is, in one sentence for `systemctl status`. Follows the notices; asks only whether an interface exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,9 +15,28 @@ pub(super) struct Status {
     /// The last reload was refused.
     refused: bool,
     said: String,
+    /// Whether there is an interface of that name; `None`: all are.
+    is_there: Option<fn(&str) -> bool>,
 }
 
 impl Status {
+    /// `is_there`: whether there is an interface of that name.
+    pub(super) fn new(is_there: fn(&str) -> bool) -> Self {
+        Self {
+            is_there: Some(is_there),
+            ..Self::default()
+        }
+    }
+
+    /// Interfaces that do not exist, of instances in fault.
+    fn missing<'a>(&self, config: &'a Config) -> BTreeSet<&'a str> {
+        let in_fault = |name: &str| self.states.get(name) == Some(&VrrpState::Fault);
+        let faulty = config.instances.iter().filter(|i| in_fault(&i.name));
+        let names = faulty.filter_map(|i| i.interface.as_ref());
+        let gone = |name: &&str| self.is_there.is_some_and(|is_there| !is_there(name));
+        names.map(|name| name.as_str()).filter(gone).collect()
+    }
+
     /// Takes note of what happened.
     pub(super) fn heard(&mut self, notice: &Notice) {
         match notice {
@@ -85,6 +104,14 @@ impl Status {
             } else {
                 parts.push(format!("{all} {plural}: {}", states.join(", ")));
             }
+            let missing = self.missing(config);
+            if let Some(first) = missing.first() {
+                let more = match missing.len() - 1 {
+                    0 => String::new(),
+                    n => format!(" and {n} more"),
+                };
+                parts.push(format!("waiting for interface {first}{more}"));
+            }
         }
         let servers: usize = config
             .virtual_servers
@@ -137,6 +164,9 @@ mod tests {
         let two = "Running 2 instances: A master, B in fault";
         assert_eq!(status.news(&config).as_deref(), Some(two));
         assert_eq!(status.news(&config), None);
+        status.is_there = Some(|name| name != "eth0");
+        let waiting = format!("{two}, waiting for interface eth0");
+        assert_eq!(status.news(&config), Some(waiting));
         let one = Config {
             instances: vec![instance("A", 1)],
             ..Config::default()

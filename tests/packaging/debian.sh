@@ -96,7 +96,7 @@ say "the status says why"
 sed 's/eth0/later0/' /root/before.conf >/etc/keepalived/keepalived.conf
 printf 'global_defs {\n dynamic_interfaces\n}\n' >>/etc/keepalived/keepalived.conf
 check "a missing interface does not hinder the start" systemctl start keepalived-rs
-wait_for "the status line says what is missing" 10 sh -c 'systemctl show -p StatusText keepalived-rs | grep -q -i "fault\|wait\|missing"'
+wait_for "the status line says what is missing" 10 sh -c 'systemctl show -p StatusText keepalived-rs | grep -q "waiting for interface later0"'
 systemctl show -p StatusText keepalived-rs
 check "stop" systemctl stop keepalived-rs
 cp /root/before.conf /etc/keepalived/keepalived.conf
