@@ -107,6 +107,9 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
         }
         task.tuning.turn();
         task.keep_reached();
+        if task.phase == Phase::Running {
+            task.kernel.save(task.heritage.due(clock::now()));
+        }
         task.notices.flush();
         task.updates.flush();
     }
@@ -363,7 +366,7 @@ impl Task {
         } = &notice
         {
             if self.phase == Phase::Running {
-                self.kernel.save(self.heritage.note(instance, *state));
+                self.heritage.note(instance, *state);
             }
             self.updates.put(VrrpUpdate::Instance {
                 name: instance.name.clone(),
@@ -428,7 +431,7 @@ impl Task {
             self.catch_up();
         }
         self.kernel.configure(&config);
-        self.kernel.save(self.heritage.renew(&config));
+        self.heritage.renew(&config);
         self.step(Event::Apply(config));
         self.wires.resize(self.router.buffers());
         self.kernel.converge_statics();

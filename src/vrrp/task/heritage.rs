@@ -25,9 +25,16 @@ pub(super) struct Heritage {
     /// Of the list of masters, and of the instant; `None`: nothing is left to anybody.
     paths: Option<(PathBuf, PathBuf)>,
     heart: Option<Heartbeat>,
-    /// With how long others wait at least, counted from an instant at which we were alive.
-    masters: BTreeMap<InstanceKey, Duration>,
+    /// The line of each: how long others wait at least, counted from an instant at which we were alive, and the key.
+    masters: BTreeMap<InstanceKey, String>,
+    /// What is on file is not what is here.
+    stale: bool,
+    saved_at: Option<Mono>,
 }
+
+/// The list is written at most this often: thousands become master at once, and each would write all of them. What is on
+/// file meanwhile does no harm, since it only counts for as long as others wait after our last advertisement.
+const SPACING: Duration = Duration::from_millis(100);
 
 /// Others wait `down_timer_adverts` intervals after the last advertisement, which may have left one interval before the
 /// process was alive last.
@@ -41,21 +48,28 @@ fn name_of(key: &InstanceKey) -> String {
     format!("{key:?}")
 }
 
+/// What the list says of an instance.
+fn line(instance: &Instance) -> String {
+    format!(
+        "{} {}\n",
+        patience(instance).as_micros(),
+        name_of(&instance.key())
+    )
+}
+
 /// Leaves word, beside `held`, that `masters` were masters until now: for who ends another daemon himself.
 ///
 /// # Errors
 /// As of files.
 pub(crate) fn bequeath(held: &Path, masters: &[Arc<Instance>]) -> io::Result<()> {
     let mut heritage = Heritage::new(Some(held));
-    let last = masters
+    masters
         .iter()
-        .filter_map(|i| heritage.note(i, VrrpState::Master))
-        .last();
-    let (Some((path, text)), Some((_, alive))) = (last, &heritage.paths) else {
-        return Ok(());
-    };
-    record::write(&path, &text)?;
-    Heartbeat::open(alive)?.beat();
+        .for_each(|i| heritage.note(i, VrrpState::Master));
+    if let Some((list, alive)) = &heritage.paths {
+        record::write(list, &heritage.text())?;
+        Heartbeat::open(alive)?.beat();
+    }
     Ok(())
 }
 
@@ -104,47 +118,42 @@ impl Heritage {
         inheritance
     }
 
-    /// An instance has changed state. What is to be written where, if that is news.
-    pub(super) fn note(
-        &mut self,
-        instance: &Instance,
-        state: VrrpState,
-    ) -> Option<(PathBuf, String)> {
-        let patience = patience(instance);
-        let news = match state {
-            VrrpState::Master => self.masters.insert(instance.key(), patience) != Some(patience),
+    /// An instance has changed state.
+    pub(super) fn note(&mut self, instance: &Instance, state: VrrpState) {
+        self.stale |= match state {
+            VrrpState::Master => {
+                let line = line(instance);
+                let old = self.masters.insert(instance.key(), line.clone());
+                old != Some(line)
+            }
             VrrpState::Backup | VrrpState::Fault | VrrpState::Stop | VrrpState::Deleted => {
                 self.masters.remove(&instance.key()).is_some()
             }
         };
-        news.then(|| self.text()).flatten()
     }
 
-    /// A new configuration is in force: intervals may have changed. What is to be written where, if that is news.
-    pub(super) fn renew(&mut self, config: &Config) -> Option<(PathBuf, String)> {
-        if self.masters.is_empty() {
+    /// A new configuration is in force: intervals may have changed.
+    pub(super) fn renew(&mut self, config: &Config) {
+        let was = std::mem::take(&mut self.masters);
+        let all = config.instances.iter();
+        let stay = all.filter(|i| was.contains_key(&i.key()));
+        self.masters = stay.map(|i| (i.key(), line(i))).collect();
+        self.stale |= was != self.masters;
+    }
+
+    /// What is to be written where, if there is news and it is time.
+    pub(super) fn due(&mut self, now: Mono) -> Option<(PathBuf, String)> {
+        let waits = |at: Mono| now.since(at) < SPACING;
+        if !self.stale || self.saved_at.is_some_and(waits) {
             return None;
         }
-        let before = self.masters.clone();
-        let now: BTreeMap<_, _> = config
-            .instances
-            .iter()
-            .map(|i| (i.key(), patience(i)))
-            .collect();
-        self.masters.retain(|key, patience| {
-            let new = now.get(key);
-            *patience = new.copied().unwrap_or_default();
-            new.is_some()
-        });
-        (before != self.masters).then(|| self.text()).flatten()
+        (self.stale, self.saved_at) = (false, Some(now));
+        let (list, _) = self.paths.as_ref()?;
+        Some((list.clone(), self.text()))
     }
 
-    fn text(&self) -> Option<(PathBuf, String)> {
-        let (path, _) = self.paths.as_ref()?;
-        let line = |(key, patience): (&InstanceKey, &Duration)| {
-            format!("{} {}\n", patience.as_micros(), name_of(key))
-        };
-        Some((path.clone(), self.masters.iter().map(line).collect()))
+    fn text(&self) -> String {
+        self.masters.values().map(String::as_str).collect()
     }
 
     /// Advertisements have left.
@@ -161,5 +170,58 @@ impl Heritage {
                 let _ = fs::remove_file(path); // there may have been nothing to write
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::global::Global;
+    use crate::model::net::IfName;
+    use crate::model::vrrp::Vrid;
+
+    fn instance(vrid: u8) -> Arc<Instance> {
+        let eth0 = IfName::new("eth0").expect("a name");
+        let vrid = Vrid(vrid.try_into().expect("not zero"));
+        Arc::new(Instance::new("V", eth0, vrid, &Global::default()))
+    }
+
+    #[test]
+    fn many_that_change_at_once_are_written_together() {
+        let mut heritage = Heritage::new(Some(Path::new("/x/vrrp.held")));
+        let now = Mono::from_micros(1_000_000);
+        assert_eq!(heritage.due(now), None);
+        heritage.note(&instance(1), VrrpState::Master);
+        let (path, text) = heritage.due(now).expect("the first is written at once");
+        assert_eq!((path, text.lines().count()), ("/x/vrrp.masters".into(), 1));
+        (2..=255).for_each(|n| heritage.note(&instance(n), VrrpState::Master));
+        assert_eq!(heritage.due(now), None);
+        let (_, text) = heritage.due(now + SPACING).expect("the rest");
+        assert_eq!(text.lines().count(), 255);
+        heritage.note(&instance(7), VrrpState::Master);
+        assert_eq!(heritage.due(now + SPACING * 2), None, "no news");
+        heritage.note(&instance(7), VrrpState::Backup);
+        let (_, text) = heritage.due(now + SPACING * 2).expect("news");
+        assert_eq!(text.lines().count(), 254);
+    }
+
+    #[test]
+    fn a_reload_keeps_who_stays_with_its_new_interval() {
+        let mut heritage = Heritage::new(Some(Path::new("/x/vrrp.held")));
+        for n in [1, 2] {
+            heritage.note(&instance(n), VrrpState::Master);
+        }
+        let mut slower = Instance::clone(&instance(1));
+        slower.advert_int *= 5;
+        let config = Config {
+            instances: vec![Arc::new(slower)],
+            ..Config::default()
+        };
+        heritage.renew(&config);
+        let (_, text) = heritage.due(Mono::ZERO).expect("news");
+        assert!(
+            text.starts_with("10000000 ") && text.lines().count() == 1,
+            "{text}"
+        );
     }
 }
