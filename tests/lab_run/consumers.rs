@@ -4,25 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::lab::{root, until};
-use crate::machine::{LIMIT, Machine};
-
-/// One instance that is master after 0.4 s.
-fn conf(more: &str) -> String {
-    format!(
-        "{more}
-vrrp_instance VI_1 {{
-    interface eth0
-    virtual_router_id 51
-    version 3
-    priority 150
-    advert_int 0.1
-    virtual_ipaddress {{
-        10.9.0.100/24
-    }}
-}}
-"
-    )
-}
+use crate::machine::{LIMIT, Machine, one_master};
 
 /// OpenStack Neutron: an HA router.
 #[test]
@@ -183,7 +165,7 @@ fn the_probe_of_openshift_finds_the_state() {
         return;
     }
     let m = Machine::new();
-    let conf = m.file("keepalived.conf", &conf(""));
+    let conf = m.file("keepalived.conf", &one_master(""));
     let mut daemon = m.start(&format!("/usr/sbin/keepalived -n --log-console -f {conf}"));
     m.wait_log("Startup complete");
     m.sh(
@@ -213,7 +195,7 @@ fn vyos_waits_for_the_json_and_reads_the_fifo() {
     m.sh(&format!("chmod 755 {reader}"));
     let conf = m.file(
         "keepalived.conf",
-        &conf(&format!(
+        &one_master(&format!(
             "global_defs {{
     dynamic_interfaces
     script_user root
@@ -263,8 +245,11 @@ fn puppet_checks_a_file_before_it_is_used() {
         return;
     }
     let m = Machine::new();
-    let good = m.file("good.conf", &conf(""));
-    let bad = m.file("bad.conf", &conf("").replace("priority 150", "bogus 1"));
+    let good = m.file("good.conf", &one_master(""));
+    let bad = m.file(
+        "bad.conf",
+        &one_master("").replace("priority 150", "bogus 1"),
+    );
     m.sh(&format!("/usr/sbin/keepalived -l -t -f {good}"));
     let o = m.run(&format!("/usr/sbin/keepalived -l -t -f {bad}"));
     assert!(!o.status.success());
@@ -279,7 +264,7 @@ fn exporters_signal_and_read_a_moment_later() {
         return;
     }
     let m = Machine::new();
-    let conf = m.file("keepalived.conf", &conf(""));
+    let conf = m.file("keepalived.conf", &one_master(""));
     let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -f {conf}"));
     m.wait_log("Entering MASTER STATE");
     let version = m.run("keepalived -v 2>&1 >/dev/null | head -n 1 | cut -d' ' -f2");
@@ -321,7 +306,7 @@ fn everybody_finds_it_by_its_name() {
         return;
     }
     let m = Machine::new();
-    let conf = m.file("keepalived.conf", &conf(""));
+    let conf = m.file("keepalived.conf", &one_master(""));
     assert!(!m.works("killall -0 keepalived") && !m.works("pidof keepalived"));
     m.sh(&format!("keepalived -f {conf}"));
     let pid = m.sh("cat /run/keepalived.pid");

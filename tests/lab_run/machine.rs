@@ -169,3 +169,21 @@ impl Drop for Machine {
         let _ = self.holder.wait();
     }
 }
+
+/// One instance that is master after 0.4 s, behind what `before` says.
+pub(crate) fn one_master(before: &str) -> String {
+    format!(
+        "{before}
+vrrp_instance VI_1 {{
+    interface eth0
+    virtual_router_id 51
+    version 3
+    priority 150
+    advert_int 0.1
+    virtual_ipaddress {{
+        10.9.0.100/24
+    }}
+}}
+"
+    )
+}

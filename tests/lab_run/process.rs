@@ -8,26 +8,12 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::lab::{root, until, until_or};
-use crate::machine::{LIMIT, Machine};
+use crate::machine::{LIMIT, Machine, one_master};
 
 fn conf(global: &str) -> String {
-    format!(
-        "global_defs {{
-    router_id lab
-    {global}
-}}
-vrrp_instance VI_1 {{
-    interface eth0
-    virtual_router_id 51
-    version 3
-    priority 150
-    advert_int 0.1
-    virtual_ipaddress {{
-        10.9.0.100/24
-    }}
-}}
-"
-    )
+    one_master(&format!(
+        "global_defs {{\n    router_id lab\n    {global}\n}}"
+    ))
 }
 
 #[test]

@@ -5,25 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use crate::lab::root;
-use crate::machine::{LIMIT, Machine};
-
-/// One instance that is master after 0.4 s.
-fn conf(more: &str) -> String {
-    format!(
-        "{more}
-vrrp_instance VI_1 {{
-    interface eth0
-    virtual_router_id 51
-    version 3
-    priority 150
-    advert_int 0.1
-    virtual_ipaddress {{
-        10.9.0.100/24
-    }}
-}}
-"
-    )
-}
+use crate::machine::{LIMIT, Machine, one_master};
 
 /// Waits for a message that `like` accepts; the others before it are gone.
 fn heard(socket: &UnixDatagram, what: &str, like: impl Fn(&str) -> bool) -> String {
@@ -51,7 +33,7 @@ fn systemd_is_told_of_each_step_and_how_it_is() {
     let path = m.dir.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket of ours");
     socket.set_read_timeout(Some(LIMIT)).expect("a time limit");
-    let file = m.file("keepalived.conf", &conf(""));
+    let file = m.file("keepalived.conf", &one_master(""));
     let mut daemon = m.start(&format!(
         "env NOTIFY_SOCKET={} WATCHDOG_USEC=200000 /usr/sbin/keepalived -n -l -f {file}",
         path.display()
@@ -85,7 +67,10 @@ fn systemd_is_told_of_each_step_and_how_it_is() {
     let age = Duration::from_secs_f64(uptime).abs_diff(Duration::from_micros(since));
     assert!(age < LIMIT, "{reloading}");
     heard(&socket, "READY again", |l| l.starts_with("READY=1\n"));
-    m.file("keepalived.conf", &conf("").replace("eth0", "nosuch0"));
+    m.file(
+        "keepalived.conf",
+        &one_master("").replace("eth0", "nosuch0"),
+    );
     m.sh("kill -HUP $(cat /run/keepalived.pid)");
     heard(&socket, "the refusal", |l| {
         l.starts_with("READY=1\n") && l.contains("the last reload was refused")
@@ -106,7 +91,7 @@ fn the_reload_command_tells_what_became_of_it() {
     let ask = "/usr/sbin/keepalived reload --timeout 20";
     let none = m.run(ask);
     assert_eq!(none.status.code(), Some(2), "nobody runs");
-    let file = m.file("keepalived.conf", &conf(""));
+    let file = m.file("keepalived.conf", &one_master(""));
     let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -f {file}"));
     m.wait_log("Startup complete");
     let taken = m.run(ask);
@@ -115,12 +100,15 @@ fn the_reload_command_tells_what_became_of_it() {
     // Complaints are shown, and are no refusal.
     m.file(
         "keepalived.conf",
-        &conf("").replace("priority 150", "bogus 1"),
+        &one_master("").replace("priority 150", "bogus 1"),
     );
     let complained = m.run(ask);
     assert_eq!(complained.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&complained.stderr).contains("Unknown keyword 'bogus'"));
-    m.file("keepalived.conf", &conf("").replace("eth0", "nosuch0"));
+    m.file(
+        "keepalived.conf",
+        &one_master("").replace("eth0", "nosuch0"),
+    );
     let refused = m.run(ask);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
@@ -129,12 +117,12 @@ fn the_reload_command_tells_what_became_of_it() {
         "{said}"
     );
     // What cannot change while it runs is refused, too.
-    m.file("keepalived.conf", &conf("instance other"));
+    m.file("keepalived.conf", &one_master("instance other"));
     let fixed = m.run(ask);
     assert_eq!(fixed.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&fixed.stderr).contains("Cannot change instance"));
     // Many at once: each gets an answer of a reload that began after its question.
-    m.file("keepalived.conf", &conf(""));
+    m.file("keepalived.conf", &one_master(""));
     m.sh(&format!(
         "for i in 1 2 3 4; do kill -HUP $(cat /run/keepalived.pid); done; {ask}"
     ));
@@ -149,7 +137,7 @@ fn signals_of_any_kind_and_number_are_safe_at_any_moment() {
         return;
     }
     let m = Machine::new();
-    let file = m.file("keepalived.conf", &conf(""));
+    let file = m.file("keepalived.conf", &one_master(""));
     // From the first instruction on: the shell's process becomes the daemon.
     let mut daemon = m.start(&format!(
         "bash -c 'trap \"\" HUP USR1 USR2 36 63; \
