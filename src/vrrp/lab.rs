@@ -73,6 +73,8 @@ struct Node {
     side: u8,
     /// Which of the lab's virtual routers it is MASTER of.
     masters: Vec<bool>,
+    /// The last advertisement for each of them was refused for its authentication.
+    doubts: Vec<bool>,
     notices: Vec<Notice>,
     /// Instant, virtual router and priority of every advertisement.
     sent: Vec<(Mono, u8, u8)>,
@@ -172,6 +174,7 @@ impl Lab {
             socket: VecDeque::new(),
             side: 0,
             masters: vec![false; self.vrids.len()],
+            doubts: vec![false; self.vrids.len()],
             notices: Vec::new(),
             sent: Vec::new(),
             garps: 0,
@@ -190,6 +193,7 @@ impl Lab {
         node.frozen = false;
         node.socket.clear();
         node.held.clear();
+        node.doubts.fill(false);
         let facts = Arc::new(node.facts.clone());
         let config = node.config.clone();
         let (good, number) = (node.script_good, node.file);
@@ -286,7 +290,19 @@ impl Lab {
     }
 
     fn hear(&mut self, n: usize, packet: Packet) -> Outcome {
-        self.event(n, Event::Heard(Frame::on(ETH0, packet)))
+        let [_, vrid, _] = start_of_pdu(&packet);
+        let refused = |lab: &Self| {
+            let mut instances = lab.nodes[n].router.instances.iter();
+            let meant = instances.find(|i| i.model.vrid.0.get() == vrid);
+            meant.map_or(0, |i| i.counters.auth_failures)
+        };
+        let before = refused(self);
+        self.event(n, Event::Heard(Frame::on(ETH0, packet)))?;
+        let doubts = refused(self) > before;
+        if let Some(at) = self.vrids.iter().position(|v| *v == vrid) {
+            self.nodes[n].doubts[at] = doubts;
+        }
+        Ok(())
     }
 
     fn run_for(&mut self, span: Duration) -> Outcome {
@@ -424,29 +440,17 @@ impl Lab {
         hop_limit: Option<u8>,
         octets: Vec<u8>,
     ) {
-        let (packet, pdu_at) = match (src, dst) {
-            (IpAddr::V6(src), IpAddr::V6(dst)) => {
-                let payload = octets;
-                (
-                    Packet::V6 {
-                        src,
-                        dst,
-                        hop_limit: hop_limit.unwrap_or(if dst.is_multicast() { 255 } else { 64 }),
-                        payload,
-                    },
-                    0,
-                )
-            }
-            (IpAddr::V4(_), _) | (IpAddr::V6(_), IpAddr::V4(_)) => {
-                let ah = octets[9] == crate::wire::ip::AH;
-                (Packet::V4(octets), if ah { 44 } else { 20 })
-            }
+        let packet = match (src, dst) {
+            (IpAddr::V6(src), IpAddr::V6(dst)) => Packet::V6 {
+                src,
+                dst,
+                hop_limit: hop_limit.unwrap_or(if dst.is_multicast() { 255 } else { 64 }),
+                payload: octets,
+            },
+            (IpAddr::V4(_), _) | (IpAddr::V6(_), IpAddr::V4(_)) => Packet::V4(octets),
         };
-        let (Packet::V4(octets)
-        | Packet::V6 {
-            payload: octets, ..
-        }) = &packet;
-        let sent = (self.now, octets[pdu_at + 1], octets[pdu_at + 2]);
+        let [_, vrid, priority] = start_of_pdu(&packet);
+        let sent = (self.now, vrid, priority);
         self.nodes[from].sent.push(sent);
         if !self.nodes[from].facts.running {
             return;
@@ -497,7 +501,10 @@ impl Lab {
                 now[at] = master;
                 let took = master && !self.nodes[n].masters[at];
                 let others = || (0..self.nodes.len()).any(|o| o != n && self.is_master(o, at));
-                if took && self.calm && !instance.model.preempt && others() {
+                // Nobody can tell the numbers of a router that lost its memory in a crash from a replay: with an
+                // authentication header its adverts are refused, here and in keepalived, until it has heard a higher one.
+                let deaf = self.nodes[n].doubts[at];
+                if took && self.calm && !instance.model.preempt && !deaf && others() {
                     return Err(format!(
                         "node {n} takes virtual router {vrid} from a live master in spite of nopreempt"
                     ));
@@ -572,6 +579,16 @@ impl Lab {
             ));
         }
     }
+}
+
+/// Version and type, VRID, priority.
+fn start_of_pdu(packet: &Packet) -> [u8; 3] {
+    let pdu = match packet {
+        Packet::V4(octets) if octets[9] == crate::wire::ip::AH => &octets[44..],
+        Packet::V4(octets) => &octets[20..],
+        Packet::V6 { payload, .. } => payload,
+    };
+    *pdu.first_chunk().expect("an advertisement")
 }
 
 fn eth0() -> IfName {

@@ -460,6 +460,20 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
+/// Seeds that were wrong once, and why they may be again.
+const OLD: &[(u64, &str)] = &[(
+    29_911,
+    "a backup takes over from a master that begins its AH sequence again",
+)];
+
+#[test]
+fn what_went_wrong_once_stays_right() {
+    for (seed, what) in OLD {
+        let (outcome, _) = story(*seed, false);
+        assert_eq!(outcome, Ok(()), "seed {seed}: {what}");
+    }
+}
+
 #[test]
 fn every_network_comes_to_rest_with_one_master() {
     let seeds = match number("KEEPALIVED_LAB_SEED") {

@@ -224,3 +224,31 @@ fn routers_on_different_steps_of_a_migration_to_signatures_have_one_master() {
         }
     }
 }
+
+#[test]
+fn a_master_that_lost_its_ah_numbers_is_believed_again_as_soon_as_it_hears_higher_ones() {
+    let sealed = |priority| {
+        let mut model = model(priority);
+        model.auth = crate::model::auth::Auth::Ah(crate::model::auth::Secret::new(vec![7; 8]));
+        model
+    };
+    let mut lab = lab(&[sealed(150), sealed(100)]);
+    run(&mut lab, SECOND * 60);
+    assert_eq!(lab.masters_of(0), [0]);
+    lab.crash(0);
+    lab.start(0).expect("a start");
+    lab.promise(SECOND);
+    let start = lab.now;
+    run(&mut lab, Duration::from_millis(3_500));
+    assert_eq!(
+        lab.masters_of(0),
+        [0],
+        "its numbers begin at 1, as in keepalived"
+    );
+    run(&mut lab, SECOND * 2);
+    let (_, priority) = first_word(&lab, 1, start).expect("it could not believe number 1");
+    assert_eq!(priority, 100);
+    lab.promise(Duration::ZERO);
+    run(&mut lab, SECOND * 60);
+    assert_eq!(lab.masters_of(0), [0]);
+}
