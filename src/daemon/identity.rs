@@ -131,9 +131,11 @@ impl PidFiles {
         .map(path)
     }
 
-    /// The file that tells a successor what of ours may be in the kernel: beside the pid file, one for each daemon too.
-    pub(super) fn held(&self) -> PathBuf {
-        Self::held_of(&self.paths)
+    /// The files that tell a successor what of ours may be in the kernel, of the VRRP task and of the LVS task: beside
+    /// the pid files, two for each daemon too.
+    pub(super) fn held(&self) -> [PathBuf; 2] {
+        let of_checkers = self.paths[2].with_extension("held");
+        [Self::held_of(&self.paths), of_checkers]
     }
 
     pub(super) fn held_of(paths: &[PathBuf; 4]) -> PathBuf {

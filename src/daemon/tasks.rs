@@ -48,12 +48,14 @@ pub(crate) struct Tasks {
 
 impl Tasks {
     /// Starts them, without configuration, on the `LocalSet` this is called in; the VRRP task on a thread of its own,
-    /// so that nothing else in the process can delay an advertisement. `held`: the file that tells a successor what of
-    /// ours may be in the kernel.
+    /// so that nothing else in the process can delay an advertisement. `held`: the files that tell a successor what of
+    /// ours may be in the kernel, of the VRRP task and of the LVS task.
     ///
     /// # Errors
     /// When the thread cannot be made.
-    pub(crate) fn start(held: PathBuf) -> io::Result<(Self, mpsc::Receiver<Notice>)> {
+    pub(crate) fn start(
+        [held, held_ipvs]: [PathBuf; 2],
+    ) -> io::Result<(Self, mpsc::Receiver<Notice>)> {
         let (to_vrrp, vrrp_commands) = mpsc::channel(bus::COMMANDS);
         let (to_track, track_commands) = mpsc::channel(bus::COMMANDS);
         let (to_lvs, lvs_commands) = mpsc::channel(bus::COMMANDS);
@@ -78,6 +80,7 @@ impl Tasks {
             vrrp: from_vrrp,
             trackers: checkers,
             notices: to_daemon,
+            held: Some(held_ipvs),
         };
         let vrrp = supervise::on_thread("keepalived_vrrp", || vrrp::task::run(for_vrrp))?;
         let track = supervise::locally("track", track::task::run(for_track));

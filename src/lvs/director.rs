@@ -102,6 +102,11 @@ impl Director {
         service.map(|s| desired(s, mark)).unwrap_or_default()
     }
 
+    /// What the kernel should hold, with all that the configuration names.
+    pub(super) fn desired_of_all(&self) -> impl Iterator<Item = Wanted> + '_ {
+        self.services.keys().flat_map(|key| self.desired(key))
+    }
+
     /// What the firewall should mark.
     pub(super) fn marking(&self) -> Marking {
         self.marks.marking(&self.config)

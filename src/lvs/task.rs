@@ -2,14 +2,16 @@
 //!
 //! It never touches IPVS while no `virtual_server` is configured, and it removes nothing that it does not own.
 
+mod legacy;
 mod marker;
 mod table;
 mod terms;
 mod unit;
 mod whole;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::future::{Future, pending};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use crate::model::process::IpvsNamespace;
 use crate::sys::clock::{self, Alarm};
 use crate::sys::netns::Place;
 use crate::time::Mono;
+use legacy::{Entry, Legacy};
 use marker::Marker;
 use table::{Batch, Table};
 use whole::Whole;
@@ -57,6 +60,8 @@ pub(crate) struct Inbox {
     pub(crate) trackers: mpsc::Receiver<TrackerUpdate>,
     /// Real servers and quorums that went up or down.
     pub(crate) notices: mpsc::Sender<Notice>,
+    /// The file that tells a successor what of ours may be in the kernel; `None`: nobody is told.
+    pub(crate) held: Option<PathBuf>,
 }
 
 /// Runs until [`LvsCommand::Stop`] is carried out, or the daemon's end of `commands` is gone.
@@ -70,8 +75,9 @@ pub(crate) async fn run(inbox: Inbox) {
         mut vrrp,
         mut trackers,
         notices,
+        held,
     } = inbox;
-    let mut task = Task::new();
+    let mut task = Task::new(held);
     loop {
         if task.advance() {
             task.end(&notices);
@@ -142,10 +148,13 @@ struct Task {
     /// What instances told before there was a table.
     states: HashMap<Arc<str>, VrrpState>,
     flush_on_stop: FlushOnStop,
+    legacy: Legacy,
+    /// What it tells has been dealt with.
+    begun: bool,
 }
 
 impl Task {
-    fn new() -> Self {
+    fn new(held: Option<PathBuf>) -> Self {
         let seed = clock::now().as_micros() ^ u64::from(std::process::id()).rotate_left(32);
         Self {
             director: Director::new(seed, 1),
@@ -159,6 +168,8 @@ impl Task {
             stopping: None,
             states: HashMap::new(),
             flush_on_stop: FlushOnStop::default(),
+            legacy: Legacy::new(held),
+            begun: false,
         }
     }
 
@@ -178,6 +189,9 @@ impl Task {
             }
             None => true,
         };
+        if idle && self.legacy.is_wide() {
+            self.legacy.narrow(&self.entries());
+        }
         if idle {
             // Whoever asked may have gone away meanwhile; there is nobody to tell then.
             self.applying.drain(..).for_each(|done| _ = done.send(()));
@@ -191,6 +205,8 @@ impl Task {
             .drain(..)
             .for_each(|notice| _ = notices.try_send(notice));
         drop(self.table);
+        // What stays by request stays for good.
+        self.legacy.narrow(&BTreeSet::new());
         if let Some(Some(done)) = self.stopping {
             _ = done.send(());
         }
@@ -221,9 +237,14 @@ impl Task {
     async fn apply(&mut self, config: Arc<Config>) {
         let settings = &config.global.ipvs;
         let serves = !config.virtual_servers.is_empty();
-        if self.table.is_none() && (serves || Whole::is_needed(settings)) {
+        let place = ipvs_place(&config);
+        let left = match std::mem::replace(&mut self.begun, true) {
+            true => BTreeSet::new(),
+            false => self.legacy.settle_in(&place),
+        };
+        if self.table.is_none() && (serves || Whole::is_needed(settings) || !left.is_empty()) {
             info!("Initializing ipvs");
-            match Table::open(clock::now(), &ipvs_place(&config)).await {
+            match Table::open(clock::now(), &place).await {
                 Ok(table) => self.table = Some(table),
                 Err(err) => {
                     error!("IPVS: Can't initialize ipvs: {err}; virtual servers are not served");
@@ -231,17 +252,49 @@ impl Task {
                 }
             }
         }
+        self.director.allow(attempts_for(&config));
+        self.flush_on_stop = settings.flush_on_stop;
+        self.event(Event::Apply(Arc::clone(&config)));
+        let wanted = self.entries();
+        // Which role a sync daemon has is known later.
+        let goes = |e: &&Entry| !wanted.contains(e) || **e == Entry::SyncDaemons;
+        for entry in left.iter().filter(goes) {
+            match (entry, &mut self.table) {
+                (Entry::Table(name), _) => self.marker.discard(name, &place),
+                (_, Some(table)) => table.discard(entry.clone()),
+                (_, None) => {}
+            }
+        }
+        self.legacy.widen(wanted);
         if let Some(table) = &mut self.table {
             table.apply(settings, serves);
             for (name, state) in self.states.drain() {
                 table.follow(name, state);
             }
         }
-        self.director.allow(attempts_for(&config));
-        self.flush_on_stop = settings.flush_on_stop;
-        let place = ipvs_place(&config);
-        self.event(Event::Apply(config));
         self.marker.converge(self.director.marking(), &place);
+    }
+
+    /// All that may be in the kernel on our behalf.
+    fn entries(&self) -> BTreeSet<Entry> {
+        let mut entries = BTreeSet::new();
+        for wanted in self.director.desired_of_all() {
+            entries.extend(Entry::of(&wanted));
+        }
+        let marking = self.director.marking();
+        if !marking.spans.is_empty() {
+            entries.insert(Entry::Table(marking.table));
+        }
+        if self.stopping.is_none() && self.director.config().global.ipvs.sync_daemon.is_some() {
+            entries.insert(Entry::SyncDaemons);
+        }
+        let found = self.table.as_ref().and_then(Table::found_timeouts);
+        entries.extend(
+            found
+                .filter(|_| self.stopping.is_none())
+                .map(Entry::Timeouts),
+        );
+        entries
     }
 
     /// Something that checkers follow.
@@ -291,8 +344,13 @@ impl Task {
     }
 
     fn settle(&mut self, batch: Batch) {
-        if let Some(table) = &mut self.table {
-            table.settle(clock::now(), batch);
+        let Some(table) = &mut self.table else {
+            return;
+        };
+        let before = table.found_timeouts();
+        table.settle(clock::now(), batch);
+        if table.found_timeouts() != before {
+            self.legacy.widen(self.entries());
         }
     }
 

@@ -31,6 +31,7 @@ pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod raw;
 mod rawcall;
+pub(crate) mod record;
 pub(crate) mod regex;
 pub(crate) mod resident;
 pub(crate) mod schedule;

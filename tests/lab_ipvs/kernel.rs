@@ -7,6 +7,7 @@ crate::guests! {
     what_others_put_into_the_table_stays_there
     a_flushed_table_comes_back
     after_a_kill_everything_is_taken_over
+    what_a_killed_run_has_left_and_nobody_wants_goes_and_nothing_else
     killed_at_any_moment_the_next_start_leaves_the_table_as_a_fresh_one
     ipvs_may_be_left_behind_on_request
 }
@@ -17,7 +18,8 @@ mod story {
 
     use nix::sys::signal::Signal;
 
-    use crate::lab::until;
+    use crate::lab::daemon::Daemon;
+    use crate::lab::{until, until_or};
     use crate::world::{LIMIT, OURS, World};
 
     const VRRP: &str = "vrrp_instance VI_1 {\n  state MASTER\n  interface eth0\n  virtual_router_id 51\n  \
@@ -210,31 +212,113 @@ mod story {
         world.wait_rules("stopped", &daemon, &[]);
     }
 
+    /// All of IPVS that a daemon may change.
+    fn picture(world: &World) -> Vec<String> {
+        let mut all = world.rules();
+        for args in ["-L --timeout", "-L --daemon"] {
+            all.extend(world.ipvsadm(args).lines().map(str::to_owned));
+        }
+        let nft = world
+            .director
+            .run(|| Command::new("nft").args(["list", "tables"]).output());
+        let tables = nft.expect("nftables is installed").stdout;
+        all.extend(String::from_utf8_lossy(&tables).lines().map(str::to_owned));
+        all
+    }
+
+    fn settles(world: &World, daemon: &Daemon, what: &str, wanted: &[String]) {
+        until_or(
+            || format!("{what}: {:#?}\n{}", picture(world), daemon.log()),
+            LIMIT,
+            || (picture(world) == wanted).then_some(()),
+        );
+    }
+
+    /// Two configurations; the first has much that the second lacks.
+    fn two() -> [String; 2] {
+        let group = "virtual_server_group G {\n  10.1.1.170-172 80\n}\nvirtual_server group G {\n  lb_algo rr\n  \
+                     lb_kind NAT\n  protocol TCP\n  real_server 10.1.1.163 80 {\n    weight 1\n  }\n}\n";
+        let first = "global_defs {\n  nftables_ipvs\n  lvs_timeouts tcp 800 udp 70\n  \
+                     lvs_sync_daemon eth0 id 7\n}\n"
+            .to_owned()
+            + &service(166, "rr", &[163, 164])
+            + &service(167, "wrr", &[163])
+            + group;
+        let second = service(166, "rr", &[164, 165]) + &service(168, "lc", &[163]);
+        [first, second]
+    }
+
+    pub(super) fn what_a_killed_run_has_left_and_nobody_wants_goes_and_nothing_else() {
+        let world = World::new(&[]);
+        for line in [
+            "-A -t 10.1.1.9:80 -s lc",
+            "-a -t 10.1.1.9:80 -r 10.1.1.163:80 -g -w 4",
+        ] {
+            world.ipvsadm(line);
+        }
+        let before = picture(&world);
+        let [first, second] = two();
+        let mut daemon = world.start(OURS, &second, &["-C"]);
+        daemon.wait_log("Startup complete");
+        let fresh = picture(&world);
+        assert!(daemon.stop().success(), "{}", daemon.log());
+        settles(&world, &daemon, "stopped", &before);
+        let mut daemon = world.start(OURS, &first, &["-C"]);
+        daemon.wait_log("Startup complete");
+        // A guest in a service of ours that stays, one in a service that goes.
+        world.ipvsadm("-a -t 10.1.1.166:80 -r 10.1.1.98:80 -m -w 5");
+        daemon.kill();
+        let left = picture(&world);
+        assert!(left.len() > before.len() + 6, "{left:#?}");
+        let mut daemon = world.start(OURS, &second, &["-C"]);
+        daemon.wait_log("IPVS: removed 10.1.1.167:tcp:80");
+        daemon.wait_log("IPVS: removed 10.1.1.166:tcp:80 -> 10.1.1.163:80");
+        daemon.wait_log("Startup complete");
+        world.ipvsadm("-d -t 10.1.1.166:80 -r 10.1.1.98:80"); // still there
+        settles(&world, &daemon, "the next one", &fresh);
+        assert!(daemon.stop().success(), "{}", daemon.log());
+        settles(&world, &daemon, "stopped again", &before);
+        // Somebody who serves nothing any more cleans up all the same.
+        let mut daemon = world.start(OURS, &first, &["-C"]);
+        daemon.wait_log("Startup complete");
+        daemon.kill();
+        let mut daemon = world.start(OURS, VRRP, &["-C"]);
+        settles(&world, &daemon, "nothing is served", &before);
+        assert!(daemon.stop().success(), "{}", daemon.log());
+    }
+
     pub(super) fn killed_at_any_moment_the_next_start_leaves_the_table_as_a_fresh_one() {
         let world = World::new(&[]);
-        let conf = service(166, "rr", &[163, 164]) + &service(167, "wrr", &[163]);
-        let up = [
-            "-t 10.1.1.166:80 -s rr",
-            "-t 10.1.1.166:80 -r 10.1.1.163:80 -m -w 1",
-            "-t 10.1.1.166:80 -r 10.1.1.164:80 -m -w 1",
-            "-t 10.1.1.167:80 -s wrr",
-            "-t 10.1.1.167:80 -r 10.1.1.163:80 -m -w 1",
-        ];
-        for turn in 0..12_u64 {
-            let mut daemon = world.start(OURS, &conf, &["-C"]);
+        let before = picture(&world);
+        let confs = two();
+        let fresh = confs.each_ref().map(|conf| {
+            let mut daemon = world.start(OURS, conf, &["-C"]);
+            daemon.wait_log("Startup complete");
+            let picture = picture(&world);
+            assert!(daemon.stop().success(), "{}", daemon.log());
+            settles(&world, &daemon, "stopped", &before);
+            picture
+        });
+        // `LAB_KILLS` for more of them.
+        let kills = std::env::var("LAB_KILLS").ok();
+        let kills = kills.and_then(|n| n.parse().ok()).unwrap_or(16);
+        for turn in 0..kills {
+            let (first, second) = (turn / 3 % 2, turn / 6 % 2);
+            let mut daemon = world.start(OURS, &confs[first], &["-C"]);
             if turn % 3 > 0 {
-                world.wait_rules("start", &daemon, &up);
+                settles(&world, &daemon, "started", &fresh[first]);
+                world.configure(&confs[second]);
                 let signal = [Signal::SIGHUP, Signal::SIGTERM][usize::from(turn % 3 == 2)];
                 daemon.signal(signal);
             }
             // The moment is what is tried, in a start, a reload and a stop.
-            std::thread::sleep(std::time::Duration::from_millis(turn * 7919 % 60));
+            std::thread::sleep(std::time::Duration::from_millis(turn as u64 * 7919 % 101));
             daemon.kill();
-            let mut daemon = world.start(OURS, &conf, &["-C"]);
+            let mut daemon = world.start(OURS, &confs[second], &["-C"]);
             daemon.wait_log("Startup complete");
-            world.wait_rules("taken over", &daemon, &up);
+            settles(&world, &daemon, "taken over", &fresh[second]);
             assert!(daemon.stop().success(), "{}", daemon.log());
-            world.wait_rules("stopped", &daemon, &[]);
+            settles(&world, &daemon, "stopped", &before);
         }
     }
 

@@ -42,6 +42,17 @@ impl Marker {
         }
     }
 
+    /// Removes a table that an earlier run has left.
+    pub(super) fn discard(&mut self, table: &str, place: &Place) {
+        let mut batch = Batch::default();
+        for family in FAMILIES {
+            batch.del_table(family, table);
+        }
+        if let Err(e) = self.send(batch, place) {
+            error!("nftables: cannot remove table {table} of an earlier run: {e}");
+        }
+    }
+
     /// Leaves everything as it is, for good.
     pub(super) fn forget(&mut self) {
         self.held = None;
@@ -59,6 +70,10 @@ impl Marker {
                 table(&mut batch, family, wanted);
             }
         }
+        self.send(batch, place)
+    }
+
+    fn send(&mut self, batch: Batch, place: &Place) -> Result<(), NftError> {
         let socket = match &mut self.socket {
             Some(socket) => socket,
             none => {

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tracing::debug;
+use tracing::{debug, info};
 
+use super::legacy::Entry;
 use super::unit::{Again, Step, Unit};
 use super::whole::{self, Whole};
 use crate::daemon::bus::VrrpState;
@@ -21,7 +22,9 @@ use crate::lvs::desired::Wanted;
 use crate::model::global::IpvsSettings;
 use crate::model::lvs::ServiceKey;
 use crate::sys::genl::{GenlError, Request};
-use crate::sys::ipvs::service::ServiceId;
+use crate::sys::ipvs::dest::Dest;
+use crate::sys::ipvs::service::{Service, ServiceId};
+use crate::sys::ipvs::whole::{Role, Timeouts};
 use crate::sys::ipvs::{Call, Ipvs, Told};
 use crate::sys::module::{self, ModuleError};
 use crate::sys::netns::Place;
@@ -42,6 +45,8 @@ enum Tag {
     /// The settings of the whole table.
     Whole(whole::Step),
     Unit(ServiceKey, ServiceId, Box<Step>),
+    /// Something that an earlier run has left and nobody wants any more; how messages name it.
+    Forgotten(String),
 }
 
 /// Some answers of the kernel.
@@ -148,6 +153,37 @@ impl Table {
         self.ask(requests);
     }
 
+    /// Removes what an earlier run has left, if it is still there. Before anything else is asked for.
+    pub(super) fn discard(&mut self, entry: Entry) {
+        let (name, request) = match entry {
+            Entry::Service(id) => {
+                let service = Service::named(id);
+                (id.to_string(), Call::DelService(&service).request())
+            }
+            Entry::Dest(id, addr) => {
+                let (service, dest) = (Service::named(id), Dest::named(addr));
+                let request = Call::DelDest(&service, &dest).request();
+                (format!("{id} -> {addr}"), request)
+            }
+            Entry::SyncDaemons => {
+                for role in [Role::Master, Role::Backup] {
+                    let request = Call::DelDaemon(role, 0).request();
+                    self.ask(vec![(whole::Step::Clear, request)]);
+                }
+                return;
+            }
+            Entry::Timeouts(found) => return self.whole.inherit(found),
+            Entry::Table(_) => return, // not in here
+        };
+        self.outstanding += 1;
+        self.ipvs.submit(Tag::Forgotten(name), request);
+    }
+
+    /// The timeouts that were there before ours, once they have been asked for.
+    pub(super) fn found_timeouts(&self) -> Option<Timeouts> {
+        self.whole.found()
+    }
+
     /// An instance entered a state: sync daemons may follow it.
     pub(super) fn follow(&mut self, name: Arc<str>, state: VrrpState) {
         let requests = self.whole.follow(name, state);
@@ -229,6 +265,15 @@ impl Table {
                     self.outstanding = self.outstanding.saturating_sub(1);
                     let more = self.whole.take_in(step, answer);
                     self.ask(more);
+                    continue;
+                }
+                Tag::Forgotten(name) => {
+                    self.outstanding = self.outstanding.saturating_sub(1);
+                    if answer.is_ok() {
+                        info!(
+                            "IPVS: removed {name}, which an earlier run has left and nobody wants"
+                        );
+                    }
                     continue;
                 }
                 Tag::Unit(key, id, step) => (key, id, *step),

@@ -27,6 +27,7 @@ fn inbox() -> (Daemon, Inbox) {
             vrrp,
             trackers,
             notices,
+            held: None,
         },
     )
 }

@@ -41,6 +41,8 @@ pub(super) struct Whole {
     found: Option<Timeouts>,
     /// What is in force on our behalf.
     set: Option<Timeouts>,
+    /// An earlier run may have set timeouts.
+    inherited: bool,
     daemons: Vec<(Role, SyncDaemon)>,
     begun: bool,
 }
@@ -81,6 +83,15 @@ impl Whole {
         }
         self.converge(&mut out);
         out
+    }
+
+    /// An earlier run has found these, and may have set others. To be called before the first [`Whole::apply`].
+    pub(super) fn inherit(&mut self, found: Timeouts) {
+        (self.found, self.inherited) = (Some(found), true);
+    }
+
+    pub(super) fn found(&self) -> Option<Timeouts> {
+        self.found
     }
 
     /// An instance entered a state.
@@ -131,7 +142,8 @@ impl Whole {
             tcp_fin: seconds(wanted.tcp_fin, found.tcp_fin),
             udp: seconds(wanted.udp, found.udp),
         };
-        if self.set.unwrap_or(found) != wanted {
+        let unsure = std::mem::take(&mut self.inherited);
+        if unsure || self.set.unwrap_or(found) != wanted {
             self.set = Some(wanted);
             out.push((Step::Timeouts, Call::SetConfig(wanted).request()));
         }
@@ -267,6 +279,30 @@ mod tests {
         assert_eq!(steps(w.take_in(Step::Read, Ok(told))), [Step::Timeouts]);
         assert_eq!(w.set, Some(Timeouts { tcp: 7200, ..found }));
         assert_eq!(steps(w.apply(&settings, true)), []);
+        assert_eq!(steps(w.stop()), [Step::Timeouts]);
+        assert_eq!(w.set, Some(found));
+    }
+
+    #[test]
+    fn timeouts_of_a_run_that_was_killed_are_put_back_at_once_or_at_the_end() {
+        let found = Timeouts {
+            tcp: 900,
+            tcp_fin: 120,
+            udp: 300,
+        };
+        let mut w = Whole::default();
+        w.inherit(found);
+        assert_eq!(
+            steps(w.apply(&IpvsSettings::default(), true)),
+            [Step::Timeouts]
+        );
+        assert_eq!(w.set, Some(found));
+        let mut w = Whole::default();
+        w.inherit(found);
+        let mut settings = IpvsSettings::default();
+        settings.timeouts.udp = Some(Duration::from_secs(60));
+        assert_eq!(steps(w.apply(&settings, true)), [Step::Timeouts]);
+        assert_eq!(w.set, Some(Timeouts { udp: 60, ..found }));
         assert_eq!(steps(w.stop()), [Step::Timeouts]);
         assert_eq!(w.set, Some(found));
     }

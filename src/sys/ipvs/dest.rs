@@ -74,6 +74,17 @@ pub(crate) struct Dest {
 }
 
 impl Dest {
+    /// Enough to find it again: what commands that remove it look at.
+    pub(crate) fn named(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            forward: Forward::Masquerade,
+            weight: 0,
+            upper_threshold: 0,
+            lower_threshold: 0,
+        }
+    }
+
     pub(super) fn attrs(&self) -> Attrs {
         let ip = self.addr.ip();
         let af = if ip.is_ipv6() { AF_INET6 } else { AF_INET };

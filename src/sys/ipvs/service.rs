@@ -121,6 +121,16 @@ pub(crate) struct Service {
 }
 
 impl Service {
+    /// Enough to find it again: what commands that remove it, or something in it, look at.
+    pub(crate) fn named(id: ServiceId) -> Self {
+        Self {
+            id,
+            scheduler: String::new(),
+            flags: 0,
+            persistence: None,
+        }
+    }
+
     pub(super) fn attrs(&self) -> Attrs {
         let Some(p) = &self.persistence else {
             return self.without_persistence();

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::kernel::record;
 use crate::daemon::bus::VrrpState;
 use crate::model::Config;
 use crate::model::diff::Keyed as _;
 use crate::model::vrrp::{Instance, InstanceKey};
 use crate::sys::heartbeat::{self, Heartbeat};
+use crate::sys::record;
 use crate::time::Mono;
 use crate::vrrp::router::Inheritance;
 

@@ -13,7 +13,7 @@ mod leftovers;
 mod links;
 mod news;
 mod patience;
-pub(super) mod record;
+mod record;
 mod ways;
 mod worker;
 
@@ -32,7 +32,6 @@ use self::leftovers::Leftovers;
 use self::links::Links;
 use self::patience::Patience;
 use self::record::Record;
-pub(super) use self::record::write as write_record;
 use self::worker::{Answers, Frame, Worker};
 use super::outbox::Outbox;
 use super::terms;

@@ -6,10 +6,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::kernel::write_record;
+use crate::sys::record;
 
 /// One thing that may be ours.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +63,7 @@ impl Leavings {
     pub(super) fn new(path: Option<PathBuf>) -> Self {
         Self {
             path,
-            place: place(),
+            place: record::place(),
             written: BTreeSet::new(),
         }
     }
@@ -92,7 +91,7 @@ impl Leavings {
             fs::remove_file(path)
         } else {
             let lines: Vec<String> = now.iter().map(Leaving::line).collect();
-            write_record(path, &format!("{}\n{}\n", self.place, lines.join("\n")))
+            record::write(path, &format!("{}\n{}\n", self.place, lines.join("\n")))
         };
         match done {
             Ok(()) => self.written = now,
@@ -101,13 +100,6 @@ impl Leavings {
             }
         }
     }
-}
-
-/// This boot, and the network namespace of the calling thread.
-fn place() -> String {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let ns = fs::metadata("/proc/thread-self/ns/net").map_or(0, |about| about.ino());
-    format!("place {} {ns}", boot.trim())
 }
 
 #[cfg(test)]

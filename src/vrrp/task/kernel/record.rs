@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Kernel;
 use super::entry::{self, Entry, Key};
@@ -80,22 +80,6 @@ pub(super) fn line(key: &Key, entry: &Entry) -> Option<String> {
     entry.del(key).map(|request| request.to_line())
 }
 
-/// Puts `text` in the place of what is at `path`, all of it or nothing.
-///
-/// # Errors
-/// As of files.
-pub(in crate::vrrp::task) fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    let draft = PathBuf::from(draft);
-    // A file of that name was left by somebody who died while writing; a link is not followed but removed.
-    let _ = fs::remove_file(&draft);
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).open(&draft)?;
-    io::Write::write_all(&mut file, text.as_bytes())?;
-    fs::rename(&draft, path)
-}
-
 impl Kernel {
     /// Everything that `config` may want in the kernel as it is now.
     fn lines_of(&self, config: &Config) -> BTreeSet<String> {
@@ -157,6 +141,7 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::record::write;
 
     #[test]
     fn only_news_are_written_and_what_is_written_is_read() {

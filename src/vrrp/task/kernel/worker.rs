@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::record;
 use crate::model::net::IfName;
 use crate::sys::netlink::{self, BATCH, Refusal, Request, RouteSocket};
 use crate::sys::nft::{Batch, NftError, NftSocket};
 use crate::sys::raw::FrameSocket;
+use crate::sys::record;
 use crate::vrrp::task::outbox::{Outbox, Supersedes};
 use crate::vrrp::task::report;
 
