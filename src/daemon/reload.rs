@@ -80,6 +80,10 @@ pub(crate) fn read(options: &LoadOptions, parts: Parts) -> Read {
         }
     };
     let loaded = config::load_model(options, &host);
+    for path in loaded.files.paths() {
+        tracing::debug!("Opening file '{}'.", path.display());
+    }
+    tracing::info!("Configuration file {}", options.path);
     let findings = say(&loaded, parts);
     let config = match loaded.refusal_for(|concern| parts.run(concern)) {
         Some(code) => Err(code),

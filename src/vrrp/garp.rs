@@ -11,7 +11,7 @@ use crate::wire::arp::Gratuitous;
 use crate::wire::ndisc::Unsolicited;
 
 use super::world::World;
-use super::{Action, InstanceId};
+use super::{Action, InstanceId, Report};
 
 /// The rounds that are still to come. A round announces every address once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,12 +131,17 @@ pub(super) fn announce(
     if rounds == 0 {
         return;
     }
-    let one: Vec<Action> = model
-        .addresses
-        .iter()
-        .chain(&model.excluded)
-        .filter_map(|addr| frame(id, addr, world))
-        .collect();
+    let mut one = Vec::new();
+    for addr in model.addresses.iter().chain(&model.excluded) {
+        if let Some(frame) = frame(id, addr, world) {
+            one.push(frame);
+            out.push(Action::Report(Report::Announcing {
+                instance: model.name.clone(),
+                iface: addr.dev.clone(),
+                addr: addr.addr,
+            }));
+        }
+    }
     for _ in 0..rounds {
         out.extend_from_slice(&one);
     }

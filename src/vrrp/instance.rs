@@ -21,7 +21,7 @@ use super::priority::{Standing, Watch};
 use super::receive::{self, Arrival, Circumstances, Memory};
 use super::told::{Matter, Told};
 use super::world::World;
-use super::{Action, Counters, FaultCause, InstanceId, Protocol, Report, Socket};
+use super::{Action, Counters, FaultCause, InstanceId, Kinds, Protocol, Report, Socket};
 
 /// See the module.
 #[derive(Debug)]
@@ -167,6 +167,7 @@ impl Instance {
         self.template = None;
         self.memory.forget();
         self.told = Told::default();
+        self.standing.foreign_source = false; // it may be another one
         if !self.model.is_owner() {
             self.conceded_to = None;
         }
@@ -189,6 +190,15 @@ impl Instance {
                     cause: cause.clone(),
                 }));
             }
+        }
+        if let Some(source) = self.model.source
+            && self.standing.foreign_source
+            && !old.foreign_source
+        {
+            out.push(Action::Report(Report::ForeignSource {
+                instance: self.model.name.clone(),
+                source,
+            }));
         }
         if from == to || self.state == State::Idle {
             return;
@@ -476,6 +486,11 @@ impl Instance {
     pub(super) fn converge(&mut self, out: &mut Vec<Action>) {
         self.converging += 1;
         out.push(Action::Converge(self.id));
+        out.push(Action::Report(Report::Holding {
+            instance: self.model.name.clone(),
+            set: matches!(self.state, State::Master(_)),
+            kinds: Kinds::of(&self.model),
+        }));
     }
 
     /// After a reload that this instance survived.

@@ -36,6 +36,7 @@ use crate::daemon::bus::{Notice, Release, TrackerUpdate, VrrpState};
 use crate::model::Config;
 use crate::model::net::{Family, IfName, VirtualAddress};
 use crate::model::route::{Route, Rule};
+use crate::model::vrrp::Instance;
 
 /// Index of a network interface, as the kernel numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -274,10 +275,47 @@ pub(crate) enum Report {
         entry: Lost,
         by: Arc<str>,
     },
+    /// `setting VIPs.` and the like, `removing` unless `set`: the kernel is asked for what an instance holds. Detail.
+    Holding {
+        instance: Arc<str>,
+        set: bool,
+        kinds: Kinds,
+    },
+    /// `Sending/queueing gratuitous ARPs on IF for A`: rounds of announcements of an address begin. Detail.
+    Announcing {
+        instance: Arc<str>,
+        iface: IfName,
+        addr: IpAddr,
+    },
+    /// No interface of this machine has the configured source of advertisements: whoever answers to it is not heard
+    /// here. Once, until the address is there.
+    ForeignSource { instance: Arc<str>, source: IpAddr },
     /// `sent 0 priority`. Detail.
     Resigned { instance: Arc<str> },
     /// We woke up so late that another router may be master by now; the instance listens first.
     Overslept { instance: Arc<str>, by: Duration },
+}
+
+/// Which of its lists an instance has something in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kinds {
+    /// `virtual_ipaddress`.
+    pub(crate) addresses: bool,
+    /// `virtual_ipaddress_excluded`.
+    pub(crate) excluded: bool,
+    pub(crate) routes: bool,
+    pub(crate) rules: bool,
+}
+
+impl Kinds {
+    fn of(model: &Instance) -> Self {
+        Self {
+            addresses: !model.addresses.is_empty(),
+            excluded: !model.excluded.is_empty(),
+            routes: !model.routes.is_empty(),
+            rules: !model.rules.is_empty(),
+        }
+    }
 }
 
 /// Why an instance cannot run. Each holds on its own; the instance leaves FAULT when none is left.

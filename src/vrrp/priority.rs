@@ -87,6 +87,8 @@ pub(super) struct Standing {
     pub(super) priority: u8,
     /// Why it cannot run; sorted, each once. Empty: it can.
     pub(super) causes: Vec<FaultCause>,
+    /// It can run, but no interface has the source that is configured for its unicast advertisements.
+    pub(super) foreign_source: bool,
 }
 
 /// How a tracked thing is.
@@ -180,8 +182,11 @@ pub(super) fn standing(model: &Instance, watch: &Watch, conceded: bool, world: &
     }
     causes.sort_unstable();
     causes.dedup();
+    let unicast_source = model.source.filter(|_| model.unicast.is_some());
     Standing {
         priority: effective(model.priority, sum, conceded),
+        foreign_source: causes.is_empty()
+            && unicast_source.is_some_and(|source| !world.has(None, source)),
         causes,
     }
 }

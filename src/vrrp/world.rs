@@ -26,8 +26,8 @@ pub(super) struct World {
     bfds: BTreeMap<Arc<str>, bool>,
     /// All virtual addresses: never a source of advertisements, whoever set them.
     virtual_addresses: BTreeSet<IpAddr>,
-    /// Configured sources whose presence matters: `track_src_ip`.
-    tracked_sources: BTreeSet<IpAddr>,
+    /// `unicast_src_ip` and `mcast_src_ip` of all instances.
+    configured_sources: BTreeSet<IpAddr>,
     /// By the wall clock: the origin of [`crate::time::Mono`].
     wall: Duration,
 }
@@ -37,15 +37,15 @@ struct Link {
     facts: Arc<InterfaceFacts>,
     source_v4: Option<IpAddr>,
     source_v6: Option<IpAddr>,
-    /// Those of the tracked sources that it has.
-    tracked: Vec<IpAddr>,
+    /// Those of the configured sources that it has.
+    sources: Vec<IpAddr>,
 }
 
 impl Link {
     fn new(
         facts: Arc<InterfaceFacts>,
         virtual_addresses: &BTreeSet<IpAddr>,
-        tracked_sources: &BTreeSet<IpAddr>,
+        configured_sources: &BTreeSet<IpAddr>,
     ) -> Self {
         let mut own = facts
             .addrs
@@ -55,9 +55,10 @@ impl Link {
         // keepalived: the first one in the kernel's order, not the lowest.
         let source_v4 = own.clone().find(IpAddr::is_ipv4);
         let source_v6 = own.find(is_link_local);
-        let has = |addr: &&IpAddr| facts.addrs.iter().any(|(a, _)| a == *addr);
+        let configured = facts.addrs.iter().map(|(addr, _)| *addr);
+        let configured = configured.filter(|addr| configured_sources.contains(addr));
         Self {
-            tracked: tracked_sources.iter().filter(has).copied().collect(),
+            sources: configured.collect(),
             facts,
             source_v4,
             source_v6,
@@ -68,7 +69,7 @@ impl Link {
     fn essence(&self) -> (&IfName, bool, [Option<IpAddr>; 2], &[IpAddr]) {
         let facts = &self.facts;
         let sources = [self.source_v4, self.source_v6];
-        (&facts.name, facts.running, sources, &self.tracked)
+        (&facts.name, facts.running, sources, &self.sources)
     }
 }
 
@@ -92,12 +93,7 @@ impl World {
             .flat_map(|i| i.addresses.iter().chain(&i.excluded))
             .map(|a| a.addr)
             .collect();
-        self.tracked_sources = config
-            .instances
-            .iter()
-            .filter(|i| i.track_source)
-            .filter_map(|i| i.source)
-            .collect();
+        self.configured_sources = config.instances.iter().filter_map(|i| i.source).collect();
         let links = std::mem::take(&mut self.links);
         self.links = links
             .into_iter()
@@ -236,11 +232,11 @@ impl World {
         model.source.or_else(first)
     }
 
-    /// Whether `addr`, one of the tracked sources, is on this interface, or on any.
+    /// Whether `addr`, one of the configured sources, is on this interface, or on any.
     pub(super) fn has(&self, name: Option<&IfName>, addr: IpAddr) -> bool {
         match name {
-            Some(name) => self.link(name).is_some_and(|l| l.tracked.contains(&addr)),
-            None => self.links.values().any(|l| l.tracked.contains(&addr)),
+            Some(name) => self.link(name).is_some_and(|l| l.sources.contains(&addr)),
+            None => self.links.values().any(|l| l.sources.contains(&addr)),
         }
     }
 
@@ -254,7 +250,7 @@ impl World {
     }
 
     fn link_of(&self, facts: Arc<InterfaceFacts>) -> Link {
-        Link::new(facts, &self.virtual_addresses, &self.tracked_sources)
+        Link::new(facts, &self.virtual_addresses, &self.configured_sources)
     }
 
     fn link(&self, name: &IfName) -> Option<&Link> {

@@ -8,6 +8,7 @@ mod routers;
 mod consumers;
 mod crash;
 mod dumps;
+mod lines;
 mod machine;
 mod process;
 mod reload;

@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::daemon::bus::VrrpState;
 use crate::model::net::{Family, IfName};
-use crate::vrrp::{FaultCause, Lost, PacketFault, Report};
+use crate::vrrp::{FaultCause, Kinds, Lost, PacketFault, Report};
 
 pub(super) fn tell(report: &Report) {
     match report {
@@ -98,6 +98,28 @@ pub(super) fn tell(report: &Report) {
                 warn!(%instance, preference = r.preference, %by, "a rule of ours was deleted by somebody else");
             }
         },
+        Report::Holding {
+            instance,
+            set,
+            kinds,
+        } => holding(instance, *set, *kinds),
+        Report::Announcing {
+            instance,
+            iface,
+            addr: IpAddr::V4(addr),
+        } => debug!("({instance}) Sending/queueing gratuitous ARPs on {iface} for {addr}"),
+        Report::Announcing {
+            instance,
+            iface,
+            addr: IpAddr::V6(addr),
+        } => {
+            debug!(
+                "({instance}) Sending/queueing Unsolicited Neighbour Adverts on {iface} for {addr}"
+            );
+        }
+        Report::ForeignSource { instance, source } => {
+            warn!(%instance, %source, "no interface has the source address of the advertisements: what is sent to it does not arrive here");
+        }
         Report::Resigned { instance } => debug!("({instance}) sent 0 priority"),
         Report::Overslept { instance, by } => {
             warn!(
@@ -107,6 +129,26 @@ pub(super) fn tell(report: &Report) {
                 by.subsec_micros()
             );
         }
+    }
+}
+
+/// keepalived: what depends on the addresses is set after them and removed before.
+fn holding(instance: &str, set: bool, kinds: Kinds) {
+    let verb = if set { "setting" } else { "removing" };
+    let addresses = [(kinds.addresses, "VIPs."), (kinds.excluded, "E-VIPs.")];
+    let ways = [
+        (kinds.routes, "Virtual Routes"),
+        (kinds.rules, "Virtual Rules"),
+    ];
+    let tell = |(has, what): &(bool, &str)| {
+        if *has {
+            debug!("({instance}) {verb} {what}");
+        }
+    };
+    if set {
+        addresses.iter().chain(&ways).for_each(tell);
+    } else {
+        ways.iter().rev().chain(&addresses).for_each(tell);
     }
 }
 

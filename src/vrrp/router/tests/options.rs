@@ -291,6 +291,35 @@ fn a_tracked_source_that_is_missing_is_a_fault_until_it_comes() {
 }
 
 #[test]
+fn a_unicast_source_that_no_interface_has_is_told_once_and_used() {
+    let foreign = |last: u8| Model {
+        source: Some([10, 0, 0, last].into()),
+        ..unicast(150, &[2])
+    };
+    let told = |actions: &[Action], last: u8| {
+        let source = IpAddr::from([10, 0, 0, last]);
+        let is = |r: &Report| matches!(r, Report::ForeignSource { source: s, .. } if *s == source);
+        reports(actions).iter().filter(|r| is(r)).count()
+    };
+    let with = |last: u8| InterfaceFacts {
+        addrs: vec![([10, 0, 0, 1].into(), 24), ([10, 0, 0, last].into(), 24)],
+        ..eth(0, true)
+    };
+    let (mut rig, actions) = Rig::start(config(&[foreign(77)]));
+    assert_eq!((told(&actions, 77), rig.state(V1)), (1, VrrpState::Backup));
+    assert_eq!(told(&rig.interface(with(76)), 77), 0);
+    assert_eq!(told(&rig.interface(with(77)), 77), 0);
+    assert_eq!(told(&rig.interface(with(78)), 77), 1);
+    assert_eq!(told(&rig.reload(config(&[foreign(79)])), 79), 1);
+    // Where everybody listens to everything, an answer arrives wherever it was sent to.
+    let multicast = Model {
+        source: Some([10, 0, 0, 77].into()),
+        ..model(150)
+    };
+    assert_eq!(told(&Rig::start(config(&[multicast])).1, 77), 0);
+}
+
+#[test]
 fn a_unicast_instance_without_interface_needs_no_link() {
     let mut anywhere = unicast(150, &[2]);
     (anywhere.interface, anywhere.source) = (None, Some([10, 0, 0, 1].into()));

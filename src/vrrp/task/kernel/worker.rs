@@ -32,6 +32,8 @@ const ANSWERS: usize = 256;
 const SEEN: usize = 65_536;
 /// Frames that leave before the answers to the requests in front of them.
 const AT_ONCE: usize = 8;
+/// Frames that have left and are not told of, at most.
+const TELL: usize = 256;
 /// How long a frame may wait for room in the queue of its interface until it is given up: later work must not starve.
 const FRAME_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,12 @@ pub(super) struct Frame {
     /// Its name, for the log.
     pub(super) iface: Option<IfName>,
     pub(super) octets: Vec<u8>,
+}
+
+impl Frame {
+    fn name(&self) -> &str {
+        self.iface.as_ref().map_or("", IfName::as_str)
+    }
 }
 
 impl Supersedes for Job {
@@ -177,6 +185,8 @@ struct Line {
     nft: Option<NftSocket>,
     /// Taken out of the channel, in order.
     seen: VecDeque<Job>,
+    /// Have left, and are told of when there is nothing to do: wording a line takes longer than sending a frame.
+    sent: Vec<Frame>,
 }
 
 impl Line {
@@ -193,6 +203,7 @@ impl Line {
             frames,
             nft: None,
             seen: VecDeque::new(),
+            sent: Vec::new(),
         }
     }
 
@@ -204,7 +215,7 @@ impl Line {
                 Some(Job::Requests { requests, .. }) => self.carry_out(requests),
                 Some(Job::Frames(mut frames)) => {
                     if let Some(frame) = frames.pop_front() {
-                        self.send(&frame);
+                        self.send(frame);
                         self.seen.push_front(Job::Frames(frames));
                     }
                 }
@@ -214,10 +225,13 @@ impl Line {
                     }
                 }
                 Some(Job::Firewall(batch)) => self.guard(batch),
-                None => match self.jobs.blocking_recv() {
-                    Some(job) => self.see(job),
-                    None => return self.route,
-                },
+                None => {
+                    self.tell_sent();
+                    match self.jobs.blocking_recv() {
+                        Some(job) => self.see(job),
+                        None => return self.route,
+                    }
+                }
             }
         }
     }
@@ -279,7 +293,7 @@ impl Line {
         self.look();
         if let Some(Job::Frames(frames)) = self.seen.front_mut() {
             let first: Vec<Frame> = frames.drain(..frames.len().min(AT_ONCE)).collect();
-            first.iter().for_each(|frame| self.send(frame));
+            first.into_iter().for_each(|frame| self.send(frame));
         }
         for count in counts {
             let part = answers.by_ref().take(count).collect();
@@ -288,17 +302,30 @@ impl Line {
         }
     }
 
-    fn send(&self, frame: &Frame) {
-        let iface = frame.iface.as_ref().map_or("", IfName::as_str);
+    fn send(&mut self, frame: Frame) {
         let end = Instant::now() + FRAME_PATIENCE;
         loop {
             match self.frames.send(frame.interface, &frame.octets) {
-                Ok(()) => return report::frame(&frame.octets, iface),
+                Ok(()) => break,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() < end => {
                     self.frames.room(FRAME_PATIENCE);
                 }
-                Err(e) => return tracing::debug!(iface, err = %e, "cannot send a frame"),
+                Err(e) => {
+                    return tracing::debug!(iface = frame.name(), err = %e, "cannot send a frame");
+                }
             }
+        }
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            self.sent.push(frame);
+            if self.sent.len() >= TELL {
+                self.tell_sent();
+            }
+        }
+    }
+
+    fn tell_sent(&mut self) {
+        for frame in self.sent.drain(..) {
+            report::frame(&frame.octets, frame.name());
         }
     }
 }
