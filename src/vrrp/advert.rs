@@ -19,14 +19,14 @@ use super::auth;
 #[derive(Debug)]
 pub(super) struct Template {
     /// IPv4: the whole packet. IPv6: the payload, whose checksum the kernel writes.
-    octets: Vec<u8>,
+    octets: Box<[u8]>,
     /// Where the VRRP packet begins in `octets`.
     pdu_at: usize,
     /// Over the VRRP packet, with priority and checksum zero, without pseudo header.
     sum: Sum,
     pub(super) src: IpAddr,
     /// In the order in which they are served; all of the family of `src`.
-    pub(super) targets: Vec<Target>,
+    pub(super) targets: Box<[Target]>,
     /// Over IPv6, where the kernel shall not choose.
     pub(super) hop_limit: Option<u8>,
 }
@@ -62,7 +62,7 @@ impl Template {
         let mut pdu = advert.emit(Sum::ZERO);
         pdu[wire::CHECKSUM_AT..wire::CHECKSUM_AT + 2].fill(0);
         let len = u16::try_from(pdu.len()).ok()?;
-        let targets: Option<Vec<Target>> = destinations(model)
+        let targets: Option<Box<[Target]>> = destinations(model)
             .map(|dst| Target::new(model, src, dst, len))
             .collect();
         let head = match src {
@@ -72,7 +72,7 @@ impl Template {
         Some(Self {
             pdu_at: head.len(),
             sum: Sum::ZERO.add(&pdu),
-            octets: [head, pdu].concat(),
+            octets: [head, pdu].concat().into(),
             src,
             targets: targets?,
             hop_limit: model.unicast.as_ref().and_then(|u| u.ttl),

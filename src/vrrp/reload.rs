@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::daemon::bus::{Notice, VrrpState};
 use crate::model::Config;
 use crate::model::diff::{Change, Keyed, Reload, diff};
-use crate::model::vrrp::{Deletion, Instance as Model, SyncGroup};
+use crate::model::vrrp::{Deletion, Instance as Model, InstanceKey, SyncGroup};
 use crate::time::Mono;
 
 use super::instance::{Instance, State};
@@ -20,6 +20,9 @@ use super::{Action, InstanceId};
 
 /// Instances that live on, and what of that which they want in the kernel is not as before.
 type Survivors = BTreeMap<InstanceId, Renewed>;
+
+/// Made for each reload: kept, it would be a good part of what an instance costs.
+type ByKey = BTreeMap<InstanceKey, InstanceId>;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Renewed {
@@ -46,21 +49,22 @@ impl Router {
         for unit in &mut self.units {
             out.extend(unit.outbox.drain(..).map(Action::Notice));
         }
-        let mut survivors: Survivors = self
-            .by_key
-            .values()
-            .map(|id| (*id, Renewed::default()))
-            .collect();
+        let known = self.instances.iter().map(|i| (i.model.key(), i.id));
+        let mut by_key: ByKey = known.collect();
+        let all = by_key.values();
+        let mut survivors: Survivors = all.map(|id| (*id, Renewed::default())).collect();
         for change in diff::<_, Model>(&old.instances, &config.instances) {
             match change {
-                Change::Removed(model) => self.remove(now, model, &mut survivors, out),
-                Change::Added(model) => self.add(model),
+                Change::Removed(model) => {
+                    self.remove(now, model, &mut by_key, &mut survivors, out);
+                }
+                Change::Added(model) => self.add(model, &mut by_key),
                 Change::Changed(was, model) if was.reload_class(model) == Reload::Restart => {
-                    self.remove(now, was, &mut survivors, out);
-                    self.add(model);
+                    self.remove(now, was, &mut by_key, &mut survivors, out);
+                    self.add(model, &mut by_key);
                 }
                 Change::Changed(was, model) => {
-                    let Some(&id) = self.by_key.get(&model.key()) else {
+                    let Some(&id) = by_key.get(&model.key()) else {
                         continue;
                     };
                     if let Some(instance) = self.instances.get_mut(id) {
@@ -80,13 +84,15 @@ impl Router {
         for instance in self.instances.iter_mut().filter(|_| !heirs.is_empty()) {
             instance.inherits_until = heirs.get(&instance.model.key()).copied();
         }
-        self.form_units(&config);
+        let of = |model: &Arc<Model>| by_key.get(&model.key()).copied();
+        self.in_file_order = config.instances.iter().filter_map(of).collect();
+        self.form_units(&config, &by_key);
         self.index();
         for instance in self.instances.iter_mut() {
             instance.attach(&self.world);
         }
         self.listen(out);
-        for id in self.by_key.values().copied().collect::<Vec<_>>() {
+        for &id in by_key.values() {
             self.stand(now, id, out);
             // A priority that a reload has changed is no tracker's news.
             if let Some(i) = self.instances.get_mut(id) {
@@ -101,10 +107,10 @@ impl Router {
         }
     }
 
-    fn add(&mut self, model: &Arc<Model>) {
+    fn add(&mut self, model: &Arc<Model>, by_key: &mut ByKey) {
         let id = self.instances.next();
         self.instances.add(Instance::new(id, model.clone()));
-        self.by_key.insert(model.key(), id);
+        by_key.insert(model.key(), id);
     }
 
     /// keepalived: one advertisement of priority 0; a notification unless it was in FAULT, or as `notify_deleted` says.
@@ -112,11 +118,11 @@ impl Router {
         &mut self,
         now: Mono,
         model: &Model,
+        by_key: &mut ByKey,
         survivors: &mut Survivors,
         out: &mut Vec<Action>,
     ) {
-        let Some(mut instance) = self
-            .by_key
+        let Some(mut instance) = by_key
             .remove(&model.key())
             .and_then(|id| self.instances.remove(id))
         else {
@@ -154,7 +160,7 @@ impl Router {
     }
 
     /// One unit for each group, then one for each instance without.
-    fn form_units(&mut self, config: &Config) {
+    fn form_units(&mut self, config: &Config, by_key: &ByKey) {
         let by_name: BTreeMap<&str, &Arc<Model>> =
             config.instances.iter().map(|i| (&*i.name, i)).collect();
         let mut units: Vec<Unit> = Vec::with_capacity(config.groups.len() + config.instances.len());
@@ -163,7 +169,7 @@ impl Router {
             let members: Vec<InstanceId> = group
                 .members
                 .iter()
-                .filter_map(|name| self.by_key.get(&by_name.get(&**name)?.key()).copied())
+                .filter_map(|name| by_key.get(&by_name.get(&**name)?.key()).copied())
                 .filter(|id| !grouped.contains(id))
                 .collect();
             grouped.extend(members.iter().copied());
@@ -174,7 +180,7 @@ impl Router {
         let alone = config
             .instances
             .iter()
-            .filter_map(|model| self.by_key.get(&model.key()))
+            .filter_map(|model| by_key.get(&model.key()))
             .filter(|id| !grouped.contains(*id));
         units.extend(alone.map(|id| Unit::new(None, vec![*id])));
         self.units = units;

@@ -12,10 +12,9 @@ use std::time::Duration;
 use crate::daemon::bus::{InstanceSnapshot, Notice, Release, TrackerUpdate, VrrpState};
 use crate::model::Config;
 use crate::model::auth::Auth;
-use crate::model::diff::Keyed;
 use crate::model::net::IfName;
 use crate::model::process::PacketBuffer;
-use crate::model::vrrp::InstanceKey;
+use crate::model::vrrp::{Instance as Model, InstanceKey};
 use crate::time::Mono;
 
 use super::desired::{self, Desired};
@@ -38,7 +37,8 @@ pub(crate) struct Router {
     pub(super) config: Option<Arc<Config>>,
     pub(super) world: World,
     pub(super) instances: Slab,
-    pub(super) by_key: BTreeMap<InstanceKey, InstanceId>,
+    /// Those of the configuration, in its order.
+    pub(super) in_file_order: Vec<InstanceId>,
     pub(super) units: Vec<Unit>,
     /// What the daemon was told last about each group.
     pub(super) groups: BTreeMap<Arc<str>, VrrpState>,
@@ -46,8 +46,8 @@ pub(crate) struct Router {
     pub(super) watchers: BTreeMap<IfName, Vec<InstanceId>>,
     pub(super) dependents: BTreeMap<Tracked, Vec<InstanceId>>,
     pub(super) timers: Timers,
-    /// Whose packet is it? Socket, virtual router; several have peers of their own.
-    listeners: BTreeMap<(Socket, u8), Vec<InstanceId>>,
+    /// Whose packet is it? By socket, then by virtual router, in order; several of one have peers of their own.
+    listeners: BTreeMap<Socket, Vec<(u8, InstanceId)>>,
     /// Interfaces on which a runt was reported.
     runts: BTreeSet<Option<IfIndex>>,
     /// The instant of the event at hand.
@@ -223,9 +223,7 @@ impl Router {
 
     /// What must be listened to, sorted, each once. Changes are announced by [`Action::Listen`].
     pub(crate) fn sockets(&self) -> Vec<Socket> {
-        let mut sockets: Vec<Socket> = self.listeners.keys().map(|(socket, _)| *socket).collect();
-        sockets.dedup();
-        sockets
+        self.listeners.keys().copied().collect()
     }
 
     /// The receive buffers that the configuration asks for, in octets, where it asks for one: those of all instances
@@ -262,15 +260,18 @@ impl Router {
 
     /// Every instance as it stands, in file order.
     pub(crate) fn snapshot(&self) -> Vec<InstanceSnapshot> {
-        let Some(config) = &self.config else {
-            return Vec::new();
-        };
-        config
-            .instances
-            .iter()
-            .filter_map(|model| self.instances.get(*self.by_key.get(&model.key())?))
+        let all = self.in_file_order.iter();
+        all.filter_map(|id| self.instances.get(*id))
             .map(Instance::snapshot)
             .collect()
+    }
+
+    /// Those that are master, in file order.
+    pub(crate) fn masters(&self) -> impl Iterator<Item = &Arc<Model>> {
+        let all = self.in_file_order.iter();
+        all.filter_map(|id| self.instances.get(*id))
+            .filter(|i| matches!(i.state, State::Master(_)))
+            .map(|i| &i.model)
     }
 
     /// Sets all counters to zero.
@@ -326,8 +327,7 @@ impl Router {
         if now < self.ready_at {
             return;
         }
-        let key = (frame.socket, arrival.header.vrid);
-        let Some(id) = self.listener(key, arrival.src) else {
+        let Some(id) = self.listener(&frame.socket, arrival.header.vrid, arrival.src) else {
             self.note_stranger(frame.socket.interface, &arrival, out);
             return;
         };
@@ -338,17 +338,19 @@ impl Router {
     }
 
     /// Of several the one that has the sender for a peer, or else the first.
-    fn listener(&self, key: (Socket, u8), src: IpAddr) -> Option<InstanceId> {
-        let ids = self.listeners.get(&key)?;
-        let knows = |id: &&InstanceId| {
-            let model = self.instances.get(**id).map(|i| &i.model);
+    fn listener(&self, socket: &Socket, vrid: u8, src: IpAddr) -> Option<InstanceId> {
+        let all = self.listeners.get(socket)?;
+        let from = all.partition_point(|(of, _)| *of < vrid);
+        let len = all[from..].partition_point(|(of, _)| *of == vrid);
+        let knows = |(_, id): &&(u8, InstanceId)| {
+            let model = self.instances.get(*id).map(|i| &i.model);
             let unicast = model.and_then(|m| m.unicast.as_ref());
             unicast.is_some_and(|u| u.peers.iter().any(|p| p.addr == src))
         };
-        let (first, more) = ids.split_first()?;
-        match more {
-            [] => Some(*first),
-            [..] => Some(*ids.iter().find(knows).unwrap_or(first)),
+        match &all[from..from + len] {
+            [] => None,
+            [(_, id)] => Some(*id),
+            several @ [first, ..] => Some(several.iter().find(knows).unwrap_or(first).1),
         }
     }
 
@@ -460,9 +462,13 @@ impl Router {
         self.listeners.clear();
         for i in self.instances.iter() {
             if let Some(socket) = i.socket {
-                let key = (socket, i.model.vrid.0.get());
-                self.listeners.entry(key).or_default().push(i.id);
+                let all = self.listeners.entry(socket).or_default();
+                all.push((i.model.vrid.0.get(), i.id));
             }
+        }
+        for all in self.listeners.values_mut() {
+            all.sort_unstable();
+            all.shrink_to_fit();
         }
         if self.sockets() != before {
             out.push(Action::Listen);

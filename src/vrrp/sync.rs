@@ -364,7 +364,9 @@ impl Router {
         if let Some(unit) = self.units.get_mut(unit) {
             let busy = |id: &InstanceId| instances.get(*id).is_some_and(|i| i.converging > 0);
             if !unit.members.iter().any(busy) {
-                out.extend(unit.outbox.drain(..).map(Action::Notice));
+                // The memory goes with it: a unit has nothing to tell for months.
+                let notices = std::mem::take(&mut unit.outbox);
+                out.extend(notices.into_iter().map(Action::Notice));
             }
         }
     }

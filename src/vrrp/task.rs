@@ -108,7 +108,8 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
         task.tuning.turn();
         task.keep_reached();
         if task.phase == Phase::Running {
-            task.kernel.save(task.heritage.due(clock::now()));
+            let news = task.heritage.due(clock::now(), task.router.masters());
+            task.kernel.save(news);
         }
         task.notices.flush();
         task.updates.flush();
@@ -365,9 +366,7 @@ impl Task {
             instance, state, ..
         } = &notice
         {
-            if self.phase == Phase::Running {
-                self.heritage.note(instance, *state);
-            }
+            self.heritage.doubt();
             self.updates.put(VrrpUpdate::Instance {
                 name: instance.name.clone(),
                 state: *state,
@@ -431,7 +430,7 @@ impl Task {
             self.catch_up();
         }
         self.kernel.configure(&config);
-        self.heritage.renew(&config);
+        self.heritage.doubt();
         self.step(Event::Apply(config));
         self.wires.resize(self.router.buffers());
         self.kernel.converge_statics();

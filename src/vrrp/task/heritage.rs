@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::daemon::bus::VrrpState;
 use crate::model::Config;
 use crate::model::diff::Keyed as _;
 use crate::model::vrrp::{Instance, InstanceKey};
@@ -25,9 +24,7 @@ pub(super) struct Heritage {
     /// Of the list of masters, and of the instant; `None`: nothing is left to anybody.
     paths: Option<(PathBuf, PathBuf)>,
     heart: Option<Heartbeat>,
-    /// The line of each: how long others wait at least, counted from an instant at which we were alive, and the key.
-    masters: BTreeMap<InstanceKey, String>,
-    /// What is on file is not what is here.
+    /// What is on file is not what is true.
     stale: bool,
     saved_at: Option<Mono>,
 }
@@ -48,7 +45,12 @@ fn name_of(key: &InstanceKey) -> String {
     format!("{key:?}")
 }
 
-/// What the list says of an instance.
+fn text<'a>(masters: impl IntoIterator<Item = &'a Arc<Instance>>) -> String {
+    masters.into_iter().map(|master| line(master)).collect()
+}
+
+/// What the list says of an instance: how long others wait at least, counted from an instant at which we were alive, and
+/// the key.
 fn line(instance: &Instance) -> String {
     format!(
         "{} {}\n",
@@ -62,12 +64,8 @@ fn line(instance: &Instance) -> String {
 /// # Errors
 /// As of files.
 pub(crate) fn bequeath(held: &Path, masters: &[Arc<Instance>]) -> io::Result<()> {
-    let mut heritage = Heritage::new(Some(held));
-    masters
-        .iter()
-        .for_each(|i| heritage.note(i, VrrpState::Master));
-    if let Some((list, alive)) = &heritage.paths {
-        record::write(list, &heritage.text())?;
+    if let Some((list, alive)) = &Heritage::new(Some(held)).paths {
+        record::write(list, &text(masters))?;
         Heartbeat::open(alive)?.beat();
     }
     Ok(())
@@ -118,42 +116,24 @@ impl Heritage {
         inheritance
     }
 
-    /// An instance has changed state.
-    pub(super) fn note(&mut self, instance: &Instance, state: VrrpState) {
-        self.stale |= match state {
-            VrrpState::Master => {
-                let line = line(instance);
-                let old = self.masters.insert(instance.key(), line.clone());
-                old != Some(line)
-            }
-            VrrpState::Backup | VrrpState::Fault | VrrpState::Stop | VrrpState::Deleted => {
-                self.masters.remove(&instance.key()).is_some()
-            }
-        };
+    /// An instance became master or ceased to be one, or intervals may have changed.
+    pub(super) fn doubt(&mut self) {
+        self.stale = true;
     }
 
-    /// A new configuration is in force: intervals may have changed.
-    pub(super) fn renew(&mut self, config: &Config) {
-        let was = std::mem::take(&mut self.masters);
-        let all = config.instances.iter();
-        let stay = all.filter(|i| was.contains_key(&i.key()));
-        self.masters = stay.map(|i| (i.key(), line(i))).collect();
-        self.stale |= was != self.masters;
-    }
-
-    /// What is to be written where, if there is news and it is time.
-    pub(super) fn due(&mut self, now: Mono) -> Option<(PathBuf, String)> {
+    /// What is to be written where, if there is news and it is time. `masters`: those of now.
+    pub(super) fn due<'a>(
+        &mut self,
+        now: Mono,
+        masters: impl IntoIterator<Item = &'a Arc<Instance>>,
+    ) -> Option<(PathBuf, String)> {
         let waits = |at: Mono| now.since(at) < SPACING;
         if !self.stale || self.saved_at.is_some_and(waits) {
             return None;
         }
         (self.stale, self.saved_at) = (false, Some(now));
         let (list, _) = self.paths.as_ref()?;
-        Some((list.clone(), self.text()))
-    }
-
-    fn text(&self) -> String {
-        self.masters.values().map(String::as_str).collect()
+        Some((list.clone(), text(masters)))
     }
 
     /// Advertisements have left.
@@ -189,39 +169,26 @@ mod tests {
     #[test]
     fn many_that_change_at_once_are_written_together() {
         let mut heritage = Heritage::new(Some(Path::new("/x/vrrp.held")));
+        let all: Vec<_> = (1..=255).map(instance).collect();
         let now = Mono::from_micros(1_000_000);
-        assert_eq!(heritage.due(now), None);
-        heritage.note(&instance(1), VrrpState::Master);
-        let (path, text) = heritage.due(now).expect("the first is written at once");
+        assert_eq!(heritage.due(now, &all), None);
+        heritage.doubt();
+        let (path, text) = heritage
+            .due(now, &all[..1])
+            .expect("the first is written at once");
         assert_eq!((path, text.lines().count()), ("/x/vrrp.masters".into(), 1));
-        (2..=255).for_each(|n| heritage.note(&instance(n), VrrpState::Master));
-        assert_eq!(heritage.due(now), None);
-        let (_, text) = heritage.due(now + SPACING).expect("the rest");
+        all[1..].iter().for_each(|_| heritage.doubt());
+        assert_eq!(heritage.due(now, &all), None);
+        let (_, text) = heritage.due(now + SPACING, &all).expect("the rest");
         assert_eq!(text.lines().count(), 255);
-        heritage.note(&instance(7), VrrpState::Master);
-        assert_eq!(heritage.due(now + SPACING * 2), None, "no news");
-        heritage.note(&instance(7), VrrpState::Backup);
-        let (_, text) = heritage.due(now + SPACING * 2).expect("news");
-        assert_eq!(text.lines().count(), 254);
+        assert_eq!(heritage.due(now + SPACING * 2, &all), None, "no news");
     }
 
     #[test]
-    fn a_reload_keeps_who_stays_with_its_new_interval() {
-        let mut heritage = Heritage::new(Some(Path::new("/x/vrrp.held")));
-        for n in [1, 2] {
-            heritage.note(&instance(n), VrrpState::Master);
-        }
+    fn a_line_says_how_long_others_wait() {
         let mut slower = Instance::clone(&instance(1));
         slower.advert_int *= 5;
-        let config = Config {
-            instances: vec![Arc::new(slower)],
-            ..Config::default()
-        };
-        heritage.renew(&config);
-        let (_, text) = heritage.due(Mono::ZERO).expect("news");
-        assert!(
-            text.starts_with("10000000 ") && text.lines().count() == 1,
-            "{text}"
-        );
+        let line = text(&[Arc::new(slower)]);
+        assert!(line.starts_with("10000000 ") && line.lines().count() == 1);
     }
 }

@@ -431,6 +431,11 @@ impl Kernel {
                 }
             }
         }
+        if self.flights.is_empty() {
+            // A takeover of thousands leaves nothing behind.
+            self.flights = VecDeque::new();
+            self.unsettled.shrink_to_fit();
+        }
         if flight.last && flight.cause == Cause::Asked {
             self.take_all_news(events, updates);
         }

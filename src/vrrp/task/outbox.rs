@@ -9,6 +9,9 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::daemon::bus::{Notice, VrrpUpdate};
 
+/// Messages for which there is always room; that for a burst of thousands goes with the burst.
+const KEPT: usize = 64;
+
 /// Messages of one kind on their way to one task.
 #[derive(Debug)]
 pub(super) struct Outbox<T> {
@@ -55,6 +58,9 @@ impl<T: Supersedes> Outbox<T> {
                 // Nobody listens any more.
                 Err(TrySendError::Closed(_)) => self.waiting.clear(),
             }
+        }
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to(KEPT);
         }
     }
 

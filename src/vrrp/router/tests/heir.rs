@@ -1,6 +1,7 @@
 //! What a run that was killed leaves to the next one.
 
 use super::*;
+use crate::model::diff::Keyed as _;
 use crate::vrrp::router::Inheritance;
 
 /// A router that finds at its start, second 10, that an earlier run was master for `heirs` until then.

@@ -227,6 +227,7 @@ impl Line {
                 Some(Job::Firewall(batch)) => self.guard(batch),
                 None => {
                     self.tell_sent();
+                    self.seen = VecDeque::new(); // a takeover of thousands leaves nothing behind
                     match self.jobs.blocking_recv() {
                         Some(job) => self.see(job),
                         None => return self.route,
