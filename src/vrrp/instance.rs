@@ -90,7 +90,7 @@ pub(super) enum Turn {
     },
     /// A lower-priority master was heard: the other members announce their addresses too.
     Reannounce,
-    /// Another router may be master since long: listen.
+    /// Another router may be master since long, and may stay it: `nopreempt`.
     Overslept,
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Master {
     pub(super) advert_at: Mono,
     /// The last advertisement left.
     sent_at: Mono,
+    /// It has been silent for so long that it listens, for one interval, before it speaks again.
+    roused: bool,
     /// The last answer to a lower-priority master left.
     answered_at: Option<Mono>,
     pub(super) garp: Plan,
@@ -59,9 +61,19 @@ impl Instance {
                 self.model.timer_expired_backup,
                 interval,
             );
-        if now.since(m.sent_at) > others_patience {
+        if now.since(m.sent_at) > others_patience && !m.roused {
             self.report_overslept(now.since(m.advert_at), out);
-            return Turn::Overslept;
+            if !self.model.preempt {
+                return Turn::Overslept; // Whoever is master meanwhile may stay.
+            }
+            // Nobody else may be master at all: giving everything up would be a failover for nothing. Who is says so
+            // within an interval.
+            self.state = State::Master(Master {
+                advert_at: now + interval,
+                roused: true,
+                ..m
+            });
+            return Turn::Stay;
         }
         self.advertise(now, out);
         if let State::Master(new) = &mut self.state {
@@ -215,7 +227,7 @@ impl Instance {
         self.send(now, self.priority(), out);
         self.last_sent_at = Some(now);
         if let State::Master(m) = &mut self.state {
-            (m.sent_at, m.advert_at) = (now, now + interval);
+            (m.sent_at, m.advert_at, m.roused) = (now, now + interval, false);
             if let Some(c) = &mut m.conflict
                 && c.adverts_left > 0
             {
@@ -240,6 +252,7 @@ impl Instance {
         self.state = State::Master(Master {
             advert_at: now,
             sent_at: now,
+            roused: false,
             answered_at: None,
             garp: Plan::NONE,
             conflict: None,

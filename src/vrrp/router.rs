@@ -30,6 +30,17 @@ use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Lost, Rep
 /// How much too early an advertisement may leave together with another one; a hundredth of its interval at most.
 const EARLY: Duration = Duration::from_micros(500);
 
+/// Instances that one [`Event::Wake`] serves: what thousands have to say at once leaves bit by bit, the first of it
+/// before the last is thought of, and is never in memory all at once.
+const SERVED: usize = 64;
+
+/// Instances from which on a socket gets a larger buffer than the kernel's usual one, which holds some 277 packets: less than
+/// two advertisements of 140 masters, which may all speak in the same instant.
+const CROWD: u32 = 138;
+/// Octets of buffer for each of a crowd: four advertisements, of 768 octets as the kernel counts, which doubles what it is
+/// asked for.
+const ROOM: u32 = 4 * 768 / 2;
+
 /// The VRRP core. One per process.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
@@ -208,6 +219,20 @@ impl Router {
         }
     }
 
+    /// Somebody's timer has run out at `now`, and what it means depends on what was said until then: all of that must be heard
+    /// before [`Event::Wake`]. A backup would believe that its master is silent, a master that nobody else is there.
+    pub(crate) fn must_hear_first(&self, now: Mono) -> bool {
+        let (at, instance) = match self.timers.first() {
+            Some((at, id)) if at <= now => (at, self.instances.get(id)),
+            Some(_) | None => return false,
+        };
+        instance.is_some_and(|i| match i.state {
+            State::Idle | State::Fault => false,
+            State::Backup(_) => true,
+            State::Master(_) => now.since(at) >= i.advert_int(),
+        })
+    }
+
     /// What the kernel should hold for `instance`; nothing for one that is gone.
     pub(crate) fn desired(&self, instance: InstanceId) -> Desired {
         self.instances
@@ -226,13 +251,21 @@ impl Router {
         self.listeners.keys().copied().collect()
     }
 
-    /// The receive buffers that the configuration asks for, in octets, where it asks for one: those of all instances
-    /// that share a socket together. keepalived: `kernel_rx_buf_size`, else `vrrp_rx_bufs_policy`.
+    /// The receive buffers that sockets need, in octets, where that is not what the kernel gives anyway: those of all
+    /// instances that share a socket together. keepalived: `kernel_rx_buf_size`, else `vrrp_rx_bufs_policy`, else the
+    /// kernel's own, whatever number of instances there is.
     pub(crate) fn buffers(&self) -> BTreeMap<Socket, u32> {
         let mut sizes = BTreeMap::new();
         let Some(buffers) = self.config.as_ref().map(|c| &c.global.process.buffers) else {
             return sizes;
         };
+        for (socket, all) in &self.listeners {
+            let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
+            if count > CROWD {
+                sizes.insert(*socket, count.saturating_mul(ROOM));
+            }
+        }
+        let mut asked: BTreeMap<Socket, u32> = BTreeMap::new();
         for instance in self.instances.iter() {
             let Some(socket) = instance.socket else {
                 continue;
@@ -251,10 +284,11 @@ impl Router {
                 PacketBuffer::Advert => instance.template.as_ref().map(|t| times(t.len())),
             };
             if let Some(size) = instance.model.rx_buffer.or(by_policy) {
-                let sum: &mut u32 = sizes.entry(socket).or_default();
+                let sum = asked.entry(socket).or_default();
                 *sum = sum.saturating_add(size);
             }
         }
+        sizes.extend(asked);
         sizes
     }
 
@@ -282,10 +316,14 @@ impl Router {
     }
 
     fn wake(&mut self, now: Mono, out: &mut Vec<Action>) {
-        while let Some((at, id)) = self.timers.first().filter(|(at, id)| {
-            // Somebody is due: who is due next leaves with him, and need not be woken up for.
-            *at <= now || !out.is_empty() && *at <= now + EARLY && self.may_be_early(*id)
-        }) {
+        for _ in 0..SERVED {
+            let next = self.timers.first().filter(|(at, id)| {
+                // Somebody is due: who is due next leaves with him, and need not be woken up for.
+                *at <= now || !out.is_empty() && *at <= now + EARLY && self.may_be_early(*id)
+            });
+            let Some((at, id)) = next else {
+                break;
+            };
             let (world, at) = (&self.world, at.max(now));
             if let Some(instance) = self.instances.get_mut(id) {
                 let turn = instance.wake(at, world, out);

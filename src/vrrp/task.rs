@@ -47,6 +47,12 @@ use crate::time::Mono;
 /// something to do would otherwise not hear of new things.
 const TURNS: u32 = 32;
 
+/// Packets that came after a timer ran out, and are heard before it is believed: what came earlier may stand behind them, in
+/// other sockets.
+const AFTERWARDS: usize = 256;
+/// Sockets that are looked at before a timer is believed, one of them several times.
+const HEARD_OUT: usize = 4096;
+
 /// A wall clock that moves by less against ours is left alone.
 const CLOCK_STEP: Duration = Duration::from_millis(10);
 
@@ -213,7 +219,11 @@ impl Task {
     }
 
     fn wake(&mut self, deadline: Mono) {
-        self.tuning.late(clock::now().since(deadline));
+        let now = clock::now();
+        self.tuning.late(now.since(deadline));
+        if self.router.must_hear_first(now) {
+            self.hear_out(now);
+        }
         self.step(Event::Wake);
         self.kernel.tick(clock::now(), &mut self.events);
         // Whoever is late has to listen all the same, or he would not hear that somebody else is master.
@@ -250,14 +260,33 @@ impl Task {
         self.kernel.mend(|instance| router.desired(instance));
     }
 
+    /// What has come until `now`. A flood that goes on meanwhile is left for later.
+    fn hear_out(&mut self, now: Mono) {
+        let mut late = 0;
+        for _ in 0..HEARD_OUT {
+            if late >= AFTERWARDS || !self.wires.has_more() {
+                return;
+            }
+            late += self.listen_for(now);
+        }
+    }
+
     fn listen(&mut self) {
+        self.listen_for(clock::now());
+    }
+
+    /// Takes the packets of one socket, a bounded number: how many of them came after `until`.
+    fn listen_for(&mut self, until: Mono) -> usize {
         let mut heard = VecDeque::new();
         self.wires.turn(&mut heard);
+        let mut late = 0;
         for packet in heard {
             // A deadline that counts from a packet counts from its arrival, not from our waking up.
             let arrived = clock::now() - packet.waited();
+            late += usize::from(arrived > until);
             self.step_at(arrived, Event::Heard(terms::frame(packet)));
         }
+        late
     }
 
     /// Takes one event to the core and carries out what it asks for.

@@ -126,15 +126,16 @@ impl Ears {
         Ok(())
     }
 
-    /// Sets the receive buffer of a socket, as far as `net.core.rmem_max` lets it. Octets.
+    /// Sets the receive buffer of a socket, octets: past `net.core.rmem_max` where we may, or else as far as that lets it.
     pub(crate) fn resize(&self, ear: Ear, octets: u32) {
         let socket = self
             .tokens
             .get(&ear)
             .and_then(|token| self.sockets.get(token));
         if let Some((_, fd)) = socket {
+            let set = |option| set_option(fd.as_fd(), libc::SOL_SOCKET, option, &octets);
             // The kernel bounds the size, it does not refuse.
-            let _ = set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, &octets);
+            let _ = set(libc::SO_RCVBUFFORCE).or_else(|_| set(libc::SO_RCVBUF));
         }
     }
 
@@ -166,13 +167,19 @@ impl Ears {
         }
     }
 
-    /// Appends the packets of one socket, at most a batch; each call serves the next socket.
-    pub(crate) fn turn(&mut self, heard: &mut VecDeque<Heard>) {
+    /// Whether a socket has something now. The kernel is asked, not the reactor.
+    pub(crate) fn has_more(&mut self) -> bool {
         if self.ready.is_empty() {
             let ready = &mut self.ready;
             // Nothing (`WouldBlock`) sends the reactor back to waiting.
             let _ = self.epoll.read(|fd| poll(fd, ready));
         }
+        !self.ready.is_empty()
+    }
+
+    /// Appends the packets of one socket, at most a batch; each call serves the next socket.
+    pub(crate) fn turn(&mut self, heard: &mut VecDeque<Heard>) {
+        self.has_more();
         let Some(token) = self.ready.pop_front() else {
             return;
         };

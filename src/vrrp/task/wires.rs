@@ -198,6 +198,11 @@ impl Wires {
         }
     }
 
+    /// Whether packets are there now.
+    pub(super) fn has_more(&mut self) -> bool {
+        self.ears.has_more()
+    }
+
     /// Takes a bounded number of packets.
     pub(super) fn turn(&mut self, heard: &mut VecDeque<Heard>) {
         self.ears.turn(heard);

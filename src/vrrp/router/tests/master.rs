@@ -210,7 +210,9 @@ fn the_higher_owner_loses_patience_and_recovers_when_the_other_is_gone() {
 
 #[test]
 fn a_master_that_overslept_listens_first() {
-    let mut rig = Rig::master(config(&[model(150)]));
+    let mut meek = model(150);
+    meek.preempt = false;
+    let mut rig = Rig::master(config(&[meek]));
     rig.pass(SECOND);
     rig.now += SECOND * 10;
     let actions = rig.event(Event::Wake);
@@ -219,6 +221,40 @@ fn a_master_that_overslept_listens_first() {
     assert!(matches!(reports(&actions)[0], Report::Overslept { .. }));
     assert_eq!(frames(&actions), 0);
     assert_eq!(rig.remaining(), DOWN_150);
+    // Who may take over from a lower one anyway keeps what he has while he listens.
+    let overslept = || {
+        let mut rig = Rig::master(config(&[model(150)]));
+        rig.pass(SECOND);
+        rig.now += SECOND * 10;
+        let actions = rig.event(Event::Wake);
+        assert_eq!((sent(&actions), notices(&actions)), (vec![], vec![]));
+        assert!(matches!(reports(&actions)[..], [Report::Overslept { .. }]));
+        assert_eq!(rig.remaining(), SECOND);
+        rig
+    };
+    let mut rig = overslept();
+    rig.now += SECOND * 10;
+    assert_eq!(sent(&rig.event(Event::Wake)), [150], "late again: no end");
+    let mut rig = overslept();
+    let actions = rig.hear(&model(200), 9, 200);
+    assert_eq!(sent(&actions), [0_u8; 0]);
+    assert_eq!(notices(&actions), ["V1 BACKUP 150"]);
+    let mut rig = overslept();
+    assert_eq!(sent(&rig.hear(&model(100), 9, 100)), [150]);
+    assert_eq!(rig.state(V1), VrrpState::Master);
+}
+
+#[test]
+fn what_was_said_before_is_heard_before_a_timer_is_believed() {
+    let rig = Rig::master(config(&[model(150)]));
+    let due = rig.router.deadline();
+    assert!(!rig.router.must_hear_first(due - MICROSECOND));
+    assert!(!rig.router.must_hear_first(due), "an advertisement is due");
+    assert!(rig.router.must_hear_first(due + SECOND));
+    let rig = Rig::new(config(&[model(150)]));
+    let due = rig.router.deadline();
+    assert!(!rig.router.must_hear_first(due - MICROSECOND));
+    assert!(rig.router.must_hear_first(due), "a takeover is due");
 }
 
 #[test]

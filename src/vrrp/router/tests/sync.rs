@@ -135,7 +135,8 @@ fn what_the_group_tracks_counts_for_every_member() {
 
 #[test]
 fn a_master_that_overslept_takes_its_group_along() {
-    let [a, b] = group();
+    let [mut a, mut b] = group();
+    (a.preempt, b.preempt) = (false, false);
     let mut rig = Rig::master(grouped(&[a, b]));
     rig.now += SECOND * 30;
     let actions = rig.event(Event::Wake);
