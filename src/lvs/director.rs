@@ -23,6 +23,10 @@ use crate::time::Mono;
 /// From start to the first check, before the random part.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// Attempts that are begun at once: by the time these are, the first of them may be over. It keeps the sockets and the
+/// memory of thousands of attempts low that are due in the same moment.
+const BURST: usize = 64;
+
 /// Where a checker belongs.
 #[derive(Clone, Debug)]
 struct Place {
@@ -115,6 +119,7 @@ impl Director {
     /// `now` never goes back; an early [`Event::Wake`] does nothing.
     pub(crate) fn on_event(&mut self, now: Mono, event: Event) -> Vec<Action> {
         let mut out = Vec::new();
+        let begin = matches!(event, Event::Wake);
         match event {
             Event::Wake => {}
             Event::Apply(config) => self.apply(now, config, &mut out),
@@ -131,7 +136,10 @@ impl Director {
             out.push(Action::Cancel(id));
             self.result(now, id, Err(Down::Timeout), &mut out);
         }
-        while self.running.len() < self.budget {
+        for _ in 0..if begin { BURST } else { 0 } {
+            if self.running.len() >= self.budget {
+                break;
+            }
             let Some(id) = self.due.pop_due(now) else {
                 break;
             };

@@ -24,7 +24,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use super::checker::{Down, Good, Tools};
+use super::checker::{Down, Good, Tools, connect};
 use super::director::Director;
 use super::{Action, Attempt, CheckId, Event, Report, Said, Told};
 use crate::daemon::bus::{self, LvsCommand, Notice, Release, TrackerUpdate, VrrpState, VrrpUpdate};
@@ -33,6 +33,7 @@ use crate::model::global::FlushOnStop;
 use crate::model::process::IpvsNamespace;
 use crate::sys::clock::{self, Alarm};
 use crate::sys::netns::Place;
+use crate::sys::swarm::Seat;
 use crate::time::Mono;
 use legacy::{Entry, Legacy};
 use marker::Marker;
@@ -77,7 +78,11 @@ pub(crate) async fn run(inbox: Inbox) {
         notices,
         held,
     } = inbox;
-    let mut task = Task::new(held);
+    let mut task = match Tools::new() {
+        Ok(tools) => Task::new(tools, held),
+        Err(err) => return error!(%err, "no epoll, virtual servers are not served"),
+    };
+    let swarm = Rc::clone(&task.tools.swarm);
     loop {
         if task.advance() {
             task.end(&notices);
@@ -85,9 +90,10 @@ pub(crate) async fn run(inbox: Inbox) {
         }
         let wake_at = next_tick(task.deadline());
         let room = task.pending.len() < bus::NOTICES;
+        // Nobody goes first: with more to do than there is time, all of them have their turn.
         tokio::select! {
-            biased;
-            () = alarm.sleep_until(wake_at) => task.wake(),
+            () = alarm.sleep_until(wake_at), if room => task.wake(),
+            () = swarm.turn(), if room => task.dialled(),
             command = commands.recv(), if task.stopping.is_none() => match command {
                 Some(command) => task.command(command).await,
                 None => task.stop(Release::All, None),
@@ -128,8 +134,14 @@ async fn progress(table: &mut Option<Table>) -> Batch {
 /// An attempt and its result; `None`: it was given up.
 type Over = (CheckId, Option<Result<Good, Down>>);
 
-/// One attempt on its way.
+/// One attempt on its way that is more than a connection.
 type Running = Pin<Box<dyn Future<Output = Over>>>;
+
+/// How to give an attempt up.
+enum Underway {
+    Runs(AbortHandle),
+    Dials(Seat),
+}
 
 /// The edge of the core.
 struct Task {
@@ -137,9 +149,11 @@ struct Task {
     table: Option<Table>,
     marker: Marker,
     probes: FuturesUnordered<Running>,
-    cancels: HashMap<CheckId, AbortHandle>,
+    cancels: HashMap<CheckId, Underway>,
     /// What attempts share.
     tools: Rc<Tools>,
+    /// Attempts that were over before they began.
+    failed: Vec<(CheckId, Down)>,
     /// Not yet sent to the daemon.
     pending: VecDeque<Notice>,
     /// Whoever waits for a configuration to be in force.
@@ -154,7 +168,7 @@ struct Task {
 }
 
 impl Task {
-    fn new(held: Option<PathBuf>) -> Self {
+    fn new(tools: Tools, held: Option<PathBuf>) -> Self {
         let seed = clock::now().as_micros() ^ u64::from(std::process::id()).rotate_left(32);
         Self {
             director: Director::new(seed, 1),
@@ -162,7 +176,8 @@ impl Task {
             marker: Marker::default(),
             probes: FuturesUnordered::new(),
             cancels: HashMap::new(),
-            tools: Rc::default(),
+            tools: Rc::new(tools),
+            failed: Vec::new(),
             pending: VecDeque::new(),
             applying: Vec::new(),
             stopping: None,
@@ -218,6 +233,25 @@ impl Task {
             table.wake(now);
         }
         self.event(Event::Wake);
+        // Most that was begun just now is known already where the servers are near.
+        self.tools.swarm.look();
+        self.dialled();
+    }
+
+    /// Takes in what became of connections.
+    fn dialled(&mut self) {
+        while let Some((id, down)) = self.failed.pop() {
+            self.over(id, Err(down));
+        }
+        while let Some((name, result)) = self.tools.swarm.dialled() {
+            let result = result.map_err(|e| connect::refusal(connect::errno(&e)));
+            self.over(CheckId(name), result.map(|()| Good::Plain));
+        }
+    }
+
+    fn over(&mut self, id: CheckId, result: Result<Good, Down>) {
+        self.cancels.remove(&id);
+        self.event(Event::Probed { id, result });
     }
 
     async fn command(&mut self, command: LvsCommand) {
@@ -360,8 +394,7 @@ impl Task {
         let mut left = BURST;
         while let Some((id, result)) = next {
             if let Some(result) = result {
-                self.cancels.remove(&id);
-                self.event(Event::Probed { id, result });
+                self.over(id, result);
             }
             left -= 1;
             next = match left {
@@ -380,11 +413,11 @@ impl Task {
     fn execute(&mut self, action: Action) {
         match action {
             Action::Probe(attempt) => self.probe(attempt),
-            Action::Cancel(id) => {
-                if let Some(handle) = self.cancels.remove(&id) {
-                    handle.abort();
-                }
-            }
+            Action::Cancel(id) => match self.cancels.remove(&id) {
+                Some(Underway::Runs(handle)) => handle.abort(),
+                Some(Underway::Dials(seat)) => self.tools.swarm.hang_up(seat),
+                None => {}
+            },
             Action::Converge(key) => {
                 if let Some(table) = &mut self.table {
                     table.mark(&key);
@@ -397,8 +430,15 @@ impl Task {
 
     fn probe(&mut self, attempt: Attempt) {
         let id = attempt.id;
+        if let Some(connect) = attempt.checker().and_then(|c| c.check.dials()) {
+            match connect.dial(&self.tools.swarm, id.0) {
+                Ok(seat) => _ = self.cancels.insert(id, Underway::Dials(seat)),
+                Err(down) => self.failed.push((id, down)),
+            }
+            return;
+        }
         let (handle, registration) = AbortHandle::new_pair();
-        self.cancels.insert(id, handle);
+        self.cancels.insert(id, Underway::Runs(handle));
         let tools = Rc::clone(&self.tools);
         let one = async move {
             match attempt.checker() {

@@ -36,6 +36,7 @@ pub(crate) mod regex;
 pub(crate) mod resident;
 pub(crate) mod schedule;
 pub(crate) mod startup;
+pub(crate) mod swarm;
 pub(crate) mod sysctl;
 #[cfg(test)]
 pub(crate) mod testnet;

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpSocket, TcpStream};
 
 use super::{Down, Local, Step};
 use crate::model::net::IfName;
+use crate::sys::swarm::{Link, Seat, Swarm};
 
 /// The options of all checkers that connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,13 +54,24 @@ impl Connect {
     ///
     /// # Errors
     /// [`Down::Connect`] is a verdict, [`Down::Local`] is not.
-    pub(super) async fn tcp(&self) -> Result<TcpStream, Down> {
+    pub(super) async fn tcp(&self, swarm: &Rc<Swarm>) -> Result<Link, Down> {
         let socket = self
             .socket(Type::STREAM, Protocol::TCP)
             .map_err(Down::Local)?;
-        let socket = TcpSocket::from_std_stream(socket.into());
-        let outcome = socket.connect(self.target).await;
+        let outcome = swarm.connect(socket.into(), self.target).await;
         outcome.map_err(|e| refusal(errno(&e)))
+    }
+
+    /// Begins a connection over TCP of which `swarm` will say, by `name`, whether it could be made.
+    ///
+    /// # Errors
+    /// As [`Connect::tcp`].
+    pub(crate) fn dial(&self, swarm: &Swarm, name: u64) -> Result<Seat, Down> {
+        let socket = self
+            .socket(Type::STREAM, Protocol::TCP)
+            .map_err(Down::Local)?;
+        let begun = swarm.dial(name, socket.into(), self.target);
+        begun.map_err(|e| refusal(errno(&e)))
     }
 
     /// A non-blocking socket that is bound as the options say, not yet connected.
@@ -104,12 +116,12 @@ impl Connect {
 }
 
 /// The kernel's reason.
-pub(super) fn errno(e: &io::Error) -> Errno {
+pub(crate) fn errno(e: &io::Error) -> Errno {
     e.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 /// Which failures of `connect(2)` are a verdict; all others are trouble of this machine.
-pub(super) fn refusal(errno: Errno) -> Down {
+pub(crate) fn refusal(errno: Errno) -> Down {
     const VERDICTS: [Errno; 8] = [
         Errno::ENETUNREACH,
         Errno::EHOSTUNREACH,
@@ -144,10 +156,27 @@ mod tests {
         (listener, addr)
     }
 
+    async fn tried(connect: &Connect) -> Result<(), Down> {
+        let swarm = Swarm::new().expect("a runtime");
+        let dialled = match connect.dial(&swarm, 7) {
+            Err(down) => Err(down),
+            Ok(_) => loop {
+                if let Some((name, result)) = swarm.dialled() {
+                    assert_eq!(name, 7);
+                    break result.map_err(|e| refusal(errno(&e)));
+                }
+                swarm.turn().await;
+            },
+        };
+        let connected = swarm.drive(connect.tcp(&swarm)).await.map(drop);
+        assert_eq!(connected, dialled, "both ways find the same");
+        connected
+    }
+
     #[tokio::test]
     async fn a_connection_that_is_accepted_is_health() {
         let (listener, addr) = listener();
-        assert_eq!(check(addr).tcp().await.map(drop), Ok(()));
+        assert_eq!(tried(&check(addr)).await, Ok(()));
         let (mut peer, from) = listener.accept().expect("the probe was here");
         let mut sent = Vec::new();
         std::io::Read::read_to_end(&mut peer, &mut sent).expect("closed in good order");
@@ -160,7 +189,7 @@ mod tests {
         let (listener, addr) = listener();
         drop(listener);
         assert_eq!(
-            check(addr).tcp().await.map(drop),
+            tried(&check(addr)).await,
             Err(Down::Connect(Errno::ECONNREFUSED))
         );
     }
@@ -171,7 +200,7 @@ mod tests {
         let mut from = check(addr);
         let source = from.from.get_or_insert_default();
         source.addr = Some([127, 0, 0, 7].into());
-        assert_eq!(from.tcp().await.map(drop), Ok(()));
+        assert_eq!(tried(&from).await, Ok(()));
         let (_, peer) = listener.accept().expect("the probe was here");
         assert_eq!(peer.ip(), IpAddr::from([127, 0, 0, 7]));
     }
@@ -184,13 +213,13 @@ mod tests {
         source.addr = Some([192, 0, 2, 1].into());
         let trouble = |step, errno| Err(Down::Local(Local { step, errno }));
         assert_eq!(
-            foreign.tcp().await.map(drop),
+            tried(&foreign).await,
             trouble(Step::Bind, Errno::EADDRNOTAVAIL)
         );
         let mut nowhere = check(addr);
         let source = nowhere.from.get_or_insert_default();
         source.interface = IfName::new("ka-none");
-        let result = nowhere.tcp().await.map(drop);
+        let result = tried(&nowhere).await;
         // Without privileges the kernel does not even look for the interface.
         assert!(
             result == trouble(Step::Device, Errno::ENODEV)

@@ -12,6 +12,7 @@ use md5::{Digest as _, Md5};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::Tools;
 use super::connect::Connect;
 use super::http::{Http, Protocol, Tls, Url, header_end, length_of, tls};
 
@@ -205,7 +206,11 @@ struct Page {
 /// What stands on standard output, and on standard error.
 async fn fetch(asked: &Asked) -> (Vec<u8>, Option<String>) {
     let began = Instant::now();
-    match page(asked).await {
+    let fetched = match Tools::new() {
+        Ok(tools) => tools.swarm.drive(page(asked, &tools)).await,
+        Err(_) => Err("Connection failed"),
+    };
+    match fetched {
         Ok(Some(page)) => (shown(asked, &page, began.elapsed()), None),
         Ok(None) => {
             let error = "no data received from remote webserver".to_owned();
@@ -215,7 +220,7 @@ async fn fetch(asked: &Asked) -> (Vec<u8>, Option<String>) {
     }
 }
 
-async fn page(asked: &Asked) -> Result<Option<Page>, &'static str> {
+async fn page(asked: &Asked, tools: &Tools) -> Result<Option<Page>, &'static str> {
     let (Some(server), Some(port)) = (asked.server, asked.port) else {
         return Ok(None);
     };
@@ -243,7 +248,7 @@ async fn page(asked: &Asked) -> Result<Option<Page>, &'static str> {
         tls_compliant: false,
     };
     let request = http.request(&url, connect.target);
-    let connected = timeout(patience, connect.tcp()).await;
+    let connected = timeout(patience, connect.tcp(&tools.swarm)).await;
     let mut stream = match connected {
         Ok(Ok(stream)) => stream,
         Ok(Err(_)) => return Err("Connection failed"),
@@ -252,8 +257,7 @@ async fn page(asked: &Asked) -> Result<Option<Page>, &'static str> {
     let Some(with_tls) = &http.tls else {
         return exchange(&mut stream, &request, patience, asked.verbose).await;
     };
-    let contexts = tls::Contexts::default();
-    let context = contexts.of(&with_tls.identity).ok_or("SSL: no context")?;
+    let context = tools.tls.of(&with_tls.identity).ok_or("SSL: no context")?;
     let handshake = timeout(patience, tls::connect(&context, url.sni.as_deref(), stream)).await;
     match handshake {
         Ok(Ok(mut stream)) => exchange(&mut stream, &request, patience, asked.verbose).await,

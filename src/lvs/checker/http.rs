@@ -4,21 +4,24 @@ mod reply;
 pub(crate) mod rows;
 pub(crate) mod tls;
 
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use self::reply::Reply;
 pub(super) use self::reply::{header_end, length_of};
 use super::connect::{Connect, errno};
-use super::{Down, Good, Local, Step};
+use super::{Down, Good, Local, Step, Tools};
 
 use crate::model::global::Ssl;
 
@@ -149,7 +152,7 @@ pub(crate) enum Bad {
 }
 
 /// Octets per read.
-const READ: usize = 16 * 1024;
+pub(super) const READ: usize = 16 * 1024;
 /// The longest request.
 const MAX_REQUEST: usize = 2047;
 
@@ -168,7 +171,7 @@ impl Http {
         connect: &Connect,
         patience: Duration,
         page: usize,
-        contexts: &tls::Contexts,
+        tools: &Tools,
     ) -> Result<Good, Down> {
         let Some(url) = self.urls.get(page) else {
             return Ok(Good::Plain);
@@ -176,24 +179,24 @@ impl Http {
         let request = self.request(url, connect.target);
         let (outcome, differs) = match &self.tls {
             None => {
-                let connected = timeout(patience, connect.tcp()).await;
+                let connected = timeout(patience, connect.tcp(&tools.swarm)).await;
                 let mut stream = connected.map_err(|_| Down::Timeout)??;
-                exchange(&mut stream, &request, url, Limit::PerRead(patience)).await?
+                exchange(&mut stream, &request, url, Limit::PerRead(patience), tools).await?
             }
             Some(tls) => {
-                let context = contexts.of(&tls.identity).ok_or(Down::Local(Local {
+                let context = tools.tls.of(&tls.identity).ok_or(Down::Local(Local {
                     step: Step::Tls,
                     errno: Errno::ENOENT,
                 }))?;
                 let deadline = Instant::now() + patience;
-                let connected = timeout_at(deadline, connect.tcp()).await;
+                let connected = timeout_at(deadline, connect.tcp(&tools.swarm)).await;
                 let stream = connected.map_err(|_| Down::Timeout)??;
                 let sni = url.sni.as_deref();
                 let connected = timeout_at(deadline, tls::connect(&context, sni, stream)).await;
                 let connected = connected.map_err(|_| Down::Http(Bad::TlsTimeout))?;
                 let mut stream = connected.map_err(|()| Down::Http(Bad::Tls))?;
                 let limit = Limit::Until(Instant::now() + patience);
-                let found = exchange(&mut stream, &request, url, limit).await?;
+                let found = exchange(&mut stream, &request, url, limit, tools).await?;
                 if url.tls_compliant {
                     // Only a courtesy: whatever comes of it, the page is judged already.
                     _ = timeout(patience, Pin::new(&mut stream).shutdown()).await;
@@ -239,6 +242,7 @@ async fn exchange(
     request: &[u8],
     url: &Url,
     limit: Limit,
+    tools: &Tools,
 ) -> Result<(Result<Judged, Bad>, Option<(u64, u64)>), Down> {
     let deadline = |limit| match limit {
         Limit::PerRead(patience) => Instant::now() + patience,
@@ -249,19 +253,47 @@ async fn exchange(
         return Err(Down::Http(Bad::Send));
     }
     let mut reply = Reply::new(url);
-    let mut some = vec![0; READ];
     loop {
-        let room = reply.room(some.len());
-        let Some(room) = some.get_mut(..room).filter(|r| !r.is_empty()) else {
-            return Err(Down::Http(Bad::NoData));
-        };
-        match timeout_at(deadline(limit), stream.read(room)).await {
-            Ok(Ok(0)) => return Ok(reply.judge()),
-            Ok(Ok(n)) => reply.take(room.get(..n).unwrap_or(&[])),
+        match timeout_at(deadline(limit), read(stream, &mut reply, tools)).await {
+            Ok(Ok(Came::Some)) => {}
+            Ok(Ok(Came::End)) => return Ok(reply.judge()),
+            Ok(Ok(Came::TooMuch)) => return Err(Down::Http(Bad::NoData)),
             Ok(Err(e)) => return Err(Down::Http(Bad::Read(errno(&e)))),
             Err(_) => return Err(Down::Http(Bad::ReadTimeout)),
         }
     }
+}
+
+/// What came of one read.
+enum Came {
+    Some,
+    End,
+    /// There is no room for a header as long as this one.
+    TooMuch,
+}
+
+/// The room to read into is that of all attempts together: nobody keeps it while he waits.
+async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    reply: &mut Reply<'_>,
+    tools: &Tools,
+) -> io::Result<Came> {
+    poll_fn(|cx| {
+        let mut room = tools.room.borrow_mut();
+        let most = reply.room(room.len());
+        let Some(room) = room.get_mut(..most).filter(|r| !r.is_empty()) else {
+            return Poll::Ready(Ok(Came::TooMuch));
+        };
+        let mut some = ReadBuf::new(room);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut some))?;
+        let came = some.filled();
+        reply.take(came);
+        Poll::Ready(Ok(match came {
+            [] => Came::End,
+            _ => Came::Some,
+        }))
+    })
+    .await
 }
 
 #[cfg(test)]

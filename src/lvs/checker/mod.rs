@@ -13,12 +13,17 @@ pub(crate) mod smtp;
 mod testserver;
 pub(crate) mod udp;
 
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use connect::Connect;
+
+use crate::sys::swarm::Swarm;
 
 /// The kinds of checkers. What few have is boxed: there may be hundreds of thousands of checkers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,9 +105,27 @@ pub(crate) enum Step {
 }
 
 /// What attempts share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tools {
+    /// Their connections.
+    pub(crate) swarm: Rc<Swarm>,
     tls: http::tls::Contexts,
+    /// What is read into, by one attempt at a time.
+    room: RefCell<Box<[u8]>>,
+}
+
+impl Tools {
+    /// Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// Out of descriptors or memory.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            swarm: Swarm::new()?,
+            tls: http::tls::Contexts::default(),
+            room: RefCell::new(vec![0; http::READ].into()),
+        })
+    }
 }
 
 impl Check {
@@ -117,19 +140,35 @@ impl Check {
         page: usize,
         tools: &Tools,
     ) -> Result<Good, Down> {
-        // Apart from the commonest one they are boxed, so that thousands of those need not be as large as the largest.
+        // They are boxed, so that thousands of small ones need not be as large as the largest.
         match self {
-            Self::Tcp(connect) => connect.tcp().await.map(|_| Good::Plain),
             Self::Udp(connect, udp) => Box::pin(udp.probe(connect, patience)).await,
-            Self::Http(connect, http) => {
-                Box::pin(http.probe(connect, patience, page, &tools.tls)).await
+            Self::Http(connect, http) => Box::pin(http.probe(connect, patience, page, tools)).await,
+            Self::Smtp(connect, smtp) => {
+                Box::pin(smtp.probe(connect, patience, &tools.swarm)).await
             }
-            Self::Smtp(connect, smtp) => Box::pin(smtp.probe(connect, patience)).await,
             Self::Dns(connect, dns) => Box::pin(dns.probe(connect, patience)).await,
             Self::Ping(connect) => Box::pin(ping::probe(connect)).await,
             Self::Misc(misc) => Box::pin(misc.probe()).await,
+            // Dialled, see [`Check::dials`].
+            Self::Tcp(_) => Ok(Good::Plain),
             // Told by others; the core makes no such attempt.
             Self::File(_) | Self::Bfd(_) => Ok(Good::Plain),
+        }
+    }
+
+    /// The commonest attempt is only a connection, and needs nothing that runs: where to, see [`Connect::dial`].
+    pub(crate) fn dials(&self) -> Option<&Connect> {
+        match self {
+            Self::Tcp(connect) => Some(connect),
+            Self::Udp(..)
+            | Self::Http(..)
+            | Self::Smtp(..)
+            | Self::Dns(..)
+            | Self::Ping(_)
+            | Self::Misc(_)
+            | Self::File(_)
+            | Self::Bfd(_) => None,
         }
     }
 
@@ -216,17 +255,3 @@ impl Check {
 /// The longest a reply may take, in times of `connect_timeout`.
 // keepalived: for ever, if something comes within each `connect_timeout`.
 const HTTP_STEPS: u32 = 30;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_attempt_to_connect_is_small() {
-        let check = Check::Tcp(Connect::to(([127, 0, 0, 1], 1).into()));
-        let tools = Tools::default();
-        let attempt = check.probe(Duration::ZERO, 0, &tools);
-        let size = size_of_val(&attempt);
-        assert!(size <= 768, "{size}");
-    }
-}

@@ -1,11 +1,11 @@
 //! `SMTP_CHECK`: a mail server that greets, and answers `HELO` and `QUIT`, is health.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::connect::{Connect, errno};
@@ -13,6 +13,7 @@ use super::{Down, Good};
 use crate::config::blocks::checkers::{CheckerDraft, Common, Draft, Kind, Own};
 use crate::config::source::Code;
 use crate::config::table::{Args, Block, Fault, key, sub};
+use crate::sys::swarm::{Link, Swarm};
 
 /// Options of `SMTP_CHECK`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,8 +105,13 @@ pub(crate) enum Bad {
 const MAX_LINE: usize = 511;
 
 impl Smtp {
-    pub(super) async fn probe(&self, connect: &Connect, patience: Duration) -> Result<Good, Down> {
-        let connected = timeout(patience, connect.tcp()).await;
+    pub(super) async fn probe(
+        &self,
+        connect: &Connect,
+        patience: Duration,
+        swarm: &Rc<Swarm>,
+    ) -> Result<Good, Down> {
+        let connected = timeout(patience, connect.tcp(swarm)).await;
         let mut stream = connected.map_err(|_| Down::Timeout)??;
         let mut lines = Lines::default();
         let bad = |fault| Err(Down::Smtp(fault));
@@ -123,7 +129,7 @@ impl Smtp {
     }
 }
 
-async fn send(stream: &mut TcpStream, octets: &[u8], patience: Duration) -> Result<(), Down> {
+async fn send(stream: &mut Link, octets: &[u8], patience: Duration) -> Result<(), Down> {
     match timeout(patience, stream.write_all(octets)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(e)) => Err(Down::Smtp(Bad::Write(errno(&e)))),
@@ -143,7 +149,7 @@ struct Lines(Vec<u8>);
 
 impl Lines {
     /// The next line without the LF at its end.
-    async fn next(&mut self, stream: &mut TcpStream, patience: Duration) -> Result<Vec<u8>, Down> {
+    async fn next(&mut self, stream: &mut Link, patience: Duration) -> Result<Vec<u8>, Down> {
         let whole = async {
             loop {
                 if let Some(end) = self.0.iter().position(|&o| o == b'\n') {
@@ -174,6 +180,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::super::testserver::{reset, run, tcp};
     use super::*;
 
@@ -184,6 +192,11 @@ mod tests {
         Smtp {
             helo_name: "me".into(),
         }
+    }
+
+    async fn tried(server: &Connect, patience: Duration) -> Result<Good, Down> {
+        let swarm = Swarm::new().expect("a runtime");
+        swarm.drive(check().probe(server, patience, &swarm)).await
     }
 
     /// The verdict on a server that says these, one after each line of ours.
@@ -204,7 +217,7 @@ mod tests {
                 }
             })
             .await;
-            check().probe(&server, SOON).await
+            tried(&server, SOON).await
         })
     }
 
@@ -236,17 +249,17 @@ mod tests {
                 while s.write_all(&[b'2'; 100]).await.is_ok() {}
             })
             .await;
-            let outcome = check().probe(&endless, SOON).await;
+            let outcome = tried(&endless, SOON).await;
             assert_eq!(outcome, Err(Down::Smtp(Bad::Read(None))));
             let silent = tcp(|s| async move {
                 let _s = s;
                 std::future::pending::<()>().await;
             })
             .await;
-            let outcome = check().probe(&silent, QUICK).await;
+            let outcome = tried(&silent, QUICK).await;
             assert_eq!(outcome, Err(Down::Smtp(Bad::ReadTimeout)));
             let resets = tcp(|s| async move { reset(s) }).await;
-            let outcome = check().probe(&resets, SOON).await;
+            let outcome = tried(&resets, SOON).await;
             assert!(
                 matches!(outcome, Err(Down::Smtp(Bad::Read(_)))),
                 "{outcome:?}"

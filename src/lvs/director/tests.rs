@@ -101,7 +101,8 @@ fn no_more_attempts_run_than_the_budget_allows() {
     );
     let mut seen = 3;
     while let Some(id) = running.pop() {
-        let next = probes(&d.on_event(start, Event::Probed { id, result: GOOD }));
+        d.on_event(start, Event::Probed { id, result: GOOD });
+        let next = probes(&d.on_event(start, Event::Wake));
         assert!(next.len() <= 1);
         seen += next.len();
         running.extend(next);
@@ -120,7 +121,11 @@ fn a_reload_touches_only_what_changed() {
     let actions = d.on_event(Mono::ZERO, Event::Apply(many(1)));
     assert_eq!(converges(&actions), 50);
     let start = Mono::ZERO + SECOND;
-    let running = probes(&d.on_event(start, Event::Wake));
+    let mut running = probes(&d.on_event(start, Event::Wake));
+    assert_eq!(running.len(), BURST, "the others wait for their turn");
+    while d.deadline() <= start {
+        running.extend(probes(&d.on_event(start, Event::Wake)));
+    }
     assert_eq!(running.len(), 150);
     for id in running {
         let result = if id == CheckId(1) { BAD } else { GOOD };

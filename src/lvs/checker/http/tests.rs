@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use nix::errno::Errno;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::super::Check;
@@ -46,8 +47,9 @@ fn http(url: Url) -> Http {
 }
 
 async fn get(http: &Http, connect: &Connect, patience: Duration) -> Result<Good, Down> {
-    http.probe(connect, patience, 0, &tls::Contexts::default())
-        .await
+    let tools = Tools::new().expect("a runtime");
+    let probe = http.probe(connect, patience, 0, &tools);
+    tools.swarm.drive(probe).await
 }
 
 /// What a page with that url is worth when the server says `reply`.

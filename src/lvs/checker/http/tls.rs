@@ -10,11 +10,11 @@ use std::sync::Arc;
 use openssl::error::ErrorStack;
 use openssl::pkey::PKey;
 use openssl::ssl::{Ssl as Session, SslContext, SslMethod, SslOptions, SslVerifyMode};
-use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 use tracing::error;
 
 use crate::model::global::Ssl;
+use crate::sys::swarm::Link;
 
 /// One context for each `SSL` block that was seen; a reload may bring another one.
 #[derive(Default)]
@@ -65,6 +65,8 @@ fn context(block: &Ssl) -> Result<SslContext, Broken> {
     };
     let mut made = SslContext::builder(SslMethod::tls_client()).map_err(bad("library", None))?;
     made.set_verify(SslVerifyMode::NONE);
+    // As many octets per call as there are, not first those that say how many follow.
+    made.set_read_ahead(true);
     // Many a server closes without a word.
     made.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
     if let Some(ca) = &block.ca {
@@ -89,8 +91,8 @@ fn context(block: &Ssl) -> Result<SslContext, Broken> {
 pub(in crate::lvs::checker) async fn connect(
     context: &SslContext,
     sni: Option<&str>,
-    stream: TcpStream,
-) -> Result<SslStream<TcpStream>, ()> {
+    stream: Link,
+) -> Result<SslStream<Link>, ()> {
     let mut session = Session::new(context).map_err(drop)?;
     if let Some(name) = sni {
         session.set_hostname(name).map_err(drop)?;
