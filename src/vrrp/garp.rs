@@ -117,9 +117,12 @@ pub(super) fn announce(
 ) {
     if rounds.extra {
         let all = model.garp.extra.is_some_and(|e| e.all);
-        let elsewhere = |addr: &&VirtualAddress| {
-            model.interface.as_ref() != Some(&addr.dev) && (all || addr.use_vmac)
-        };
+        let own = model.links.own.as_ref().filter(|link| link.is_vmac());
+        // Where adverts leave, switches are reminded by them.
+        let on_vmac =
+            |addr: &VirtualAddress| addr.use_vmac || own.is_some_and(|link| link.name == addr.dev);
+        let elsewhere =
+            |addr: &&VirtualAddress| model.voice() != Some(&addr.dev) && (all || on_vmac(addr));
         let addrs = model.addresses.iter().chain(&model.excluded);
         out.extend(
             addrs
@@ -147,12 +150,15 @@ pub(super) fn announce(
     }
 }
 
-/// The source of unicast advertisements, which have to find their way back. keepalived: once when FAULT ends.
+/// The source of unicast advertisements, which have to find their way back. keepalived: once when FAULT ends. A configured
+/// source that the interface has not got is somebody else's, and not ours to announce.
 pub(super) fn announce_source(id: InstanceId, model: &Instance, world: &World) -> Option<Action> {
     let (Some(_), Some(dev)) = (&model.unicast, &model.interface) else {
         return None;
     };
     let source = world.source_of(model)?;
+    let facts = world.facts(dev)?;
+    facts.addrs.iter().find(|(addr, _)| *addr == source)?;
     frame(id, &VirtualAddress::new(source, 32, dev.clone()), world)
 }
 

@@ -4,7 +4,7 @@
 //! After every event it checks what must always hold: the members of a group agree, addresses are wanted exactly while
 //! MASTER, only a master speaks, nothing that is due stays undone.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,14 @@ use crate::time::Mono;
 
 use super::instance::State;
 use super::router::Router;
-use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Packet};
+use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Packet, Protocol, Socket};
 
 mod chaos;
+mod shape;
 mod stories;
 
 const ETH0: IfIndex = IfIndex(2);
+const ETH1: IfIndex = IfIndex(3);
 /// What a right wall clock shows at the origin of our own.
 const DAY: Duration = Duration::from_secs(1_795_260_000);
 /// Packets that wait in the socket of a frozen router; more are lost.
@@ -54,15 +56,64 @@ impl Dice {
     }
 }
 
+/// What a machine's trackers say. The default is a healthy one.
+#[derive(Clone, Copy, Debug)]
+struct Trackers {
+    script: bool,
+    /// The number in the file.
+    file: i32,
+    process: bool,
+    bfd: bool,
+    /// eth1 is up; it only is tracked.
+    spare: bool,
+}
+
+impl Default for Trackers {
+    fn default() -> Self {
+        Self {
+            script: true,
+            file: 0,
+            process: true,
+            bfd: true,
+            spare: true,
+        }
+    }
+}
+
+impl Trackers {
+    fn updates(self) -> [TrackerUpdate; 4] {
+        [
+            TrackerUpdate::File {
+                name: "number".into(),
+                value: self.file,
+            },
+            TrackerUpdate::Process {
+                name: "worker".into(),
+                good: self.process,
+            },
+            TrackerUpdate::Bfd {
+                name: "path".into(),
+                up: self.bfd,
+            },
+            TrackerUpdate::Script {
+                name: "chk".into(),
+                good: self.script,
+            },
+        ]
+    }
+}
+
 /// One router and its machine.
 #[derive(Debug)]
 struct Node {
     router: Router,
     config: Arc<Config>,
+    /// Its interface; whatever it is called for the moment.
     facts: InterfaceFacts,
-    script_good: bool,
-    /// The number in its tracked file.
-    file: i32,
+    plugged: bool,
+    trackers: Trackers,
+    /// Interfaces that the router was told of.
+    told_of: BTreeSet<IfIndex>,
     /// How far its wall clock is ahead of the right time.
     clock: Duration,
     /// A crashed one neither hears nor speaks, and holds nothing.
@@ -83,6 +134,59 @@ struct Node {
     held: BTreeMap<InstanceId, Vec<VirtualAddress>>,
     /// Counts restarts: an answer of the kernel to a former life is lost.
     life: u32,
+}
+
+impl Node {
+    fn connected(&self) -> bool {
+        self.plugged && self.facts.running
+    }
+
+    /// All interfaces of the machine. Its daemon makes the VMACs, in no time.
+    fn links(&self) -> Vec<InterfaceFacts> {
+        let mut links = vec![InterfaceFacts {
+            index: ETH1,
+            name: eth1(),
+            running: self.trackers.spare,
+            mac: [2, 0, 0, 0, 1, self.facts.mac[5]],
+            addrs: Vec::new(),
+            ..self.facts.clone()
+        }];
+        if self.plugged {
+            links.push(self.facts.clone());
+            let instances = self.config.instances.iter();
+            links.extend(instances.filter_map(|i| {
+                let name = i.links.own.as_ref()?.name.clone();
+                let local = self.facts.addrs.iter().filter(|(addr, _)| addr.is_ipv6());
+                Some(InterfaceFacts {
+                    index: IfIndex(self.facts.index.0 * 100 + u32::from(i.vrid.0.get())),
+                    name,
+                    addrs: local.copied().collect(),
+                    ..self.facts.clone()
+                })
+            }));
+        }
+        links
+    }
+
+    /// The sockets that a packet comes in through.
+    fn ears(&self, packet: &Packet) -> Vec<Socket> {
+        let (dst, protocol): (IpAddr, _) = match packet {
+            Packet::V4(octets) => {
+                let ah = octets[9] == crate::wire::ip::AH;
+                let protocol = if ah { Protocol::Ah } else { Protocol::Vrrp };
+                let dst: [u8; 4] = *octets[16..].first_chunk().expect("a whole header");
+                (dst.into(), protocol)
+            }
+            Packet::V6 { dst, .. } => ((*dst).into(), Protocol::Vrrp),
+        };
+        let links = self.links();
+        let there = |index: &IfIndex| links.iter().any(|l| l.index == *index && *index != ETH1);
+        let mut ears = self.router.sockets();
+        ears.retain(|s| {
+            s.local == dst && s.protocol == protocol && s.interface.as_ref().is_none_or(there)
+        });
+        ears
+    }
 }
 
 /// Something on its way.
@@ -166,8 +270,9 @@ impl Lab {
                     (IpAddr::from(link_local), 64),
                 ],
             },
-            script_good: true,
-            file: 0,
+            plugged: true,
+            trackers: Trackers::default(),
+            told_of: BTreeSet::new(),
             clock: Duration::ZERO,
             alive: false,
             frozen: false,
@@ -194,15 +299,60 @@ impl Lab {
         node.socket.clear();
         node.held.clear();
         node.doubts.fill(false);
-        let facts = Arc::new(node.facts.clone());
+        node.told_of.clear();
         let config = node.config.clone();
-        let (good, number) = (node.script_good, node.file);
         let wall = DAY + node.clock;
         self.event(n, Event::WallClock(wall))?;
-        self.event(n, Event::Interface(facts))?;
+        self.tell_links(n)?;
         self.event(n, Event::Apply(config))?;
-        self.event(n, file(number))?;
-        self.event(n, script(good))
+        self.tell_trackers(n)
+    }
+
+    fn awake(&self, n: usize) -> bool {
+        self.nodes[n].alive && !self.nodes[n].frozen
+    }
+
+    /// What there is of interfaces, and what is not any more.
+    fn tell_links(&mut self, n: usize) -> Outcome {
+        if !self.awake(n) {
+            return Ok(());
+        }
+        let links = self.nodes[n].links();
+        let now: BTreeSet<IfIndex> = links.iter().map(|l| l.index).collect();
+        let before = std::mem::replace(&mut self.nodes[n].told_of, now.clone());
+        for gone in before.difference(&now) {
+            self.event(n, Event::InterfaceGone(*gone))?;
+        }
+        for link in links {
+            self.event(n, Event::Interface(Arc::new(link)))?;
+        }
+        Ok(())
+    }
+
+    fn tell_trackers(&mut self, n: usize) -> Outcome {
+        if !self.awake(n) {
+            return Ok(());
+        }
+        for update in self.nodes[n].trackers.updates() {
+            self.event(n, Event::Tracker(update))?;
+        }
+        Ok(())
+    }
+
+    /// Changes what is known of node `n`'s machine, and tells its router.
+    fn alter(&mut self, n: usize, change: impl FnOnce(&mut Node)) -> Outcome {
+        change(&mut self.nodes[n]);
+        self.tell_links(n)?;
+        self.tell_trackers(n)
+    }
+
+    /// Sets its wall clock to so much ahead of the right time.
+    fn set_clock(&mut self, n: usize, ahead: Duration) -> Outcome {
+        self.nodes[n].clock = ahead;
+        if self.awake(n) {
+            return self.event(n, Event::WallClock(DAY + ahead));
+        }
+        Ok(())
     }
 
     fn crash(&mut self, n: usize) {
@@ -215,40 +365,11 @@ impl Lab {
     fn reload(&mut self, n: usize, config: Config) -> Outcome {
         let config = Arc::new(config);
         self.nodes[n].config = config.clone();
-        if self.nodes[n].alive && !self.nodes[n].frozen {
-            self.event(n, Event::Apply(config))
-        } else {
-            Ok(())
+        if self.awake(n) {
+            self.event(n, Event::Apply(config))?;
         }
-    }
-
-    fn link(&mut self, n: usize, up: bool) -> Outcome {
-        let node = &mut self.nodes[n];
-        node.facts.running = up;
-        let facts = Arc::new(node.facts.clone());
-        if node.alive && !node.frozen {
-            self.event(n, Event::Interface(facts))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn script(&mut self, n: usize, good: bool) -> Outcome {
-        self.nodes[n].script_good = good;
-        if self.nodes[n].alive && !self.nodes[n].frozen {
-            self.event(n, script(good))
-        } else {
-            Ok(())
-        }
-    }
-
-    fn file(&mut self, n: usize, number: i32) -> Outcome {
-        self.nodes[n].file = number;
-        if self.nodes[n].alive && !self.nodes[n].frozen {
-            self.event(n, file(number))
-        } else {
-            Ok(())
-        }
+        self.tell_links(n)?;
+        self.tell_trackers(n)
     }
 
     /// SIGSTOP.
@@ -266,20 +387,16 @@ impl Lab {
             return Ok(());
         }
         self.nodes[n].frozen = false;
-        let (facts, good) = (
-            Arc::new(self.nodes[n].facts.clone()),
-            self.nodes[n].script_good,
-        );
         let config = self.nodes[n].config.clone();
-        let number = self.nodes[n].file;
+        let wall = DAY + self.nodes[n].clock;
         self.event(n, Event::Wake)?;
         while let Some(packet) = self.nodes[n].socket.pop_front() {
             self.hear(n, packet)?;
         }
-        self.event(n, Event::Interface(facts))?;
+        self.event(n, Event::WallClock(wall))?;
+        self.tell_links(n)?;
         self.event(n, Event::Apply(config))?;
-        self.event(n, file(number))?;
-        self.event(n, script(good))
+        self.tell_trackers(n)
     }
 
     fn stop(&mut self, n: usize) -> Outcome {
@@ -297,7 +414,10 @@ impl Lab {
             meant.map_or(0, |i| i.counters.auth_failures)
         };
         let before = refused(self);
-        self.event(n, Event::Heard(Frame::on(ETH0, packet)))?;
+        for socket in self.nodes[n].ears(&packet) {
+            let packet = packet.clone();
+            self.event(n, Event::Heard(Frame { socket, packet }))?;
+        }
         let doubts = refused(self) > before;
         if let Some(at) = self.vrids.iter().position(|v| *v == vrid) {
             self.nodes[n].doubts[at] = doubts;
@@ -343,7 +463,7 @@ impl Lab {
         match parcel {
             Parcel::Packet { to, packet } => {
                 let node = &mut self.nodes[to];
-                if !node.alive || !node.facts.running {
+                if !node.alive || !node.connected() {
                     Ok(())
                 } else if node.frozen {
                     if node.socket.len() < SOCKET {
@@ -452,7 +572,7 @@ impl Lab {
         let [_, vrid, priority] = start_of_pdu(&packet);
         let sent = (self.now, vrid, priority);
         self.nodes[from].sent.push(sent);
-        if !self.nodes[from].facts.running {
+        if !self.nodes[from].connected() {
             return;
         }
         for to in 0..self.nodes.len() {
@@ -595,18 +715,6 @@ fn eth0() -> IfName {
     IfName::new("eth0").expect("a name")
 }
 
-/// The number in the one tracked file of the lab.
-fn file(value: i32) -> Event {
-    Event::Tracker(TrackerUpdate::File {
-        name: "number".into(),
-        value,
-    })
-}
-
-/// The verdict on the one script of the lab.
-fn script(good: bool) -> Event {
-    Event::Tracker(TrackerUpdate::Script {
-        name: "chk".into(),
-        good,
-    })
+fn eth1() -> IfName {
+    IfName::new("eth1").expect("a name")
 }

@@ -100,7 +100,10 @@ impl Router {
             }
         }
         for (id, renewed) in survivors {
-            self.resume(now, id, renewed, out);
+            // Who has to leave MASTER at once, with the whole group, does not speak up first.
+            if self.fit(id) {
+                self.resume(now, id, renewed, out);
+            }
         }
         for unit in 0..self.units.len() {
             self.reconsider(now, unit, out);
@@ -144,6 +147,13 @@ impl Router {
                 priority: instance.priority(),
             }));
         }
+    }
+
+    /// No member of its unit has a reason to be in FAULT.
+    fn fit(&self, id: InstanceId) -> bool {
+        let unit = self.instances.get(id).and_then(|i| self.units.get(i.unit));
+        let causes = |id: &InstanceId| self.instances.get(*id).map(|i| &i.standing.causes);
+        unit.is_some_and(|u| u.members.iter().filter_map(causes).all(Vec::is_empty))
     }
 
     /// A master speaks up with its new data; a backup waits anew.
@@ -205,11 +215,15 @@ impl Router {
     /// Who must look again at what.
     fn index(&mut self) {
         self.watchers.clear();
+        self.roamers.clear();
         self.dependents.clear();
         for i in self.instances.iter() {
             let tracked = i.watch.interfaces.iter().map(|t| &t.interface);
             for name in tracked.chain(i.model.own_interfaces()) {
                 self.watchers.entry(name.clone()).or_default().push(i.id);
+            }
+            if i.model.track_source && i.model.interface.is_none() {
+                self.roamers.push(i.id);
             }
             let others = &i.watch.others;
             let scripts = i.watch.scripts.iter().map(|t| &t.script);

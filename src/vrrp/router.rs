@@ -55,6 +55,8 @@ pub(crate) struct Router {
     pub(super) groups: BTreeMap<Arc<str>, VrrpState>,
     /// Who must look again when an interface or a script changes.
     pub(super) watchers: BTreeMap<IfName, Vec<InstanceId>>,
+    /// Who looks again whatever interface changes: `track_src_ip` without an interface.
+    pub(super) roamers: Vec<InstanceId>,
     pub(super) dependents: BTreeMap<Tracked, Vec<InstanceId>>,
     pub(super) timers: Timers,
     /// Whose packet is it? By socket, then by virtual router, in order; several of one have peers of their own.
@@ -428,6 +430,7 @@ impl Router {
             .iter()
             .filter_map(|name| self.watchers.get(name))
             .flatten()
+            .chain(self.roamers.iter().filter(|_| !names.is_empty()))
             .copied()
             .collect();
         ids.sort_unstable();
