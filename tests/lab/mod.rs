@@ -184,6 +184,19 @@ impl Lan {
         ));
     }
 
+    /// Gives a node that has lost its interface another one. The capture does not hear it.
+    pub(crate) fn plug(&self, node: usize, addr: &str, mac: &str) {
+        let (port, node) = (format!("q{node}"), self.node(node));
+        self.hub.ip(&format!(
+            "link add {port} type veth peer name {} address {mac} netns {}",
+            node.interface,
+            node.ns.path()
+        ));
+        self.hub.ip(&format!("link set {port} master br0 up"));
+        node.ip(&format!("link set {} up", node.interface));
+        node.ip(&format!("addr add {addr} dev {}", node.interface));
+    }
+
     /// The port at which the bridge has learned a MAC.
     pub(crate) fn port_of(&self, mac: [u8; 6]) -> Option<String> {
         let table = self.hub.try_bridge("fdb show br br0");

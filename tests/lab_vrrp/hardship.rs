@@ -130,6 +130,7 @@ fn a_reload_that_changes_something_else_is_no_transition() {
     let backup = Ours.start(lan.node(1), &conf(100, "", ""));
     lan.advert("the better router is master", 0, 0, |a| a.priority == 150);
     lan.node(0).wait_has(VIP, true);
+    master.wait_log("(V) Entering MASTER STATE");
     let script = lan.node(0).file("ok.sh", "#!/bin/sh\nexit 0\n", 0o755);
     let block = format!(
         "# a remark\nvrrp_script unused {{\n script {}\n}}",

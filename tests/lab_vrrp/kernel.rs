@@ -7,10 +7,10 @@ use crate::lab::{Lan, Node, root, until_or};
 use crate::routers::Which::{Ours, Stock};
 use crate::routers::{VIP, lan};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Version 3, an advertisement each 100 ms: master after 0.34 s.
-fn conf(before: &str, addresses: &str, more: &str) -> String {
+pub(crate) fn conf(before: &str, addresses: &str, more: &str) -> String {
     format!(
         "global_defs {{
     router_id lab
@@ -32,7 +32,7 @@ vrrp_instance V {{
 }
 
 /// Waits until what ip(8) shows contains a text, or does not.
-fn wait_shows(node: &Node, command: &str, text: &str, wanted: bool) {
+pub(crate) fn wait_shows(node: &Node, command: &str, text: &str, wanted: bool) {
     until_or(
         || {
             let shown = node.ip(command);

@@ -3,6 +3,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod changes;
 mod dialects;
 mod election;
 mod equality;

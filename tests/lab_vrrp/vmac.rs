@@ -81,7 +81,7 @@ fn kernel(node: &Node) -> BTreeMap<String, String> {
 }
 
 /// `nft list ruleset`.
-fn ruleset(node: &Node) -> String {
+pub(crate) fn ruleset(node: &Node) -> String {
     let mut command = std::process::Command::new("nft");
     command.args(["list", "ruleset"]);
     let out = node
