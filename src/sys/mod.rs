@@ -26,6 +26,7 @@ pub(crate) mod monitor;
 pub(crate) mod netlink;
 pub(crate) mod netns;
 pub(crate) mod nft;
+pub(crate) mod nftwatch;
 pub(crate) mod privs;
 pub(crate) mod process;
 pub(crate) mod procfs;

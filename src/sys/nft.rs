@@ -483,6 +483,14 @@ impl NftSocket {
         })
     }
 
+    /// Sender of our requests, as it stands in the notifications they cause.
+    ///
+    /// # Errors
+    /// As getsockname(2).
+    pub(crate) fn port(&self) -> io::Result<u32> {
+        netlink::port_of(self.fd.as_fd())
+    }
+
     /// Does it. The kernel answers before this returns.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ use self::heritage::Heritage;
 pub(crate) use self::heritage::bequeath;
 use self::kernel::{Heard, Kernel, Milestone};
 use self::outbox::Outbox;
-use self::station::Station;
+use self::station::{Station, Word};
 use self::tuning::Tuning;
 use self::wires::{Outgoing, Wires};
 use super::links::Wanted;
@@ -106,7 +106,10 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
                 None => trackers_open = false,
             },
             heard = task.kernel.heard() => task.heed(heard)?,
-            anew = task.station.done() => task.links_are_there(anew),
+            word = task.station.heard() => match word {
+                Word::Done { anew } => task.links_are_there(anew),
+                Word::TablesGone => task.station.restore(task.kernel.view()),
+            },
             () = task.wires.readable() => task.listen(),
             () = task.notices.progress(), if task.notices.is_full() => {}
             () = task.updates.progress(), if task.updates.is_full() => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::kernel::{PATIENCE, conf, wait_shows};
 use crate::lab::daemon::{Daemon, now};
 use crate::lab::ns::Namespace;
-use crate::lab::{Lan, root};
+use crate::lab::{Lan, root, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::routers::{VIP, lan};
 
@@ -271,6 +271,34 @@ fn addresses_elsewhere_are_announced_again_and_again_with_garp_extra_if() {
     }
     // Nothing else leaves the VMAC of such an instance, so that switches forget it; 2.2 does not look who speaks.
     assert_eq!(announced(Ours, "use_vmac\n vmac_xmit_base"), [4, 4]);
+}
+
+#[test]
+fn rules_that_somebody_else_flushes_come_back() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let node = lan.node(0);
+    let router = Ours.start(node, &conf("", &format!("{VIP}/24"), "no_accept"));
+    node.wait_has(VIP, true);
+    let rules = || crate::vmac::ruleset(node);
+    let before = rules();
+    assert!(before.contains(VIP), "{before}");
+    let mut flush = std::process::Command::new("nft");
+    let flushed = node.ns.run(|| flush.args(["flush", "ruleset"]).status());
+    assert!(flushed.expect("nftables is installed").success());
+    until_or(
+        || format!("{before}\n{}\n{}", rules(), router.log()),
+        PATIENCE,
+        || (rules() == before).then_some(()),
+    );
+    assert!(!router.log().contains("Entering FAULT"), "{}", router.log());
+    assert_eq!(
+        router.log().matches("(V) Entering").count(),
+        2,
+        "backup, then master"
+    );
 }
 
 #[test]

@@ -37,6 +37,9 @@ const NEIGHBOUR_SOLICITATION: u8 = 135;
 const LOCAL_MASK: [u8; 16] = [0xff, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const LOCAL: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
+/// In the order of [`Firewall`]'s tables.
+const FAMILIES: [Family; 2] = [Family::Ip, Family::Ip6];
+
 /// How the tables are made; another one means new tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Style {
@@ -147,7 +150,7 @@ impl Firewall {
         guarded: &BTreeSet<net::Family>,
     ) -> bool {
         let mut anew = false;
-        for (n, family) in [Family::Ip, Family::Ip6].into_iter().enumerate() {
+        for (n, family) in FAMILIES.into_iter().enumerate() {
             let guards = guarded.contains(&match family {
                 Family::Ip => net::Family::V4,
                 Family::Ip6 => net::Family::V6,
@@ -184,6 +187,20 @@ impl Firewall {
         anew
     }
 
+    /// Somebody else has deleted these tables.
+    pub(super) fn forget(&mut self, lost: &BTreeSet<Family>) {
+        for (n, family) in FAMILIES.iter().enumerate() {
+            if lost.contains(family) {
+                self.held[n] = None;
+            }
+        }
+    }
+
+    /// Sender of our changes, once there was one.
+    pub(super) fn port(&self) -> Option<u32> {
+        self.socket.as_ref()?.port().ok()
+    }
+
     /// Names of the tables that there are.
     pub(super) fn tables(&self) -> impl Iterator<Item = String> {
         let held = self.held.iter().flatten();
@@ -192,7 +209,7 @@ impl Firewall {
 
     /// Removes a table that an earlier run may have left. What is wanted of it is made anew.
     pub(super) fn remove_earlier(&mut self, table: &str) {
-        for family in [Family::Ip, Family::Ip6] {
+        for family in FAMILIES {
             let mut batch = Batch::default();
             batch.fresh_table(family, table); // so that there is one
             batch.del_table(family, table);

@@ -15,6 +15,7 @@ use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind};
 use crate::sys::addr::{self, AddressKey, AddressOptions, flag};
 use crate::sys::link::{self, Kind, LinkTold, NewLink};
 use crate::sys::netlink::{Refusal, Request, RouteSocket};
+use crate::sys::nft::Family;
 use crate::sys::sysctl;
 use crate::sys::view::View;
 use crate::vrrp::links::{Settings, Wanted, WantedLink, own_settings};
@@ -31,16 +32,22 @@ pub(super) struct Order {
     wanted: Wanted,
     /// Per interface the link-local address of its base.
     copied: BTreeMap<IfName, (Ipv6Addr, u8)>,
+    /// Tables of the firewall that somebody else has deleted.
+    lost: BTreeSet<Family>,
 }
 
 impl Order {
-    pub(super) fn new(wanted: Wanted, view: &View) -> Self {
+    pub(super) fn new(wanted: Wanted, lost: BTreeSet<Family>, view: &View) -> Self {
         let copied = wanted
             .links
             .iter()
             .filter_map(|w| Some((w.link.name.clone(), copied(&wanted, &w.link, view)?)));
         let copied = copied.collect();
-        Self { wanted, copied }
+        Self {
+            wanted,
+            copied,
+            lost,
+        }
     }
 }
 
@@ -163,7 +170,12 @@ impl Links {
 
     /// Makes, takes over or repairs what is wanted. True: tables of the firewall were made anew.
     pub(super) fn make(&mut self, order: &Order, route: &mut RouteSocket) -> bool {
-        let Order { wanted, copied } = order;
+        let Order {
+            wanted,
+            copied,
+            lost,
+        } = order;
+        self.firewall.forget(lost);
         let mut there = match link::list() {
             Ok(there) => there,
             Err(e) => {
@@ -311,8 +323,14 @@ impl Links {
         ask(route, requests, "set the address of", &w.link);
     }
 
+    /// Sender of our changes of the firewall, once there was one.
+    pub(super) fn firewall_port(&self) -> Option<u32> {
+        self.firewall.port()
+    }
+
     /// Removes what is wanted no more. To be called when nobody uses it any more.
     pub(super) fn remove_others(&mut self, order: &Order, route: &mut RouteSocket) -> bool {
+        self.firewall.forget(&order.lost);
         let all = std::mem::take(&mut self.held);
         for (name, (held, w)) in all {
             if order.wanted.has(&name) {

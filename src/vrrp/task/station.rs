@@ -12,7 +12,9 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::links::{self, Links, Order};
-use crate::sys::netlink::RouteSocket;
+use crate::sys::netlink::{self, RouteSocket};
+use crate::sys::nft::Family;
+use crate::sys::nftwatch::{NftWatch, TableGone};
 use crate::sys::view::View;
 use crate::vrrp::links::Wanted;
 
@@ -28,10 +30,28 @@ pub(super) enum Task {
     Make,
 }
 
+/// What the thread says of an order that is carried out.
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    /// The tables of the firewall were made anew.
+    anew: bool,
+    /// Sender of its changes of the firewall.
+    port: Option<u32>,
+}
+
+/// What there is to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// An order is carried out. `anew`: the tables of the firewall were made anew.
+    Done { anew: bool },
+    /// Tables were deleted: [`Station::restore`] looks whether they are ours.
+    TablesGone,
+}
+
 #[derive(Debug)]
 pub(super) struct Station {
     orders: Sender<(Task, Order)>,
-    answers: Receiver<bool>,
+    answers: Receiver<Answer>,
     thread: Option<JoinHandle<(Links, RouteSocket)>>,
     wanted: Arc<Wanted>,
     /// On its way.
@@ -42,6 +62,14 @@ pub(super) struct Station {
     leaving: bool,
     /// The thread may hold something.
     used: bool,
+    /// While there are tables of ours.
+    watch: Option<NftWatch>,
+    /// Sender of our own changes of the firewall.
+    port: Option<u32>,
+    /// Tables of anybody's that were deleted.
+    gone: Vec<TableGone>,
+    /// Tables of ours that somebody else has deleted.
+    lost: BTreeSet<Family>,
 }
 
 impl Station {
@@ -65,7 +93,8 @@ impl Station {
                         Task::RemoveOthers => links.remove_others(&order, &mut route),
                     };
                     // Who asked may have gone away.
-                    let _ = outbox.blocking_send(anew);
+                    let port = links.firewall_port();
+                    let _ = outbox.blocking_send(Answer { anew, port });
                 }
                 (links, route)
             })?;
@@ -78,12 +107,23 @@ impl Station {
             waiting: BTreeSet::new(),
             leaving: false,
             used,
+            watch: None,
+            port: None,
+            gone: Vec::new(),
+            lost: BTreeSet::new(),
         })
     }
 
     /// From now on `wanted`. True: [`Station::done`] will say when it is there.
     pub(super) fn want(&mut self, wanted: Wanted, view: &View) -> bool {
         let idle = !self.used && wanted.is_nothing();
+        let tables = !wanted.links.is_empty() || !wanted.guarded.is_empty();
+        if tables && self.watch.is_none() {
+            // Without nftables there are no tables to lose.
+            self.watch = NftWatch::open().ok();
+        } else if !tables {
+            self.watch = None;
+        }
         self.wanted = Arc::new(wanted);
         self.used |= !idle;
         !idle && self.ask(Task::Make, view)
@@ -115,7 +155,8 @@ impl Station {
             self.waiting.insert(task);
             return true;
         }
-        let order = Order::new(Wanted::clone(&self.wanted), view);
+        let lost = std::mem::take(&mut self.lost);
+        let order = Order::new(Wanted::clone(&self.wanted), lost, view);
         if self.orders.try_send((task, order)).is_err() {
             return false; // The thread is dead; its panic was logged.
         }
@@ -123,14 +164,50 @@ impl Station {
         true
     }
 
-    /// An order is carried out; true: the tables of the firewall were made anew. Waits for ever where there is no order.
-    /// Cancel safe.
-    pub(super) async fn done(&mut self) -> bool {
-        match self.answers.recv().await {
-            Some(anew) => anew,
-            // A thread that is dead must not be waited for.
-            None if self.running.is_some() => false,
-            None => std::future::pending().await,
+    /// Waits for ever where there is no order, and no table to lose. Cancel safe.
+    pub(super) async fn heard(&mut self) -> Word {
+        let Self { answers, watch, .. } = self;
+        let deletions = async {
+            match watch {
+                Some(watch) => watch.readable().await.is_ok().then(|| watch.turn()),
+                None => None,
+            }
+        };
+        tokio::select! {
+            answer = answers.recv() => match answer {
+                Some(answer) => {
+                    self.port = answer.port.or(self.port);
+                    Word::Done { anew: answer.anew }
+                }
+                // A thread that is dead must not be waited for.
+                None if self.running.is_some() => Word::Done { anew: false },
+                None => std::future::pending().await,
+            },
+            Some(gone) = deletions => {
+                self.gone.extend(gone);
+                Word::TablesGone
+            }
+        }
+    }
+
+    /// Has those tables made again that are ours and that somebody else has deleted. While an order is carried out nobody
+    /// knows: it may be the order.
+    pub(super) fn restore(&mut self, view: &View) {
+        if self.running.is_some() || self.leaving {
+            return;
+        }
+        let table = self.wanted.firewall.nftables.table.clone();
+        for gone in std::mem::take(&mut self.gone) {
+            if gone.table == *table && Some(gone.by) != self.port && self.lost.insert(gone.family) {
+                let by = netlink::who(gone.by);
+                tracing::warn!(
+                    table = %table, by,
+                    "a table of ours was deleted by somebody else, making it again"
+                );
+            }
+        }
+        if !self.lost.is_empty() {
+            self.ask(Task::Make, view);
         }
     }
 
@@ -139,7 +216,10 @@ impl Station {
         self.running = None;
         match self.waiting.pop_first() {
             Some(task) => !self.ask(task, view),
-            None => true,
+            None => {
+                self.restore(view);
+                true
+            }
         }
     }
 
