@@ -1,5 +1,7 @@
 //! The engine and the tables together, on a machine that the test makes.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::fake::Fake;
@@ -306,6 +308,30 @@ fn global_settings_count_for_blocks_before_them() {
         loaded.config.instances[0].version,
         crate::model::vrrp::Version::V3
     );
+}
+
+#[test]
+fn bursts_after_a_lower_priority_follow_the_global_keywords_not_the_instance() {
+    let instance = "vrrp_instance A {\n interface eth0\n virtual_router_id 1\n garp_master_delay 10\n \
+                    garp_master_repeat 2\n virtual_ipaddress {\n 10.0.0.100\n }\n}\n";
+    for (global, delay, repeat) in [
+        ("", 5, 5),
+        ("vrrp_garp_master_delay 7\nvrrp_garp_master_repeat 3", 7, 3),
+        (
+            "vrrp_garp_lower_prio_delay 4\nvrrp_garp_lower_prio_repeat 1",
+            4,
+            1,
+        ),
+    ] {
+        let loaded = Fake::with(format!("global_defs {{\n{global}\n}}\n{instance}")).load();
+        let garp = &loaded.config.instances[0].garp;
+        assert_eq!(
+            garp.lower_prio_delay,
+            Duration::from_secs(delay),
+            "{global}"
+        );
+        assert_eq!(garp.lower_prio_repeat, repeat, "{global}");
+    }
 }
 
 #[test]

@@ -82,9 +82,9 @@ pub(crate) struct Garp {
     pub(crate) master_refresh: Duration,
     /// `garp_master_refresh_repeat`: packets per address and refresh, ≥ 1, default 1.
     pub(crate) master_refresh_repeat: u32,
-    /// `garp_lower_prio_delay`: seconds until the second burst after a lower priority advert, default `master_delay`.
+    /// `garp_lower_prio_delay`: seconds until the second burst after a lower priority advert, default the global one's.
     pub(crate) lower_prio_delay: Duration,
-    /// `garp_lower_prio_repeat`: packets per address, 0 = none, default `master_repeat`.
+    /// `garp_lower_prio_repeat`: packets per address, 0 = none, default the global one's.
     pub(crate) lower_prio_repeat: u32,
     /// `garp_extra_if`, default `vrrp_garp_extra_if`, else never.
     pub(crate) extra: Option<ExtraIf>,

@@ -82,13 +82,8 @@ impl fmt::Display for SmtpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TimedOut { step } => write!(f, "{step}: no answer in time"),
-            Self::Step { step, source } => {
-                write!(f, "{step}: {source}")?;
-                match std::error::Error::source(source) {
-                    Some(cause) => write!(f, ": {cause}"),
-                    None => Ok(()),
-                }
-            }
+            // lettre: names its cause itself.
+            Self::Step { step, source } => write!(f, "{step}: {source}"),
             Self::NoRecipient => f.write_str("every recipient was refused"),
             Self::NoTls => f.write_str("the server does not offer STARTTLS"),
             Self::InClear => f.write_str("smtp_auth needs smtp_tls with a server elsewhere"),

@@ -46,15 +46,19 @@ impl Link {
         facts: Arc<InterfaceFacts>,
         virtual_addresses: &BTreeSet<IpAddr>,
         configured_sources: &BTreeSet<IpAddr>,
+        before: [Option<IpAddr>; 2],
     ) -> Self {
-        let mut own = facts
+        let own = facts
             .addrs
             .iter()
             .map(|(addr, _)| *addr)
             .filter(|addr| !virtual_addresses.contains(addr));
-        // keepalived: the first one in the kernel's order, not the lowest.
-        let source_v4 = own.clone().find(IpAddr::is_ipv4);
-        let source_v6 = own.find(is_link_local);
+        // keepalived: what is in use stays as long as it is there; else the first one in the kernel's order, not the
+        // lowest.
+        let [kept_v4, kept_v6] =
+            before.map(|source| source.filter(|s| own.clone().any(|a| a == *s)));
+        let source_v4 = kept_v4.or_else(|| own.clone().find(IpAddr::is_ipv4));
+        let source_v6 = kept_v6.or_else(|| own.clone().find(is_link_local));
         let configured = facts.addrs.iter().map(|(addr, _)| *addr);
         let configured = configured.filter(|addr| configured_sources.contains(addr));
         Self {
@@ -68,8 +72,12 @@ impl Link {
     /// What instances look at: an address of no concern changes nothing of it.
     fn essence(&self) -> (&IfName, bool, [Option<IpAddr>; 2], &[IpAddr]) {
         let facts = &self.facts;
-        let sources = [self.source_v4, self.source_v6];
-        (&facts.name, facts.running, sources, &self.sources)
+        (&facts.name, facts.running, self.in_use(), &self.sources)
+    }
+
+    /// Sources of advertisements: IPv4, IPv6.
+    fn in_use(&self) -> [Option<IpAddr>; 2] {
+        [self.source_v4, self.source_v6]
     }
 }
 
@@ -97,7 +105,7 @@ impl World {
         let links = std::mem::take(&mut self.links);
         self.links = links
             .into_iter()
-            .map(|(index, link)| (index, self.link_of(link.facts)))
+            .map(|(index, link)| (index, self.link_of(link.facts.clone(), Some(&link))))
             .collect();
         self.files
             .retain(|name, _| config.track_files.iter().any(|f| f.name == *name));
@@ -125,7 +133,7 @@ impl World {
     pub(super) fn learn(&mut self, facts: Arc<InterfaceFacts>) -> Vec<IfName> {
         let index = facts.index;
         let name = facts.name.clone();
-        let new = self.link_of(facts);
+        let new = self.link_of(facts, self.links.get(&index));
         let mut changed = Vec::new();
         if let Some(old) = self.links.get(&index) {
             if old.essence() == new.essence() {
@@ -249,8 +257,15 @@ impl World {
         self.wall = wall;
     }
 
-    fn link_of(&self, facts: Arc<InterfaceFacts>) -> Link {
-        Link::new(facts, &self.virtual_addresses, &self.configured_sources)
+    /// `before`: what was known of this interface.
+    fn link_of(&self, facts: Arc<InterfaceFacts>, before: Option<&Link>) -> Link {
+        let in_use = before.map_or([None; 2], Link::in_use);
+        Link::new(
+            facts,
+            &self.virtual_addresses,
+            &self.configured_sources,
+            in_use,
+        )
     }
 
     fn link(&self, name: &IfName) -> Option<&Link> {

@@ -129,12 +129,13 @@ pub(super) fn link(
     v.owner_ignore_adverts = owner_ignores(&mut voice, &v, global);
     trackers(&mut voice, &mut v, weighted);
     v.garp = draft.garp.clone();
+    // keepalived: these follow the global keywords, not the instance's own `garp_master_*`.
     v.garp.lower_prio_delay = draft
         .lower_prio_delay
-        .unwrap_or(inherited(&draft, global).0);
+        .unwrap_or(global.garp.lower_prio_delay);
     v.garp.lower_prio_repeat = draft
         .lower_prio_repeat
-        .unwrap_or(inherited(&draft, global).1);
+        .unwrap_or(global.garp.lower_prio_repeat);
     v.down_timer_adverts = draft.down_timer_adverts;
     v.lower_prio_no_advert = draft.lower_prio_no_advert.unwrap_or(draft.strict);
     v.higher_prio_send_advert = draft.higher_prio_send_advert;
@@ -217,23 +218,6 @@ fn version(draft: &InstanceDraft, family: Family, global: &Global) -> Version {
         Family::V6 => draft.version.unwrap_or(Version::V3),
         Family::V4 => draft.version.unwrap_or(global.vrrp_version),
     }
-}
-
-/// What `garp_lower_prio_*` follow when the instance does not say: the global keyword, or the instance's `garp_master_*`
-/// where they differ from the global ones.
-fn inherited(draft: &InstanceDraft, global: &Global) -> (Duration, u32) {
-    let (own, all) = (&draft.garp, &global.garp);
-    let delay = if all.lower_prio_delay == all.master_delay {
-        own.master_delay
-    } else {
-        all.lower_prio_delay
-    };
-    let repeat = if all.lower_prio_repeat == all.master_repeat {
-        own.master_repeat
-    } else {
-        all.lower_prio_repeat
-    };
-    (delay, repeat)
 }
 
 fn addresses(voice: &mut Voice<'_>, v: &mut Instance) {

@@ -112,8 +112,11 @@ impl Table {
         // Whoever may not even ask will not be let in later.
         ipvs.submit(Tag::Table, Call::Info.request());
         for (_, told) in ipvs.next_done().await {
-            let info = told.map_err(OpenError::Kernel)?.info;
-            debug!(?info, "the kernel has IPVS");
+            if let Some(info) = told.map_err(OpenError::Kernel)?.info {
+                let [_, major, minor, patch] = info.version.to_be_bytes();
+                let buckets = info.conn_tab_size;
+                debug!(buckets, "IPVS {major}.{minor}.{patch}");
+            }
         }
         Ok(Self {
             ipvs,

@@ -79,7 +79,7 @@ fn dont_track_primary_keeps_a_master_without_link() {
 }
 
 #[test]
-fn the_source_is_the_first_address_that_is_not_virtual() {
+fn the_source_is_the_first_address_that_is_not_virtual_and_stays() {
     let mut rig = Rig::master(config(&[model(150)]));
     let src = |actions: &[(Mono, Action)]| match actions {
         [(_, Action::SendAdvert { src, .. })] => *src,
@@ -91,10 +91,10 @@ fn the_source_is_the_first_address_that_is_not_virtual() {
     };
     let own = rig.interface(with(&[[10, 0, 0, 1], [10, 0, 0, 100]]));
     assert_eq!(own, [], "our own address appeared");
-    assert_eq!(
-        rig.interface(with(&[[10, 0, 0, 100], [10, 0, 0, 5], [10, 0, 0, 1]])),
-        []
-    );
+    let before_it = rig.interface(with(&[[10, 0, 0, 100], [10, 0, 0, 5], [10, 0, 0, 1]]));
+    assert_eq!(before_it, []);
+    assert_eq!(src(&rig.pass(SECOND)), IpAddr::from([10, 0, 0, 1]));
+    rig.interface(with(&[[10, 0, 0, 100], [10, 0, 0, 5], [10, 0, 0, 6]]));
     assert_eq!(src(&rig.pass(SECOND)), IpAddr::from([10, 0, 0, 5]));
     let actions = rig.interface(with(&[[10, 0, 0, 100]]));
     assert_eq!(notices(&actions), ["V1 FAULT 150"]);
