@@ -122,6 +122,7 @@ impl Text {
                 base: None,
                 track_group: a.group.as_deref(),
                 set: device.is_some_and(|i| i.addresses.contains(&a.entry.addr)),
+                blocked: false,
             };
             self.line(format_args!("     {line}"));
         }

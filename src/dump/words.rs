@@ -110,6 +110,8 @@ pub(super) struct Address<'a> {
     pub(super) track_group: Option<&'a str>,
     /// Held now.
     pub(super) set: bool,
+    /// The firewall drops packets to it.
+    pub(super) blocked: bool,
 }
 
 impl<'a> Address<'a> {
@@ -124,6 +126,7 @@ impl<'a> Address<'a> {
             base,
             track_group: None,
             set,
+            blocked: set && instance.no_accept,
         }
     }
 }
@@ -173,11 +176,12 @@ impl Display for Address<'_> {
             PreferredLft::For(lft) if v6 => write!(f, " preferred_lft {}", lft.as_secs())?,
             PreferredLft::Forever | PreferredLft::For(_) => {}
         }
-        if self.set {
-            f.write_str(" set")
-        } else {
-            Ok(())
+        for (on, word) in [(self.set, " set"), (self.blocked, " nftable_set")] {
+            if on {
+                f.write_str(word)?;
+            }
         }
+        Ok(())
     }
 }
 

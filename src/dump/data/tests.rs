@@ -89,6 +89,20 @@ fn exporters_find_what_they_look_for() {
 }
 
 #[test]
+fn an_address_that_the_firewall_guards_says_so_while_it_is_held() {
+    let mut now = snapshot("VI_1");
+    Arc::make_mut(&mut now.instance).no_accept = true;
+    let config = Config {
+        instances: vec![now.instance.clone()],
+        ..Config::default()
+    };
+    let line = "10.10.0.100/24 dev eth0 scope global label eth0:vip set nftable_set\n";
+    assert!(data(&config, &of(&[now.clone()]), &UTC).contains(line));
+    now.state = VrrpState::Backup;
+    assert!(!data(&config, &of(&[now]), &UTC).contains("vip set"));
+}
+
+#[test]
 fn without_snapshots_there_is_no_state() {
     let config = Config {
         instances: vec![snapshot("VI_1").instance],
