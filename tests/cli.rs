@@ -237,6 +237,33 @@ fn the_first_line_of_the_version_is_what_exporters_parse() {
             "{line}"
         );
         assert!(text.contains(concat!("keepalived-rs v", env!("CARGO_PKG_VERSION"))));
+        // The lines that tools look for, in keepalived's order.
+        let mut lines = text.lines();
+        for start in [
+            "Built with kernel headers for Linux ",
+            "Running on Linux ",
+            "configure options: ",
+            "Config options:  ",
+            "System options:  ",
+        ] {
+            assert!(lines.any(|l| l.starts_with(start)), "{start} in {text}");
+        }
+        let line = |start| text.lines().find(|l| l.starts_with(start));
+        let features = line("Config options:").expect("a line");
+        for word in [
+            "JSON",
+            "LVS",
+            "VRRP",
+            "VRRP_VMAC",
+            "NFTABLES",
+            "SYSTEMD_NOTIFY",
+        ] {
+            assert!(features.split_whitespace().any(|w| w == word), "{word}");
+        }
+        // What does nothing yet is not promised.
+        for word in ["SNMP_VRRP", "SNMP_CHECKER", "DBUS", "BFD"] {
+            assert!(!features.split_whitespace().any(|w| w == word), "{word}");
+        }
     }
 }
 

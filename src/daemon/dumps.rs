@@ -20,6 +20,7 @@ enum Of {
     Vrrp,
     Parent,
     Checkers,
+    Bfd,
 }
 
 /// Writes dump files into one directory, unless the configuration names another.
@@ -61,15 +62,24 @@ impl Dumps {
             let text = dump::data::data(config, &now, &times());
             write(&self.state_file(config, Of::Vrrp), &text);
         }
+        if !config.bfds.is_empty() {
+            tracing::info!("Printing BFD data for process({pid}) on signal");
+            write(&self.state_file(config, Of::Bfd), &dump::bfd::bfd(config));
+        }
         tracing::info!("Printing parent data for process({pid}) on signal");
         write(&self.state_file(config, Of::Parent), &dump::parent(config));
     }
 
     /// The state of the virtual servers, likewise.
-    pub(crate) fn checkers(&self, config: &Config, services: &[ServiceSnapshot]) {
+    pub(crate) fn checkers(
+        &self,
+        config: &Config,
+        services: &[ServiceSnapshot],
+        trackers: &TrackSnapshot,
+    ) {
         let pid = std::process::id();
         tracing::info!("Printing checker data for process({pid}) on signal");
-        let text = dump::check::check(config, services);
+        let text = dump::check::check(config, services, trackers);
         write(&self.state_file(config, Of::Checkers), &text);
     }
 
@@ -124,6 +134,7 @@ impl Dumps {
             Of::Vrrp => "",
             Of::Parent => "_parent",
             Of::Checkers => "_check",
+            Of::Bfd => "_bfd",
         });
         if process.files.data_use_instance {
             let namespace = self.namespace.as_deref();
@@ -175,8 +186,8 @@ mod tests {
         config
     }
 
-    fn names(dumps: &Dumps, config: &Config) -> [PathBuf; 2] {
-        [Of::Vrrp, Of::Parent].map(|of| dumps.state_file(config, of))
+    fn names(dumps: &Dumps, config: &Config) -> [PathBuf; 3] {
+        [Of::Vrrp, Of::Parent, Of::Bfd].map(|of| dumps.state_file(config, of))
     }
 
     #[test]
@@ -185,7 +196,12 @@ mod tests {
         let plain = config(|_| {});
         assert_eq!(
             names(&dumps, &plain),
-            ["/tmp/keepalived.data", "/tmp/keepalived_parent.data"].map(PathBuf::from)
+            [
+                "/tmp/keepalived.data",
+                "/tmp/keepalived_parent.data",
+                "/tmp/keepalived_bfd.data"
+            ]
+            .map(PathBuf::from)
         );
         let below = config(|p| p.files.state_dump = Some("ka/".into()));
         assert_eq!(
@@ -195,7 +211,7 @@ mod tests {
         let elsewhere = config(|p| p.files.state_dump = Some("/run/x.txt".into()));
         assert_eq!(
             names(&dumps, &elsewhere),
-            ["/run/x.txt", "/run/x_parent.txt"].map(PathBuf::from)
+            ["/run/x.txt", "/run/x_parent.txt", "/run/x_bfd.txt"].map(PathBuf::from)
         );
         let instance = config(|p| {
             (p.files.data_use_instance, p.instance) = (true, Some("foo".into()));

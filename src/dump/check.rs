@@ -2,11 +2,13 @@
 
 use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::data::Weighted;
 use super::global::{Part, global};
 use super::words::{Micros, Quoted, Words, yes};
-use crate::daemon::bus::{CheckSnapshot, ServerSnapshot, ServiceSnapshot};
+use crate::daemon::bus::{CheckSnapshot, ServerSnapshot, ServiceSnapshot, TrackSnapshot};
 use crate::lvs::checker::connect::Connect;
 use crate::lvs::checker::dns::QueryType;
 use crate::lvs::checker::http::{Http, Protocol, Url};
@@ -20,7 +22,11 @@ use crate::model::lvs::{
 use crate::model::net::Family;
 
 /// The file. Virtual servers without a snapshot are shown without their run-time lines, as `-d` does.
-pub(crate) fn check(config: &Config, snapshots: &[ServiceSnapshot]) -> String {
+pub(crate) fn check(
+    config: &Config,
+    snapshots: &[ServiceSnapshot],
+    trackers: &TrackSnapshot,
+) -> String {
     let mut text = Text(global(config, Part::Other));
     text.ssl(config);
     text.line("------< LVS Topology >------");
@@ -44,6 +50,8 @@ pub(crate) fn check(config: &Config, snapshots: &[ServiceSnapshot]) -> String {
             }
         }
     }
+    text.track_files(config, trackers);
+    text.bfds(config);
     text.0
 }
 
@@ -105,6 +113,7 @@ impl Text {
                 }
                 GroupEntry::Fwmark { mark, family: _ } => self.pair("FWMARK", mark),
             }
+            self.line("     reloaded = False");
         }
     }
 
@@ -156,6 +165,7 @@ impl Text {
         if let Some(now) = now {
             self.pair("VS alive", 1);
             self.pair("quorum_state_up", u8::from(now.quorum_met));
+            self.pair("reloaded", 0);
         }
         for (n, rs) in vs.real_servers.iter().enumerate() {
             self.real_server(vs, rs, now.and_then(|s| s.servers.get(n)));
@@ -264,6 +274,7 @@ impl Text {
             let failed = now.checks.iter().filter(|c| !c.up).count();
             self.pair("num failed checkers", failed);
             self.pair("RS set", u8::from(now.in_table));
+            self.pair("reloaded", 0);
         }
         let (mut files, mut bfds) = (Vec::new(), Vec::new());
         for checker in &rs.checkers {
@@ -315,6 +326,8 @@ impl Text {
                 self.pair("Warmup", format_args!("{} us", u64::MAX));
                 self.pair("Retries", u32::MAX);
                 self.pair("Delay before retry", format_args!("{} us", u64::MAX));
+                self.pair("Retries iterations", u32::MAX);
+                self.pair("Default delay before retry", "1000000 us");
             }
             Check::Tcp(_)
             | Check::Udp(..)
@@ -368,6 +381,64 @@ impl Text {
         }
     }
 
+    /// The files that checkers follow, with who follows them.
+    fn track_files(&mut self, config: &Config, trackers: &TrackSnapshot) {
+        let followed: Vec<(&Arc<str>, String)> = checkers(config)
+            .filter_map(|(vs, rs, checker)| match &checker.check {
+                Check::File(f) => {
+                    let reverse = if f.reverse { " reverse" } else { "" };
+                    let rs = server(rs.addr, vs.transport);
+                    let line = format!("{} -> {rs}, weight {}{reverse}", vs.key, f.weight);
+                    Some((&f.file, line))
+                }
+                Check::Tcp(_)
+                | Check::Udp(..)
+                | Check::Http(..)
+                | Check::Smtp(..)
+                | Check::Dns(..)
+                | Check::Ping(_)
+                | Check::Misc(_)
+                | Check::Bfd(_) => None,
+            })
+            .collect();
+        let files = config.track_files.iter();
+        let files: Vec<_> = files
+            .filter(|t| followed.iter().any(|(name, _)| **name == t.name))
+            .collect();
+        if !files.is_empty() {
+            self.line("------< Checker track files >------");
+        }
+        for t in files {
+            self.line(format_args!(" Track file = {}", t.name));
+            self.pair("File", t.path.display());
+            if let Some(value) = trackers.files.get(&t.name) {
+                self.pair("Status", value);
+            }
+            self.pair("Weight", Weighted(t.weight, t.reverse));
+            self.line("   Tracking instances :");
+            for (_, line) in followed.iter().filter(|(name, _)| **name == t.name) {
+                self.line(format_args!("     {line}"));
+            }
+        }
+    }
+
+    /// keepalived: every session that tells checkers something, followed or not.
+    fn bfds(&mut self, config: &Config) {
+        let told: Vec<_> = config.bfds.iter().filter(|b| b.tells_checkers).collect();
+        if !told.is_empty() {
+            self.line("------< Checker track BFDs >------");
+        }
+        for b in told {
+            self.line(format_args!(" Checker Track BFD = {}", b.name));
+            self.line("   Tracking RS :");
+            for (vs, rs, checker) in checkers(config) {
+                if matches!(&checker.check, Check::Bfd(by) if by.name == b.name) {
+                    self.line(format_args!("   {}", server(rs.addr, vs.transport)));
+                }
+            }
+        }
+    }
+
     fn timing(&mut self, checker: &Checker, now: Option<&CheckSnapshot>) {
         self.pair("Alpha", yes(checker.alpha));
         for (label, span) in [
@@ -380,10 +451,23 @@ impl Text {
         if checker.retry > 0 {
             let before = checker.delay_before_retry.as_micros();
             self.pair("Delay before retry", format_args!("{before} us"));
+            if let Some(now) = now {
+                self.pair("Retries iterations", now.tries);
+            }
         }
-        if let Some(now) = now {
-            self.pair("Retries iterations", now.tries);
-        }
+        // keepalived: what `delay_before_retry` is when nobody names it.
+        let default = match &checker.check {
+            Check::Http(..) => 3_000_000,
+            Check::Dns(..) => 0,
+            Check::Tcp(_)
+            | Check::Udp(..)
+            | Check::Smtp(..)
+            | Check::Ping(_)
+            | Check::Misc(_)
+            | Check::File(_)
+            | Check::Bfd(_) => 1_000_000,
+        };
+        self.pair("Default delay before retry", format_args!("{default} us"));
     }
 
     fn connect(&mut self, c: &Connect, timeout: Duration) {
@@ -434,8 +518,13 @@ impl Text {
             "Keepalive method",
             format_args!("{kind}, http protocol {protocol}"),
         );
-        let set = |on: bool| if on { "set" } else { "unset" };
+        let sni = http.urls.iter().any(|url| url.sni.is_some());
+        self.line(format_args!("   Enable SNI {}", set(sni)));
         self.line(format_args!("   Fast recovery {}", set(http.fast_recovery)));
+        if http.tls.is_some() {
+            let compliant = http.urls.iter().all(|url| url.tls_compliant);
+            self.line(format_args!("   tls_compliant {}", set(compliant)));
+        }
         http.urls.iter().for_each(|url| self.url(url));
     }
 
@@ -448,6 +537,10 @@ impl Text {
         if let Some(regex) = &url.regex {
             self.line(format_args!("     Regex = \"{}\"", regex.pattern));
         }
+        self.line(format_args!(
+            "     tls_compliant {}",
+            set(url.tls_compliant)
+        ));
         self.line("     HTTP Status Code(s)");
         for range in &url.status {
             match (range.start(), range.end()) {
@@ -466,6 +559,17 @@ impl Text {
         let (uid, gid) = user.map_or((0, 0), |u| (u.uid, u.gid));
         self.pair("uid:gid", format_args!("{uid}:{gid}"));
     }
+}
+
+/// Every checker with what it is about, in file order.
+fn checkers(config: &Config) -> impl Iterator<Item = (&VirtualServer, &RealServer, &Checker)> {
+    let servers = config.virtual_servers.iter();
+    let servers = servers.flat_map(|vs| vs.real_servers.iter().map(move |rs| (&**vs, rs)));
+    servers.flat_map(|(vs, rs)| rs.checkers.iter().map(move |c| (vs, rs, c)))
+}
+
+fn set(on: bool) -> &'static str {
+    if on { "set" } else { "unset" }
 }
 
 fn server(addr: SocketAddr, transport: Option<Transport>) -> String {
@@ -499,9 +603,8 @@ mod tests {
 
     /// Lines of keepalived's that ours does not have: a run-time value in a file without a run, or nothing that exists
     /// here.
-    const NOT_OURS: [&str; 28] = [
+    const NOT_OURS: [&str; 21] = [
         "     Alive: ",
-        "     reloaded = ",
         "   reloaded = ",
         "   connection timeout = ",
         "   delay_loop = ",
@@ -519,15 +622,15 @@ mod tests {
         "   Has run = ",
         "   Current weight = ",
         "   Retries iterations = ",
-        "   Default delay before retry = ",
         "   Last ",
-        "     tls_compliant ",
-        "   Enable SNI ",
+        "   Status = ",
+        "   Log all failures = ", // keepalived: without the global setting
+    ];
+    /// Of them those that a run shows neither.
+    const NEVER: [&str; 3] = [
         "     Last SSL error",
-        "   tls_compliant ",
         "     ICMP seq no",
         "     Reloaded = ",
-        "   Log all failures = ", // keepalived: without the global setting
     ];
 
     /// keepalived 2.4.3 wrote the lines for the same file. One checker was cut out: where `SMTP_CHECK` has a `host`,
@@ -538,11 +641,11 @@ mod tests {
         fake.scripts_in = Some("/usr/bin/true /usr/bin/test".into());
         fake.files.insert("/run/ka-cfile".into(), b"0".to_vec());
         let loaded = fake.load();
-        let ours = check(&loaded.config, &[]);
+        let ours = check(&loaded.config, &[], &TrackSnapshot::default());
         let wrote = include_str!("../../tests/dumps/check.data");
         let start = ours.find("------< SSL").expect("a section");
         let ours = ours[start..].lines();
-        let not_ours = |l: &&str| NOT_OURS.iter().any(|p| l.starts_with(p));
+        let not_ours = |l: &&str| NOT_OURS.iter().chain(&NEVER).any(|p| l.starts_with(p));
         let theirs: Vec<_> = wrote.lines().filter(|l| !not_ours(l)).collect();
         let ours: Vec<_> = ours.filter(|l| !not_ours(l)).collect();
         for (n, line) in ours.iter().enumerate() {

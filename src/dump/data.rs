@@ -145,7 +145,7 @@ impl Text {
 }
 
 /// `W` or `W reverse`.
-struct Weighted(Weight, bool);
+pub(super) struct Weighted(pub(super) Weight, pub(super) bool);
 
 impl Display for Weighted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

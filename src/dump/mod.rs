@@ -3,6 +3,7 @@
 //! Exporters and scripts parse these lines, so labels, order and indentation are keepalived's. What a model does not
 //! know is left out, never guessed. Source: keepalived's `keepalived.data`, `keepalived.stats`, `keepalived.json`.
 
+pub(crate) mod bfd;
 pub(crate) mod check;
 pub(crate) mod data;
 mod global;

@@ -10,6 +10,7 @@ crate::guests! {
     what_a_killed_run_has_left_and_nobody_wants_goes_and_nothing_else
     killed_at_any_moment_the_next_start_leaves_the_table_as_a_fresh_one
     ipvs_may_be_left_behind_on_request
+    core_files_have_the_name_that_was_asked_for_while_it_runs
 }
 
 mod story {
@@ -334,5 +335,25 @@ mod story {
         assert!(daemon.stop().success(), "{log}");
         world.wait_rules("stopped", &daemon, &up);
         assert!(!daemon.log().contains("Shutting down service"));
+    }
+
+    /// The pattern is the machine's, so only a guest's may be changed.
+    pub(super) fn core_files_have_the_name_that_was_asked_for_while_it_runs() {
+        let world = World::new(&[]);
+        let pattern = || fs::read_to_string("/proc/sys/kernel/core_pattern").expect("it has one");
+        let before = pattern();
+        for (option, wanted) in [("-M", "core\n"), ("-M/tmp/ka.%e.%p", "/tmp/ka.%e.%p\n")] {
+            fs::write("/proc/sys/kernel/core_pattern", "of the machine").expect("guest root may");
+            let mut daemon = world.start(OURS, VRRP, &["-P", option]);
+            daemon.wait_log("Startup complete");
+            assert_eq!(pattern(), wanted);
+            let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid()));
+            let limits = limits.expect("it runs");
+            let core = limits.lines().find(|l| l.starts_with("Max core file size"));
+            assert!(core.is_some_and(|l| l.contains("unlimited")), "{limits}");
+            assert!(daemon.stop().success(), "{}", daemon.log());
+            assert_eq!(pattern(), "of the machine\n");
+        }
+        fs::write("/proc/sys/kernel/core_pattern", before.trim()).expect("guest root may");
     }
 }

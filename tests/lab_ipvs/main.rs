@@ -7,6 +7,7 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod dump;
 mod features;
 mod kernel;
 #[path = "../lab_notify/mailbox.rs"]

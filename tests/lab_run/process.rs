@@ -29,6 +29,8 @@ fn names_masks_and_places_are_as_the_file_says() {
             "process_name ka_main
     vrrp_process_name ka_vrrp
     checker_priority -7
+    checker_cpu_affinity 0
+    iproute_etc_dir {dir}/iproute2
     checker_no_swap
     vrrp_priority -9
     umask 022
@@ -37,9 +39,15 @@ fn names_masks_and_places_are_as_the_file_says() {
     config_save_dir {dir}/saved"
         )),
     );
+    m.sh(&format!(
+        "mkdir {dir}/iproute2; echo '77 of_the_lab' >{dir}/iproute2/rt_tables
+        echo 'static_routes {{ 10.77.0.0/16 via 10.9.0.2 dev eth0 table of_the_lab }}' >>{file}"
+    ));
     let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -m -f {file}"));
     m.wait_log("Startup complete");
     assert!(!m.log().contains("no effect yet"), "{}", m.log());
+    // Names of tables are those of that directory.
+    m.wait("ip route show table 77 | grep -q '10.77.0.0/16 via 10.9.0.2'");
     let pid = m.sh("cat /run/keepalived.pid");
     let pid = pid.trim();
     assert_eq!(m.sh(&format!("cat /proc/{pid}/comm")).trim(), "ka_main");
@@ -50,6 +58,8 @@ fn names_masks_and_places_are_as_the_file_says() {
     assert!(threads.lines().any(|l| l == "ka_vrrp -9"), "{threads}");
     let status = m.sh(&format!("cat /proc/{pid}/status /proc/{pid}/limits"));
     assert!(!status.contains("VmLck:\t       0 kB"), "{status}");
+    let cpus = status.lines().find(|l| l.starts_with("Cpus_allowed_list:"));
+    assert_eq!(cpus, Some("Cpus_allowed_list:\t0"));
     let core = status.lines().find(|l| l.starts_with("Max core file size"));
     assert!(core.is_some_and(|l| l.contains("unlimited")), "{status}");
     m.sh(&format!("kill -USR1 {pid}"));
