@@ -83,6 +83,8 @@ pub(crate) struct Loaded {
     pub(crate) tree: Tree,
     /// Places of the statements that were not taken over: what they say is not in force.
     pub(crate) rejected: HashSet<Span>,
+    /// It ends inside a block or a keyword, or there is no statement: such is a file of which a part is not written yet.
+    pub(crate) torn: bool,
     outcomes: Outcomes,
     test_exit: u8,
 }
@@ -190,10 +192,11 @@ fn read(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) -> Load
     }
     // Once more, now that it is known that an end is missing. What `-t` ends with stays what the blocks that keepalived
     // finds lead to: scripts in a block that it loses, say, do not count.
-    let test_exit = loaded.test_exit;
+    let (test_exit, torn) = (loaded.test_exit, loaded.torn);
     drop(loaded);
     Loaded {
         test_exit,
+        torn,
         ..read_once(options, host, &mend.reopening(), keep)
     }
 }
@@ -204,6 +207,7 @@ fn read_once(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) ->
     let mut tree = tree::build(&mut lines, &ROOT, mend, &mut diags);
     let files = std::mem::take(&mut lines.files);
     drop(lines);
+    let open = tree.is_empty() || diags.has(Code::MissingClose);
     let mut draft = Draft::default();
     let mut gathered = Gathered::new(diags, INERT);
     // Global settings come first wherever they stand: blocks start from them.
@@ -246,6 +250,12 @@ fn read_once(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) ->
         keep,
     };
     let config = link::link(draft, unread, host, &mut gathered);
+    // Half a keyword, or one whose block has not come.
+    let half = |d: &Diag| {
+        let at_the_end = matches!((d.span, tree.last), (Some(a), Some(b)) if a.file == b.file && a.line == b.line);
+        at_the_end && matches!(d.code, Code::UnknownKeyword | Code::MissingOpen)
+    };
+    let torn = open || gathered.diags.any(half);
     Loaded {
         config: Arc::new(config),
         test_exit: gathered.diags.outcomes().of(|_| true).test_exit(),
@@ -254,6 +264,7 @@ fn read_once(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) ->
         files,
         tree,
         rejected: gathered.rejected,
+        torn,
     }
 }
 

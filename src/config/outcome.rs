@@ -184,6 +184,16 @@ impl Diags {
         all.any(|d| d.code == code && d.weight == Weight::Unusable)
     }
 
+    /// Whether a finding of that kind was made (and kept).
+    pub(crate) fn has(&self, code: Code) -> bool {
+        self.any(|d| d.code == code)
+    }
+
+    /// Whether there is such a finding among those that were kept.
+    pub(crate) fn any(&self, like: impl Fn(&Diag) -> bool) -> bool {
+        self.list.iter().any(like)
+    }
+
     /// Says what those are about that come next; gives back what it was before.
     pub(crate) fn about(&mut self, concern: Concern) -> Concern {
         std::mem::replace(&mut self.concern, concern)

@@ -59,6 +59,25 @@ fn one_brace_too_few_is_a_complaint_and_the_daemon_runs() {
     assert_eq!(messages, ["There are 1 missing '}'s or extra '{'s"]);
 }
 
+/// The end of a block at the top level is the only place where a cut cannot be seen.
+#[test]
+fn a_file_that_is_cut_is_known_by_its_end() {
+    let text = format!(
+        "# head\nglobal_defs {{\n router_id a\n}}\n{INSTANCE}}}\nvirtual_server 10.0.0.1 80 {{\n}}\n"
+    );
+    assert!(!Fake::with(text.clone()).load().torn);
+    let mut whole = Vec::new();
+    for at in 0..text.len() {
+        if !Fake::with(&text[..at]).load().torn {
+            whole.push(at);
+        }
+    }
+    for at in &whole {
+        assert!(text[..*at].trim_end().ends_with('}'), "{:?}", &text[..*at]);
+    }
+    assert_eq!(whole.len(), 5, "{whole:?}");
+}
+
 #[test]
 fn a_block_without_its_end_does_not_swallow_the_blocks_behind_it() {
     let second = INSTANCE

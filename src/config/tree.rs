@@ -76,6 +76,8 @@ pub(crate) struct Tree {
     parts: Vec<Part>,
     /// An end is missing, and a keyword that only the top level knows stands in a block.
     pub(in crate::config) swallows: bool,
+    /// Where the last word or brace stands.
+    pub(in crate::config) last: Option<Span>,
 }
 
 /// The statements of a block.
@@ -105,6 +107,11 @@ impl Tree {
     /// The top level.
     pub(crate) fn root(&self) -> Body<'_> {
         Body::of(&self.parts)
+    }
+
+    /// There is no statement at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.iter().all(|part| part.stmts.is_empty())
     }
 
     /// How many parts there are.

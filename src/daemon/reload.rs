@@ -1,10 +1,12 @@
 //! Reading the configuration, for the start and for reloads: at a reload on a thread of its own, so that a large file
-//! delays no health check, and never with an effect before it is known to be usable.
+//! delays no health check, never while somebody is still writing it, and never with an effect before it is known to be
+//! usable.
 
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinHandle;
 
@@ -12,6 +14,14 @@ use super::host::Machine;
 use crate::config::source::Concern;
 use crate::config::{self, LoadOptions, Loaded, Loudness};
 use crate::model::Config;
+use crate::sys::fd;
+
+/// How long a reload waits for somebody who is writing a file of the configuration.
+const WRITERS: Duration = Duration::from_secs(3);
+/// Between looks at that.
+const LOOK: Duration = Duration::from_millis(20);
+/// Times of files are up to this old when they are set.
+const COARSE: Duration = Duration::from_millis(10);
 
 /// Exit code when the machine does not let itself be looked at.
 const DENIED: u8 = 4;
@@ -65,21 +75,72 @@ pub(crate) struct Read {
     pub(crate) config: Result<Arc<Config>, u8>,
     /// What was said about it.
     pub(crate) findings: Vec<String>,
+    /// See [`Loaded::torn`].
+    pub(crate) torn: bool,
+}
+
+impl Read {
+    /// Nothing was read; the old configuration is as good as ever.
+    fn nothing(why: String) -> Self {
+        Self {
+            config: Err(DENIED),
+            findings: vec![why],
+            torn: false,
+        }
+    }
+}
+
+/// When reading is worth something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Now,
+    /// Nobody is writing any of the files.
+    Written,
 }
 
 /// Reads and logs what was found.
 pub(crate) fn read(options: &LoadOptions, parts: Parts) -> Read {
+    read_when(When::Now, options, parts)
+}
+
+/// Whether somebody writes one of the files, or has done so since.
+fn is_moving(loaded: &Loaded, since: SystemTime) -> bool {
+    loaded.files.paths().any(|path| {
+        let modified = fs::metadata(path).and_then(|about| about.modified());
+        let news = modified.is_ok_and(|at| at + COARSE >= since && at <= SystemTime::now());
+        news || fd::is_being_written(path)
+    })
+}
+
+/// Not longer than [`WRITERS`].
+fn load_written(options: &LoadOptions, host: &Machine) -> Loaded {
+    let until = Instant::now() + WRITERS;
+    let mut told = false;
+    loop {
+        let since = SystemTime::now();
+        let loaded = config::load_model(options, host);
+        if Instant::now() >= until || !is_moving(&loaded, since) {
+            return loaded;
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::debug!("The configuration is being written, reading it again");
+        }
+        std::thread::sleep(LOOK); // on a thread of its own
+    }
+}
+
+fn read_when(when: When, options: &LoadOptions, parts: Parts) -> Read {
     let host = match Machine::snapshot() {
         Ok(host) => host,
         Err(e) => {
             tracing::error!(reason = %e, "Unable to list the network interfaces");
-            return Read {
-                config: Err(DENIED),
-                findings: vec![format!("Unable to list the network interfaces: {e}")],
-            };
+            return Read::nothing(format!("Unable to list the network interfaces: {e}"));
         }
     };
-    let loaded = config::load_model(options, &host);
+    let loaded = match when {
+        When::Now => config::load_model(options, &host),
+        When::Written => load_written(options, &host),
+    };
     for path in loaded.files.paths() {
         tracing::debug!("Opening file '{}'.", path.display());
     }
@@ -95,7 +156,11 @@ pub(crate) fn read(options: &LoadOptions, parts: Parts) -> Read {
     {
         tracing::warn!(dir = %dir.display(), reason = %e, "Unable to save the configuration");
     }
-    Read { config, findings }
+    Read {
+        config,
+        findings,
+        torn: loaded.torn,
+    }
 }
 
 fn say(loaded: &Loaded, parts: Parts) -> Vec<String> {
@@ -161,7 +226,8 @@ impl Reload {
             return false;
         }
         let options = options.clone();
-        self.reading = Some(tokio::task::spawn_blocking(move || read(&options, parts)));
+        let read = move || read_when(When::Written, &options, parts);
+        self.reading = Some(tokio::task::spawn_blocking(read));
         true
     }
 
@@ -172,11 +238,8 @@ impl Reload {
         };
         let outcome = reading.await;
         self.reading = None;
-        // A panic of the reader: its hook has logged it, and the old configuration is as good as ever.
-        outcome.unwrap_or_else(|_| Read {
-            config: Err(DENIED),
-            findings: vec!["Internal error, please report".to_owned()],
-        })
+        // A panic of the reader: its hook has logged it.
+        outcome.unwrap_or_else(|_| Read::nothing("Internal error, please report".to_owned()))
     }
 
     /// Whether somebody asked meanwhile; forgets it.

@@ -68,6 +68,7 @@ pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
         }
         Ok(Prepared::Daemon {
             config,
+            torn,
             source,
             report: to_launcher,
         }) => {
@@ -77,7 +78,13 @@ pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
                 tracing::error!(reason = %e, "Unable to start the log thread");
             }
             let pattern = options.core_pattern.as_deref().map(core_pattern);
-            let code = serve(options, config, source, (systemd, watchdog), &mut report);
+            let code = serve(
+                options,
+                (config, torn),
+                source,
+                (systemd, watchdog),
+                &mut report,
+            );
             drop(pattern); // back to what it was
             code
         }
@@ -166,6 +173,8 @@ enum Prepared {
     Launcher(startup::Launched),
     Daemon {
         config: Arc<Config>,
+        /// See [`Read::torn`].
+        torn: bool,
         /// Where later reloads read.
         source: LoadOptions,
         /// To the launcher, until the start is complete.
@@ -184,7 +193,8 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
         enter(name)?;
     }
     let mut source = load_options(options);
-    let config = reload::read(&source, parts(options)).config?;
+    let Read { config, torn, .. } = reload::read(&source, parts(options));
+    let config = config?;
     if options.umask.is_none() {
         startup::set_umask(config.global.process.files.umask);
     }
@@ -201,6 +211,7 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
     if options.foreground {
         return Ok(Prepared::Daemon {
             config,
+            torn,
             source,
             report: None,
         });
@@ -213,6 +224,7 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
         Ok(startup::Side::Launcher(launched)) => Ok(Prepared::Launcher(launched)),
         Ok(startup::Side::Daemon(report)) => Ok(Prepared::Daemon {
             config,
+            torn,
             source,
             report: Some(report),
         }),
@@ -250,7 +262,7 @@ fn parts(options: &Options) -> Parts {
 /// Serves until the stop. Returns the exit code.
 fn serve(
     options: &Options,
-    config: Arc<Config>,
+    (config, torn): (Arc<Config>, bool),
     source: LoadOptions,
     (systemd, watchdog): (Systemd, Option<Duration>),
     report: &mut Option<startup::Report>,
@@ -282,7 +294,8 @@ fn serve(
     let life = async {
         let daemon = Daemon::start(options, source, pid_files, systemd);
         match daemon {
-            Ok(daemon) => {
+            Ok(mut daemon) => {
+                daemon.torn = torn;
                 let watched = watchdog.map(|period| {
                     let systemd = daemon.systemd.clone();
                     let beats = daemon.tasks.heartbeat(period, move || systemd.alive());
@@ -323,6 +336,8 @@ struct Daemon {
     parts: Parts,
     /// In force; empty until the start is complete.
     config: Arc<Config>,
+    /// What is in force came from a file that ends inside a block: no reason to refuse the next one like it.
+    torn: bool,
     dumps: Dumps,
     releases: Releases,
     systemd: Systemd,
@@ -360,6 +375,7 @@ impl Daemon {
             source,
             parts: parts(options),
             config: Arc::default(),
+            torn: false,
             dumps: Dumps::new(std::env::var_os("TMPDIR"), options.namespace.clone()),
             releases: Releases {
                 vrrp: release(options.keep_vrrp),
@@ -449,7 +465,7 @@ impl Daemon {
                 self.dumps.data(&self.config, &instances, &trackers);
                 if !self.config.virtual_servers.is_empty() {
                     let services = self.tasks.services().await;
-                    self.dumps.checkers(&self.config, &services);
+                    self.dumps.checkers(&self.config, &services, &trackers);
                 }
             }
             Request::Stats => {
@@ -515,9 +531,17 @@ impl Daemon {
         let Read {
             config,
             mut findings,
+            torn,
         } = read;
         if let Some(path) = &self.config.global.reload_check_log {
             reload::write_findings(path.as_ref(), &findings);
+        }
+        let half = torn && !self.torn;
+        if half && config.is_ok() {
+            let text =
+                "The file ends inside a block, or is empty, as if it were not written completely";
+            tracing::error!("{text}");
+            findings.push(text.to_owned());
         }
         let mut fixed = |new: &Arc<Config>| {
             let word = Identity::fixed_word(&self.config, new);
@@ -528,7 +552,7 @@ impl Daemon {
             }
             word.is_none()
         };
-        let config = config.ok().filter(&mut fixed);
+        let config = config.ok().filter(|_| !half).filter(&mut fixed);
         let taken = config.is_some();
         match config {
             Some(config) => {
@@ -542,6 +566,7 @@ impl Daemon {
                     self.notifier.tell_states(&config, &instances);
                 }
                 self.settle(config);
+                self.torn = torn;
                 self.tidy.now();
                 tracing::info!("Reload complete");
             }

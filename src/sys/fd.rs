@@ -4,6 +4,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -32,6 +34,30 @@ pub(super) fn set_option<T: Copy>(
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Whether anybody has the regular file at `path` open for writing. False where nobody can say: no such file, no right to
+/// ask, a file system without leases.
+pub(crate) fn is_being_written(path: &Path) -> bool {
+    let mut options = std::fs::OpenOptions::new();
+    let opened = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let Ok(file) = opened else {
+        return false;
+    };
+    let lease = |kind: libc::c_int| {
+        // SAFETY: the descriptor is open, and the argument is a number.
+        let rc = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
+        if rc < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    };
+    // A lease for reading is given only while nobody writes. It ends at once.
+    match lease(libc::F_RDLCK) {
+        Ok(()) => _ = lease(libc::F_UNLCK),
+        Err(e) => return e.raw_os_error() == Some(libc::EAGAIN),
+    }
+    false
 }
 
 /// An owned descriptor that knows its number for as long as it lives, as the reactor needs it.

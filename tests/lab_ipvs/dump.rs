@@ -156,7 +156,8 @@ mod story {
                 tls = line.contains("VIP = fd40::100") || line.contains("-> [fd40::11]");
                 bfd = line.contains("[VSG]:0");
             }
-            if !tls && !is_of_the_moment(line) && !(bfd && is_state(line)) {
+            let of_bfd = bfd && is_state(line);
+            if !tls && !of_bfd && !is_of_the_moment(line) {
                 out.push(line.to_owned());
             }
         }

@@ -1,6 +1,7 @@
 //! Under systemd, played by a socket of the test, and asked by `keepalived-rs reload`.
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
@@ -127,6 +128,66 @@ fn the_reload_command_tells_what_became_of_it() {
         "for i in 1 2 3 4; do kill -HUP $(cat /run/keepalived.pid); done; {ask}"
     ));
     assert!(!m.path("/run/keepalived.outcome").exists());
+    m.sh("kill -TERM $(cat /run/keepalived.pid)");
+    assert_eq!(daemon.ended(), Some(0));
+}
+
+/// Two masters; where a file could be cut, the second one is at the end.
+fn two_masters() -> String {
+    let one = one_master("");
+    let two = one
+        .replace("VI_1", "VI_2")
+        .replace("id 51", "id 52")
+        .replace("9.0.100", "9.0.101");
+    format!("# two\nglobal_defs {{\n    router_id a\n}}\n{one}{two}")
+}
+
+#[test]
+fn a_file_that_is_half_written_changes_nothing() {
+    if !root() {
+        return;
+    }
+    let m = Machine::new();
+    let text = two_masters();
+    let file = m.file("keepalived.conf", &text);
+    let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -f {file}"));
+    m.wait_log("(VI_1) Entering MASTER STATE");
+    m.wait_log("(VI_2) Entering MASTER STATE");
+    let quiet = m.log().len();
+    // Cut anywhere, and left like that.
+    let end_of_block = |at: usize| text[..at].trim_end().ends_with("\n}");
+    let cuts = (0..text.len()).filter(|at| at % 7 == 0 && !end_of_block(*at));
+    let cuts: Vec<usize> = cuts.collect();
+    assert!(cuts.len() > 30);
+    for at in cuts {
+        m.file("keepalived.conf", &text[..at]);
+        let o = m.run("/usr/sbin/keepalived reload --timeout 20");
+        let said = String::from_utf8_lossy(&o.stderr).into_owned();
+        assert_eq!(o.status.code(), Some(1), "{:?}: {said}", &text[..at]);
+        assert!(said.contains("Reload refused"), "{said}");
+    }
+    // Written slowly, and asked for in the middle, where the text by itself is a whole configuration.
+    let second = text.rfind("vrrp_instance").expect("it is there");
+    let mut slow = fs::File::create(&file).expect("a file of ours");
+    slow.write_all(&text.as_bytes()[..second])
+        .expect("room on the disk");
+    m.sh("kill -HUP $(cat /run/keepalived.pid)");
+    m.wait_log("Reloading ...");
+    std::thread::sleep(Duration::from_millis(300)); // how slow it is
+    slow.write_all(&text.as_bytes()[second..])
+        .expect("room on the disk");
+    drop(slow);
+    m.wait_log("Reload complete");
+    assert!(!m.log()[quiet..].contains("STATE"), "{}", &m.log()[quiet..]);
+    // Who began with such a file may go on with one.
+    m.sh("kill -TERM $(cat /run/keepalived.pid)");
+    assert_eq!(daemon.ended(), Some(0));
+    let cut = text.trim_end().trim_end_matches('}');
+    m.file("keepalived.conf", cut);
+    let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -f {file}"));
+    m.wait_log("Startup complete");
+    m.file("keepalived.conf", &cut.replace("150", "151"));
+    m.sh("/usr/sbin/keepalived reload --timeout 20");
     m.sh("kill -TERM $(cat /run/keepalived.pid)");
     assert_eq!(daemon.ended(), Some(0));
 }

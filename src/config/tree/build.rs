@@ -355,6 +355,7 @@ impl Builder {
         self.open_without_brace(diags);
         let missing = self.depth;
         self.tree.swallows &= missing > 0;
+        self.tree.last = last;
         if missing > 0 {
             let text = format!("There are {missing} missing '}}'s or extra '{{'s");
             diags.push(Diag::bare(last, Code::MissingClose, text));
