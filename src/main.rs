@@ -40,6 +40,10 @@ use crate::cli::{Cli, Task};
 use crate::daemon::{signals, version};
 use crate::lvs::checker::genhash;
 
+/// Wipes what is given back while a configuration with keys in it is read.
+#[global_allocator]
+static ALLOCATOR: sys::wipe::Wiping = sys::wipe::Wiping;
+
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args_os()
         .map(|w| w.to_string_lossy().into_owned())

@@ -14,7 +14,7 @@ use super::host::Machine;
 use crate::config::source::Concern;
 use crate::config::{self, LoadOptions, Loaded, Loudness};
 use crate::model::Config;
-use crate::sys::fd;
+use crate::sys::{fd, wipe};
 
 /// How long a reload waits for somebody who is writing a file of the configuration.
 const WRITERS: Duration = Duration::from_secs(3);
@@ -98,7 +98,7 @@ enum When {
     Written,
 }
 
-/// Reads and logs what was found.
+/// Reads and logs what was found. No key in it is left in memory but those in the result.
 pub(crate) fn read(options: &LoadOptions, parts: Parts) -> Read {
     read_when(When::Now, options, parts)
 }
@@ -130,6 +130,10 @@ fn load_written(options: &LoadOptions, host: &Machine) -> Loaded {
 }
 
 fn read_when(when: When, options: &LoadOptions, parts: Parts) -> Read {
+    wipe::carefully(|| read_and_say(when, options, parts))
+}
+
+fn read_and_say(when: When, options: &LoadOptions, parts: Parts) -> Read {
     let host = match Machine::snapshot() {
         Ok(host) => host,
         Err(e) => {

@@ -29,11 +29,12 @@ use crate::config::LoadOptions;
 use crate::dump;
 use crate::dump::data::Now;
 use crate::model::Config;
+use crate::model::auth::mask_keys;
 use crate::model::notify::Lifecycle;
 use crate::notify::Notifier;
 use crate::notify::lifecycle::{self, Moment};
 use crate::sys::log::{Log, Settings};
-use crate::sys::{clock, link, netns, process, resident, startup};
+use crate::sys::{clock, link, netns, process, resident, startup, wipe};
 
 /// Exit code when a task or the daemon itself failed.
 const FAILED: u8 = 70;
@@ -191,6 +192,10 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
     }
     if let Some(name) = &options.namespace {
         enter(name)?;
+    }
+    match wipe::pad() {
+        Ok(pad) => mask_keys(pad),
+        Err(e) => tracing::warn!(reason = %e, "keys will be in core files as they are"),
     }
     let mut source = load_options(options);
     let Read { config, torn, .. } = reload::read(&source, parts(options));

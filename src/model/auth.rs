@@ -4,10 +4,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
+
+/// What keys are masked with; nothing until [`mask_keys`].
+static MASK: OnceLock<&'static [u8]> = OnceLock::new();
+
+/// Has every key that is read from now on kept in memory combined with `pad`, which no core file contains. To be called
+/// before the first one is; later calls have no effect.
+pub(crate) fn mask_keys(pad: &'static [u8]) {
+    // Two masks at a time would make equal keys differ.
+    let _ = MASK.set(pad);
+}
 
 /// A key. It is not shown by any output, and its memory is wiped when it is given back.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,13 +25,27 @@ pub(crate) struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
     /// Takes the octets; whoever had them before wipes them.
-    pub(crate) fn new(octets: Vec<u8>) -> Self {
+    pub(crate) fn new(mut octets: Vec<u8>) -> Self {
+        mask(&mut octets, pad());
         Self(Zeroizing::new(octets))
     }
 
-    /// For computing digests, and for nothing else.
-    pub(crate) fn expose(&self) -> &[u8] {
-        &self.0
+    /// For computing digests, and for nothing else: a copy that is wiped soon.
+    pub(crate) fn expose(&self) -> Zeroizing<Vec<u8>> {
+        let mut octets = self.0.clone();
+        mask(&mut octets, pad());
+        octets
+    }
+}
+
+fn pad() -> &'static [u8] {
+    MASK.get().copied().unwrap_or_default()
+}
+
+/// Masks, or unmasks.
+fn mask(octets: &mut [u8], pad: &[u8]) {
+    for (octet, pad) in octets.iter_mut().zip(pad.iter().cycle()) {
+        *octet ^= pad;
     }
 }
 
@@ -91,6 +115,17 @@ pub(crate) enum HmacMode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_masked_key_is_still_the_key() {
+        let octets = (0..80).collect::<Vec<u8>>();
+        assert_eq!(*Secret::new(octets.clone()).expose(), octets);
+        let mut masked = octets.clone();
+        mask(&mut masked, &[0x5a; 64]);
+        assert!(masked.iter().zip(&octets).all(|(a, b)| a != b));
+        mask(&mut masked, &[0x5a; 64]);
+        assert_eq!(masked, octets);
+    }
 
     #[test]
     fn no_key_is_ever_shown() {

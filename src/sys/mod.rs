@@ -43,3 +43,4 @@ pub(crate) mod sysctl;
 pub(crate) mod testnet;
 pub(crate) mod view;
 pub(crate) mod whoami;
+pub(crate) mod wipe;

@@ -112,7 +112,7 @@ impl Template {
             octets[at..at + 2].copy_from_slice(&sum.checksum().to_be_bytes());
         }
         if let Seal::Ah(key, sequence) = seal {
-            ah::sign(&mut octets, sequence, key.expose());
+            ah::sign(&mut octets, sequence, &key.expose());
         }
         octets
     }

@@ -114,7 +114,7 @@ impl Counter {
         else {
             return Err(PacketFault::Password);
         };
-        if !ah::verifies(ip, payload, key.expose()) {
+        if !ah::verifies(ip, payload, &key.expose()) {
             return Err(PacketFault::AhDigest);
         }
         let &[.., s0, s1, s2, s3, _, _, _, _] = ip;

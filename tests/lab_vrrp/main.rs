@@ -13,6 +13,7 @@ mod hardship;
 mod kernel;
 mod lock;
 mod scripts;
+mod secrets;
 mod tutorials;
 mod vmac;
 mod wire;

@@ -1,5 +1,7 @@
 //! `vrrp_instance` and `vrrp_sync_group`.
 
+use zeroize::Zeroizing;
+
 use super::global::{extra_if, version};
 use super::net;
 use super::sheet::{Said, Sheet, seconds, switch, word, words};
@@ -183,14 +185,14 @@ fn unicast(s: &mut Sheet<'_>, unicast: &Unicast) {
 fn authentication(s: &mut Sheet<'_>, auth: &Auth) {
     let (kind, octets) = match auth {
         Auth::None => return s.remark("authentication: none"),
-        Auth::Pass(octets) => ("PASS", &octets[..]),
+        Auth::Pass(octets) => ("PASS", Zeroizing::new(octets.to_vec())),
         Auth::Ah(key) => ("AH", key.expose()),
         Auth::Hmac(hmac) => return self::hmac(s, hmac),
     };
     let said = s.inner("authentication");
     s.block("authentication", &said, |s| {
         s.key("auth_type", kind);
-        let pass = s.secret(|| word(&pass(octets)).into_owned());
+        let pass = s.secret(|| word(&pass(&octets)).into_owned());
         s.key("auth_pass", pass);
     });
 }

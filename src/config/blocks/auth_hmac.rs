@@ -164,7 +164,7 @@ mod tests {
         });
         let hmac = hmac.expect("a usable block");
         assert_eq!(said, Vec::<String>::new());
-        let key = |id: u8| hmac.keys[&id].expose();
+        let key = |id: u8| hmac.keys[&id].expose().to_vec();
         assert_eq!(key(1), b"0123456789abcdef0123456789abcdef");
         assert_eq!(key(2), (0..32).collect::<Vec<u8>>());
         assert_eq!(key(3), b"the third key is in a file of 0600");

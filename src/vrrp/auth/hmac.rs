@@ -78,7 +78,7 @@ impl Replay {
             sequence,
         };
         let key = hmac.keys.get(&hmac.active)?;
-        Some(trailer.sign(what, key.expose()))
+        Some(trailer.sign(what, &key.expose()))
     }
 
     /// Whether a packet is to be believed. `octets`: its trailer, if it has one.
@@ -115,7 +115,7 @@ impl Replay {
         };
         let key = hmac.keys.get(&trailer.key);
         let key = key.ok_or(PacketFault::HmacUnknownKey(trailer.key))?;
-        if !trailer::verifies(octets, what, key.expose()) {
+        if !trailer::verifies(octets, what, &key.expose()) {
             return Err(PacketFault::HmacInvalid);
         }
         if unicast.is_some_and(|u| u.peers.iter().all(|p| p.addr != what.src)) {
