@@ -162,6 +162,30 @@ fn an_unknown_block_is_skipped_and_nothing_else_is_lost() {
 }
 
 #[test]
+fn blocks_of_the_top_level_in_an_unknown_one_are_read() {
+    let real = "lb_algo rr\n lb_kind NAT\n real_server 192.0.2.9 80 {\n weight 1\n }\n";
+    let servers = |text: &str| {
+        let loaded = Fake::with(text).load();
+        let ports = loaded
+            .config
+            .virtual_servers
+            .iter()
+            .map(|s| s.real_servers.len());
+        (loaded.diags.len(), ports.collect::<Vec<_>>())
+    };
+    // Their brace is that of the unknown block, or their own.
+    let shared = format!("group g {{\n virtual_server 192.0.2.1 80\n protocol TCP\n {real}}}\n");
+    assert_eq!(servers(&shared), (2, vec![1]));
+    let more = shared.replace("2.1 80", "2.2 80");
+    assert_eq!(servers(&format!("{shared}{more}")), (4, vec![1, 1]));
+    let own = format!("group g {{\n virtual_server 192.0.2.1 80 {{\n {real}}}\n x\n}}\n");
+    assert_eq!(servers(&own), (1, vec![1]));
+    // A keyword of an instance is not taken for one of the top level.
+    let mistyped = "vrrp_instanec V {\n track_file {\n a\n }\n}\n";
+    assert_eq!(servers(mistyped), (1, vec![]));
+}
+
+#[test]
 fn nothing_is_said_about_the_inside_of_a_block_that_is_refused() {
     let (test, _, messages) =
         verdict("virtual_server IP PORT {\n foo\n real_server x {\n bar\n }\n}\n");

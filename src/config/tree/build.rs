@@ -1,7 +1,7 @@
 //! Pieces → the tree: which block each statement stands in.
 //!
 //! What is wrong with the braces is said here and mended so that as little as possible is lost: an unknown block is
-//! skipped as a whole, the words of a brace that nothing asked for stay in the enclosing block, blocks that never end are
+//! skipped, but for blocks of the top level that stand in one there, the words of a brace that nothing asked for stay in the enclosing block, blocks that never end are
 //! closed where a block of the top level begins, or else at the end of the file. No keyword is known here. Source: keepalived's behaviour.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -170,7 +170,11 @@ impl Builder {
                 Inside::Values if !self.frames.is_empty() => Weight::Log,
                 Inside::Values => Weight::Complaint,
                 Inside::Keywords(_) | Inside::Unknown => {
-                    self.assumed += 1;
+                    // The brace of the unknown block around it serves both.
+                    match self.frames.pop_if(|f| matches!(f.inside, Inside::Unknown)) {
+                        Some(_) => {}
+                        None => self.assumed += 1,
+                    }
                     Weight::Complaint
                 }
             };
@@ -201,11 +205,18 @@ impl Builder {
         if self.frames.is_empty() {
             self.tree.between();
         }
-        let Inside::Keywords(shape) = self.inside() else {
-            if let Inside::Values = self.inside() {
+        let shape = match self.inside() {
+            Inside::Keywords(shape) => shape,
+            Inside::Values => {
                 self.tree.last().push(text, span, NO_ROW);
+                return;
             }
-            return;
+            // keepalived: does not know that this is a block, and reads on at the top level.
+            Inside::Unknown if self.is_free(text) => {
+                self.tree.between();
+                self.root
+            }
+            Inside::Unknown => return,
         };
         let Some(keyword) = lex::first_word(text) else {
             let say = "Unmatched quote - statement ignored";
@@ -246,6 +257,15 @@ impl Builder {
         if header.is_some() {
             self.open_quoted();
         }
+    }
+
+    /// Whether `text` begins a named block of the top level, with nothing but unknown blocks around it.
+    fn is_free(&self, text: &str) -> bool {
+        let unknown = |f: &Frame| matches!(f.inside, Inside::Unknown);
+        let (words, _) = lex::words(text);
+        words.len() > 1
+            && words.first().is_some_and(|w| self.is_outermost(w.text))
+            && self.frames.iter().all(unknown)
     }
 
     /// Whether the keyword opens a block of the top level.
