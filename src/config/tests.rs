@@ -163,7 +163,8 @@ fn an_unknown_block_is_skipped_and_nothing_else_is_lost() {
 
 #[test]
 fn blocks_of_the_top_level_in_an_unknown_one_are_read() {
-    let real = "lb_algo rr\n lb_kind NAT\n real_server 192.0.2.9 80 {\n weight 1\n }\n";
+    let real =
+        "protocol TCP\n lb_algo rr\n lb_kind NAT\n real_server 192.0.2.9 80 {\n weight 1\n }\n";
     let servers = |text: &str| {
         let loaded = Fake::with(text).load();
         let ports = loaded
@@ -174,7 +175,7 @@ fn blocks_of_the_top_level_in_an_unknown_one_are_read() {
         (loaded.diags.len(), ports.collect::<Vec<_>>())
     };
     // Their brace is that of the unknown block, or their own.
-    let shared = format!("group g {{\n virtual_server 192.0.2.1 80\n protocol TCP\n {real}}}\n");
+    let shared = format!("group g {{\n virtual_server 192.0.2.1 80\n {real}}}\n");
     assert_eq!(servers(&shared), (2, vec![1]));
     let more = shared.replace("2.1 80", "2.2 80");
     assert_eq!(servers(&format!("{shared}{more}")), (4, vec![1, 1]));
