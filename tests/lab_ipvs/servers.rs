@@ -1,4 +1,4 @@
-//! Checkers against servers that people run: nginx, in clear and by TLS, dnsmasq, and the kernel's own echo.
+//! Checkers against servers that people run: nginx, in clear and by TLS, dnsmasq, OpenSMTPD, and the kernel's own echo.
 
 crate::guests! {
     checkers_say_of_real_servers_what_stock_says
@@ -6,6 +6,7 @@ crate::guests! {
 
 mod story {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::{Path, PathBuf};
     use std::process::{Child, Command, Stdio};
 
@@ -96,6 +97,18 @@ virtual_server 10.1.1.206 80 {
     }
   }
 }
+virtual_server 10.1.1.207 25 {
+  delay_loop 1
+  lb_algo rr
+  lb_kind NAT
+  protocol TCP
+  real_server 10.1.1.12 25 {
+    SMTP_CHECK {
+      connect_timeout 5
+      retry 0
+    }
+  }
+}
 ";
 
     /// One program, killed at the end.
@@ -176,7 +189,15 @@ ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\n
                 ];
                 Running::start(world.server(12), "/usr/sbin/dnsmasq", &args)
             };
-            let (first, second) = (web(), names());
+            let post = dir.join("smtpd.conf").display().to_string();
+            let rules = "listen on 0.0.0.0 port 25 hostname mail.example\naction none relay\nmatch from any for any reject\n";
+            fs::write(&post, rules.replace("none", "\"none\"")).expect("our own directory");
+            // It asks for its own name first: in the guest, whose files are its own, that shall not take long.
+            fs::write("/etc/resolv.conf", "nameserver 127.0.0.1\n").expect("a file of the guest");
+            // It reads no file that others may write.
+            fs::set_permissions(&post, fs::Permissions::from_mode(0o600)).expect("our own file");
+            let mail = || Running::start(world.server(12), "/usr/sbin/smtpd", &["-d", "-f", &post]);
+            let (first, second) = (web(), (names(), mail()));
             let daemon = world.start(binary, CONF, &["-C"]);
             // By last octet: who is in the table.
             let expect = |what: &str, daemon: &Daemon, up: &[u8]| {
@@ -184,10 +205,11 @@ ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\n
                     201 => ("-t", 80, "11:80"),
                     202 => ("-t", 443, "11:443"),
                     206 => ("-t", 80, "12:80"),
+                    207 => ("-t", 25, "12:25"),
                     _ => ("-u", 53, "12:53"),
                 };
                 let mut rules = Vec::new();
-                for vs in [201, 202, 204, 205, 206] {
+                for vs in [201, 202, 204, 205, 206, 207] {
                     let (kind, port, server) = of(vs);
                     rules.push(format!("{kind} 10.1.1.{vs}:{port} -s rr"));
                     if up.contains(&vs) {
@@ -203,25 +225,26 @@ ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\n
             for said in [
                 "[10.1.1.11]:tcp:80",
                 "[10.1.1.11]:tcp:443",
+                "SMTP server [10.1.1.12]:tcp:25 succeed",
                 "ICMP connection to [10.1.1.12]:tcp:80 success",
             ] {
                 daemon.wait_log(said);
             }
-            expect("all serve", &daemon, &[201, 202, 204, 205, 206]);
+            expect("all serve", &daemon, &[201, 202, 204, 205, 206, 207]);
             drop(first);
-            expect("the web is dead", &daemon, &[204, 205, 206]);
+            expect("the web is dead", &daemon, &[204, 205, 206, 207]);
             let first = web();
-            expect("the web is back", &daemon, &[201, 202, 204, 205, 206]);
+            expect("the web is back", &daemon, &[201, 202, 204, 205, 206, 207]);
             drop(second);
-            expect("the names are dead", &daemon, &[201, 202, 206]);
-            let _second = names();
-            expect("all are back", &daemon, &[201, 202, 204, 205, 206]);
+            expect("names and mail are dead", &daemon, &[201, 202, 206]);
+            let _second = (names(), mail());
+            expect("all are back", &daemon, &[201, 202, 204, 205, 206, 207]);
             // The machine itself is gone, and with it its echo.
             world.server(12).ip("link set eth0 down");
             expect("one machine is dead", &daemon, &[201, 202]);
             world.server(12).ip("link set eth0 up");
             world.server(12).ip("route replace default via 10.1.1.160");
-            expect("it is back", &daemon, &[201, 202, 204, 205, 206]);
+            expect("it is back", &daemon, &[201, 202, 204, 205, 206, 207]);
             drop(first);
         }
     }
