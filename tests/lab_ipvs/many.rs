@@ -1,17 +1,19 @@
-//! Sixty virtual servers, each with other options, in one story: at every stage the kernel holds the same for stock
-//! keepalived and for ours, down to flags, timeouts and thresholds.
+//! Sixty configurations, each loaded on its own: at every stage the kernel holds the same for stock keepalived and for
+//! ours, down to flags, timeouts and thresholds.
 
 crate::guests! {
-    sixty_virtual_servers_are_in_the_kernel_as_stock_puts_them_there
+    sixty_configurations_are_in_the_kernel_as_stock_puts_them_there
 }
 
 mod story {
     use std::fmt::Write as _;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use nix::sys::signal::Signal;
 
     use crate::lab::daemon::Daemon;
-    use crate::lab::{until, until_or};
+    use crate::lab::{poll, until};
     use crate::world::{LIMIT, OURS, STOCK, World};
 
     /// Options of a virtual server, of its first real server (.11) and of its second (.12).
@@ -168,26 +170,28 @@ mod story {
         })
     }
 
-    fn conf() -> String {
-        let mut conf = String::from("global_defs {\n script_user root\n}\n");
-        for (n, (vs, first, second)) in TCP.iter().enumerate() {
-            let mut server = String::new();
+    /// Each of them is loaded on its own.
+    fn configurations() -> Vec<String> {
+        let checked = TCP.iter().map(|(vs, first, second)| {
+            let mut conf = format!(
+                "virtual_server 10.1.1.100 80 {{\ndelay_loop 1\nprotocol TCP\n{}",
+                lines(vs)
+            );
             for (last, options) in [(11, first), (12, second)] {
                 let _ = write!(
-                    server,
+                    conf,
                     "real_server 10.1.1.{last} 80 {{\n{}TCP_CHECK {{\nconnect_timeout 2\nretry 0\n}}\n}}\n",
                     lines(options)
                 );
             }
-            let _ = write!(
-                conf,
-                "virtual_server 10.1.1.{} 80 {{\ndelay_loop 1\nprotocol TCP\n{}{server}}}\n",
-                100 + n,
-                lines(vs)
-            );
-        }
-        OTHERS.iter().for_each(|text| conf += &lines(text));
-        conf
+            conf + "}\n"
+        });
+        let others = OTHERS.iter().map(|text| lines(text));
+        let global = "global_defs {\n script_user root\n}\n";
+        checked
+            .chain(others)
+            .map(|c| format!("{global}{c}"))
+            .collect()
     }
 
     /// Each line of all listings with the service that it is about; sorted, since the kernel has no order.
@@ -216,77 +220,91 @@ mod story {
         held
     }
 
-    pub(super) fn sixty_virtual_servers_are_in_the_kernel_as_stock_puts_them_there() {
-        assert_eq!(TCP.len() + OTHERS.len(), 60);
-        let conf = conf();
-        let mut stages: Vec<(&str, Vec<String>)> = Vec::new();
-        for binary in [STOCK, OURS] {
-            let world = World::new(&[11, 12]);
-            let _first = world.serve(11);
-            let second = world.serve(12);
-            let mut daemon = world.start(binary, &conf, &["-C"]);
-            let mut known = std::mem::take(&mut stages).into_iter();
-            let mut expect = |what: &'static str, daemon: &Daemon| {
-                let last = match known.next() {
-                    Some((_, wanted)) => {
-                        let differs = || {
-                            let last = held(&world);
-                            let missing = wanted.iter().filter(|l| !last.contains(l));
-                            let more = last.iter().filter(|l| !wanted.contains(l));
-                            let (missing, more) =
-                                (missing.collect::<Vec<_>>(), more.collect::<Vec<_>>());
-                            format!(
-                                "{what}: missing {missing:#?}, too much {more:#?}\n{}",
-                                daemon.log()
-                            )
-                        };
-                        until_or(differs, LIMIT, || (held(&world) == wanted).then_some(()));
-                        wanted
-                    }
-                    // Every check has said what it has to say; its effect is in the kernel when nothing changes any more.
-                    None => {
-                        let mut before = Vec::new();
-                        let mut same = 0;
-                        until("the table is at rest", LIMIT, || {
-                            let now = held(&world);
-                            same = if now == before { same + 1 } else { 0 };
-                            before = now;
-                            (same >= 5).then_some(())
-                        });
-                        before
-                    }
-                };
-                stages.push((what, last));
+    /// What the kernel holds at each stage.
+    type Stages = Vec<(&'static str, Vec<String>)>;
+
+    /// The table when nothing happens to it any more.
+    fn at_rest(world: &World) -> Vec<String> {
+        let (mut before, mut same) = (world.rules(), 0);
+        until("the table is at rest", LIMIT, || {
+            std::thread::sleep(Duration::from_millis(400));
+            let now = world.rules();
+            same = if now == before { same + 1 } else { 0 };
+            before = now;
+            (same >= 2).then_some(())
+        });
+        held(world)
+    }
+
+    /// `known`: what is to come of it; without it, whatever comes is what is to come.
+    fn story(world: &World, binary: &str, conf: &str, known: Option<&Stages>) -> Stages {
+        let mut stages = Stages::new();
+        let mut expect = |what: &'static str, daemon: &Daemon| {
+            let wanted = known.and_then(|k| k.iter().find(|(name, _)| *name == what));
+            let Some((_, wanted)) = wanted else {
+                return stages.push((what, at_rest(world)));
             };
-            let failed = "TCP_CHECK on service [10.1.1.12]:tcp:80 failed";
-            let back = "TCP connection to [10.1.1.12]:tcp:80 success.";
-            daemon.wait_log_times("success.", 2 * TCP.len());
-            expect("checked", &daemon);
-            drop(second);
-            daemon.wait_log_times(failed, TCP.len());
-            expect("one is dead", &daemon);
-            let _second = world.serve(12);
-            daemon.wait_log_times(back, 2 * TCP.len());
-            expect("it is back", &daemon);
-            let other = conf
-                .replace("weight 3", "weight 5")
-                .replace("lb_algo rr", "lb_algo lc")
-                .replace("persistence_timeout 50", "persistence_timeout 55")
-                .replace("quorum 4", "quorum 2");
-            world.configure(&other);
-            daemon.signal(Signal::SIGHUP);
-            let reloaded = |held: &[String]| {
-                let old = |l: &String| l.starts_with("-A") && l.contains("-s rr");
-                !held.iter().any(old) && held.iter().any(|l| l.contains("-p 55"))
-            };
-            until_or(
-                || format!("reloaded\n{}", daemon.log()),
-                LIMIT,
-                || reloaded(&held(&world)).then_some(()),
+            let mut last = Vec::new();
+            let same = poll(LIMIT, || {
+                last = held(world);
+                std::thread::sleep(Duration::from_millis(400));
+                (last == *wanted).then_some(())
+            });
+            let missing: Vec<_> = wanted.iter().filter(|l| !last.contains(l)).collect();
+            let more: Vec<_> = last.iter().filter(|l| !wanted.contains(l)).collect();
+            assert!(
+                same.is_some(),
+                "{conf}{what}: missing {missing:#?}, too much {more:#?}\n{}",
+                daemon.log()
             );
-            expect("reloaded", &daemon);
-            assert!(daemon.stop().success(), "{}", daemon.log());
-            expect("stopped", &daemon);
-        }
+        };
+        let checks = conf.matches("TCP_CHECK").count();
+        let of_second = checks.min(1);
+        let _first = world.serve(11);
+        let second = world.serve(12);
+        let mut daemon = world.start(binary, conf, &["-C"]);
+        daemon.wait_log("Startup complete");
+        daemon.wait_log_times("success.", checks);
+        expect("checked", &daemon);
+        drop(second);
+        daemon.wait_log_times("TCP_CHECK on service [10.1.1.12]:tcp:80 failed", of_second);
+        expect("one is dead", &daemon);
+        let _second = world.serve(12);
+        let back = "TCP connection to [10.1.1.12]:tcp:80 success.";
+        daemon.wait_log_times(back, 2 * of_second);
+        expect("it is back", &daemon);
+        let other = conf
+            .replace("weight 3", "weight 5")
+            .replace("lb_algo rr", "lb_algo lc")
+            .replace("persistence_timeout 50", "persistence_timeout 55")
+            .replace("quorum 4", "quorum 2")
+            .replace("port 6080", "port 6090");
+        world.configure(&other);
+        daemon.signal(Signal::SIGHUP);
+        daemon.wait_log("eload");
+        expect("reloaded", &daemon);
+        assert!(daemon.stop().success(), "{}", daemon.log());
+        expect("stopped", &daemon);
+        stages
+    }
+
+    /// Stories at once: most of the time they wait.
+    const TELLERS: usize = 12;
+
+    pub(super) fn sixty_configurations_are_in_the_kernel_as_stock_puts_them_there() {
+        let all = configurations();
+        assert_eq!(all.len(), 60);
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..TELLERS {
+                scope.spawn(|| {
+                    let world = World::new(&[11, 12]);
+                    while let Some(conf) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let stock = story(&world, STOCK, conf, None);
+                        story(&world, OURS, conf, Some(&stock));
+                    }
+                });
+            }
+        });
     }
 }
