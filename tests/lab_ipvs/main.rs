@@ -9,6 +9,7 @@ mod lab;
 
 mod dump;
 mod features;
+mod hostile;
 mod kernel;
 #[path = "../lab_notify/mailbox.rs"]
 mod mailbox;
@@ -17,6 +18,7 @@ mod oracle;
 mod requests;
 mod servers;
 mod tells;
+mod wire;
 mod world;
 
 use std::io::Write as _;
