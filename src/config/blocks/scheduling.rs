@@ -86,7 +86,7 @@ fn rttime<P: Part>(v: &mut GlobalDraft, a: &mut Args<'_, '_>) -> Result<(), Faul
 
 /// The same under its old spelling, which is only logged.
 fn old_rttime<P: Part>(v: &mut GlobalDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
-    a.log(
+    a.remark(
         Code::Deprecated,
         "is deprecated - please use the spelling rttime",
     );

@@ -96,7 +96,7 @@ static TRACK_FILE: Block<TrackFileDraft> = Block {
 fn track_file(v: &mut Draft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     let name = a.word()?;
     if a.keyword() == "vrrp_track_file" {
-        a.log(Code::Deprecated, "is deprecated - please use 'track_file'");
+        a.remark(Code::Deprecated, "is deprecated - please use 'track_file'");
     }
     let mut file = TrackFileDraft {
         path: None,

@@ -236,6 +236,11 @@ impl<'r, 'a> Args<'r, 'a> {
         self.push(diag);
     }
 
+    /// The same about the keyword itself, which becomes the subject of the sentence.
+    pub(crate) fn remark(&mut self, code: Code, predicate: &str) {
+        self.log(code, format!("{} {predicate}", self.keyword()));
+    }
+
     /// A message that `-t` shows and that changes no exit status.
     pub(crate) fn print(&mut self, code: Code, text: impl Into<String>) {
         let diag = Diag::at(self.here(), code, text).weighing(Weight::Printed);

@@ -26,6 +26,15 @@ fn an_empty_file_means_the_defaults() {
 }
 
 #[test]
+fn a_remark_about_a_keyword_names_it() {
+    let loaded = Fake::with("global_defs {\n random_seed 5\n vrrp_rlimit_rtime 50\n}").load();
+    let said: Vec<String> = loaded.messages().map(|(_, text)| text).collect();
+    let all = said.join("\n");
+    assert!(all.contains(") random_seed has no effect"), "{all}");
+    assert!(all.contains(") vrrp_rlimit_rtime is deprecated"), "{all}");
+}
+
+#[test]
 fn scheduling_of_each_part_is_its_own() {
     let p = global(
         "vrrp_priority -10\nchecker_no_swap\nbfd_rt_priority 120\nvrrp_cpu_affinity 0 2\nchecker_cpu_affinity 1\n\

@@ -53,7 +53,7 @@ pub(crate) static SMTP_CHECK: Block<Draft<SmtpDraft>> = Block {
             }
         }),
         sub("host", &HOST, |v, a| {
-            a.log(
+            a.remark(
                 Code::Deprecated,
                 "is deprecated - please use several SMTP_CHECK blocks",
             );

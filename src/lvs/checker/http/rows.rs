@@ -180,7 +180,7 @@ fn offset(a: &mut Args<'_, '_>) -> Option<usize> {
     let number = a.opt().and_then(value::whole).filter(|n| !n.junk);
     let number = number.and_then(|n| usize::try_from(n.value).ok());
     if number.is_none() || a.peek().is_some() {
-        a.log(Code::InvalidNumber, "is not one number - ignored");
+        a.remark(Code::InvalidNumber, "is not one number - ignored");
         return None;
     }
     number
@@ -232,7 +232,7 @@ pub(crate) static URL: Block<UrlDraft> = Block {
                 _ => None,
             };
             if v.stack.is_none() {
-                a.log(Code::BadValue, "is not two sizes - ignored");
+                a.remark(Code::BadValue, "is not two sizes - ignored");
             }
             Ok(())
         }),
