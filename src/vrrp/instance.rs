@@ -276,7 +276,9 @@ impl Instance {
                 } else {
                     Turn::Stay
                 };
-                if turn == Turn::Stay {
+                // Whoever listens whether another one is master must not draw packets away from him.
+                let listens = matches!(self.state, State::Master(m) if m.listens());
+                if turn == Turn::Stay && !listens {
                     garp::announce(self.id, &self.model, rounds, world, out);
                 }
                 turn

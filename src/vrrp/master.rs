@@ -46,6 +46,11 @@ struct Conflict {
 }
 
 impl Master {
+    /// It was silent for long, and has not spoken since.
+    pub(super) fn listens(&self) -> bool {
+        self.roused
+    }
+
     fn may_answer(&self, now: Mono) -> bool {
         self.answered_at
             .is_none_or(|at| now.since(at) >= ANSWER_SPACING)
@@ -53,15 +58,20 @@ impl Master {
 }
 
 impl Instance {
+    /// A master that was silent for so long that another one may be there, and has not listened since.
+    pub(super) fn overslept(&self, now: Mono) -> bool {
+        let State::Master(m) = &self.state else {
+            return false;
+        };
+        let (interval, other) = (self.advert_int(), self.model.timer_expired_backup);
+        let others_patience =
+            interval * self.model.down_timer_adverts + skew(self.model.version, other, interval);
+        now.since(m.sent_at) > others_patience && !m.roused
+    }
+
     pub(super) fn advert_is_due(&mut self, now: Mono, m: Master, out: &mut Vec<Action>) -> Turn {
         let interval = self.advert_int();
-        let others_patience = interval * self.model.down_timer_adverts
-            + skew(
-                self.model.version,
-                self.model.timer_expired_backup,
-                interval,
-            );
-        if now.since(m.sent_at) > others_patience && !m.roused {
+        if self.overslept(now) {
             self.report_overslept(now.since(m.advert_at), out);
             if !self.model.preempt {
                 return Turn::Overslept; // Whoever is master meanwhile may stay.

@@ -327,6 +327,7 @@ impl Router {
                 break;
             };
             let (world, at) = (&self.world, at.max(now));
+            let id = self.oversleeper(at, id).unwrap_or(id);
             if let Some(instance) = self.instances.get_mut(id) {
                 let turn = instance.wake(at, world, out);
                 self.turn(at, id, turn, out);
@@ -347,6 +348,14 @@ impl Router {
                 .due(now, is_master, |index| world.name_of(index), &mut due);
             out.append(&mut due);
         }
+    }
+
+    /// Another member of its group that was silent for too long: it decides for all whether any of them speaks.
+    fn oversleeper(&self, now: Mono, id: InstanceId) -> Option<InstanceId> {
+        let unit = self.units.get(self.instances.get(id)?.unit)?;
+        let mut others = unit.members.iter().filter(|m| **m != id);
+        let overslept = |m: &&InstanceId| self.instances.get(**m).is_some_and(|i| i.overslept(now));
+        others.find(overslept).copied()
     }
 
     /// An advertisement may; a timeout may not.

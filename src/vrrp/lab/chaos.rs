@@ -1,6 +1,6 @@
 //! Random networks, random faults, then peace: what must hold for every seed.
 //!
-//! `KEEPALIVED_LAB_SEEDS`: how many seeds (default 10,000). `KEEPALIVED_LAB_SEED`: run this one only.
+//! `KEEPALIVED_LAB_SEEDS`: how many seeds (default 5,000). `KEEPALIVED_LAB_SEED`: run this one only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -269,7 +269,7 @@ fn number(variable: &str) -> Option<u64> {
 fn every_network_comes_to_rest_with_one_master() {
     let seeds = match number("KEEPALIVED_LAB_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("KEEPALIVED_LAB_SEEDS").unwrap_or(10_000),
+        None => 0..number("KEEPALIVED_LAB_SEEDS").unwrap_or(5_000),
     };
     for seed in seeds {
         if let (Err(_), _) = story(seed, false) {

@@ -118,7 +118,7 @@ impl Proof {
 }
 
 fn window_for(interval: Duration) -> Duration {
-    (interval * 20).max(SECOND * 3)
+    (interval * 20).max(SECOND)
 }
 
 impl Shape {

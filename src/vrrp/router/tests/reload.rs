@@ -132,7 +132,8 @@ fn a_tracker_that_is_bad_already_faults_at_the_reload_that_names_it() {
     });
     let actions = rig.reload(config(&[watching]));
     assert_eq!(notices(&actions), ["V1 FAULT 150"]);
-    assert_eq!(sent(&actions), [150, 0, 0]);
+    // keepalived: speaks up once before it looks at what the reload has brought.
+    assert_eq!(sent(&actions), [0, 0]);
 }
 
 #[test]
