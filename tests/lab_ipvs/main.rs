@@ -16,8 +16,11 @@ mod mailbox;
 mod many;
 mod oracle;
 mod requests;
+#[path = "../lab/routers.rs"]
+mod routers;
 mod servers;
 mod tells;
+mod vrrp;
 mod wire;
 mod world;
 
@@ -59,7 +62,8 @@ fn in_guest(name: &str, inside: fn()) {
     // Many kills take their time.
     let limit = std::env::var_os("LAB_KILLS").map_or("240", |_| "3600");
     let out = Command::new(&uml_run)
-        .args(["--timeout", limit, "--env", "LAB_KILLS", "--share"])
+        .args(["--timeout", limit, "--env", "LAB_KILLS"])
+        .args(["--modules", "ipvlan vrf", "--share"])
         .arg(ours.parent().expect("a file is in a directory"))
         .arg(std::env::current_exe().expect("this binary"))
         .args(["--exact", name, "--nocapture"])
