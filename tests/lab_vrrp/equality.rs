@@ -175,3 +175,69 @@ fn addresses_routes_and_rules_are_those_of_stock() {
     }
     assert_equal(Stage::Stopped, &stock, &ours);
 }
+
+/// What this laboratory leaves out, and why.
+const LEFT_OUT: &[(&str, &str, &str)] = &[
+    (
+        "virtual_ipaddress",
+        "use_vmac",
+        "the laboratory of VMACs looks at it",
+    ),
+    (
+        "virtual_routes",
+        "inet",
+        "keepalived skips the word behind it",
+    ),
+    (
+        "virtual_routes",
+        "inet6",
+        "keepalived skips the word behind it",
+    ),
+    ("virtual_routes", "gw", "another name of via, refused by -t"),
+    ("virtual_routes", "as", "refused by keepalived, too"),
+    ("virtual_routes", "vrf", "not every kernel has VRFs"),
+    (
+        "virtual_rules",
+        "inet",
+        "keepalived skips the word behind it",
+    ),
+    (
+        "virtual_rules",
+        "inet6",
+        "keepalived skips the word behind it",
+    ),
+];
+
+#[test]
+fn every_option_of_an_address_a_route_or_a_rule_is_there() {
+    let all = include_str!("../../src/config/tests/keywords.tsv");
+    let mut missing = Vec::new();
+    for (block, more) in [
+        ("virtual_ipaddress", "virtual_ipaddress_excluded"),
+        ("virtual_routes", ""),
+        ("virtual_rules", ""),
+    ] {
+        let mut inside = false;
+        let mut words = Vec::new();
+        for line in CONF.lines().map(str::trim) {
+            match line.strip_suffix(" {") {
+                Some(name) => inside = name == block || name == more,
+                None if line == "}" => inside = false,
+                None if inside => words.extend(line.split_whitespace()),
+                None => {}
+            }
+        }
+        let rows = all.lines().map(|row| row.split('\t').collect::<Vec<_>>());
+        let within = format!("vrrp_instance/{block}");
+        let keywords = rows.filter(|row| row[0] == within).map(|row| row[1]);
+        for keyword in keywords.filter(|k| !k.starts_with('(')) {
+            let left_out = |(of, word, _): &(&str, &str, &str)| *of == block && *word == keyword;
+            match (words.contains(&keyword), LEFT_OUT.iter().any(left_out)) {
+                (false, false) => missing.push(format!("{block}: {keyword}")),
+                (true, true) => missing.push(format!("{block}: {keyword} is there")),
+                (true, false) | (false, true) => {}
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}

@@ -227,11 +227,12 @@ pub(crate) static RULE_LINE: Block<RuleLine> = Block {
         key("dsfield", "as tos", tos),
         key("fwmark", "<uint>[/<mask>]", |v, a| {
             let word = a.word()?;
-            let (mark, mask) = word.split_once('/').unwrap_or((word, ""));
             let part = |w: &str| value::any_radix(w).and_then(|n| u32::try_from(n).ok());
-            let mask = match mask {
-                "" => Some(u32::MAX),
-                mask => part(mask),
+            let (mark, mask) = match word.split_once('/') {
+                None => (word, Some(u32::MAX)),
+                // keepalived: nothing is compared, so that every packet fits.
+                Some((mark, "")) => (mark, Some(0)),
+                Some((mark, mask)) => (mark, part(mask)),
             };
             match part(mark).zip(mask) {
                 Some((value, mask)) => {
