@@ -116,12 +116,27 @@ impl Instance {
             self.tell(Matter::LowerIgnored, heard.src, heard.priority, out);
             return Turn::Stay;
         }
+        self.mind_gap(now, &b, &heard, out);
         b.interval = heard.interval;
         (b.down_at, b.wish, b.roused) = (now + self.down(b.interval), false, false);
         self.state = State::Backup(b);
         self.master_priority = heard.priority;
         self.obey(heard.src, out);
         Turn::Stay
+    }
+
+    /// A network that loses or delays advertisements is worth a line long before it costs a failover. Where we woke up late
+    /// ourselves, that is told instead.
+    fn mind_gap(&mut self, now: Mono, b: &Backup, heard: &Heard, out: &mut Vec<Action>) {
+        if self.master != Some(heard.src) || b.roused {
+            return;
+        }
+        let limit = self.down(b.interval);
+        let gap = limit.saturating_sub(b.down_at.since(now));
+        if now < b.down_at && gap >= b.interval * 7 / 4 {
+            let matter = Matter::Late { gap, limit };
+            self.tell(matter, heard.src, heard.priority, out);
+        }
     }
 
     /// Remembers the master; another one than before is news.

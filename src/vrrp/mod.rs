@@ -290,6 +290,14 @@ pub(crate) enum Report {
     /// No interface of this machine has the configured source of advertisements: whoever answers to it is not heard
     /// here. Once, until the address is there.
     ForeignSource { instance: Arc<str>, source: IpAddr },
+    /// Backup: at least one advertisement of the master was lost or came late; after `limit` this router takes over. Once
+    /// for each master.
+    Late {
+        instance: Arc<str>,
+        from: IpAddr,
+        gap: Duration,
+        limit: Duration,
+    },
     /// `sent 0 priority`. Detail.
     Resigned { instance: Arc<str> },
     /// We woke up so late that another router may be master by now; the instance listens first.

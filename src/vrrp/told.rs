@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{PacketFault, Report};
 
@@ -20,6 +21,11 @@ pub(super) enum Matter {
     LowerHeard,
     /// Our own address and priority.
     OwnAddress,
+    /// Backup: so long was the master silent, and so long is endured.
+    Late {
+        gap: Duration,
+        limit: Duration,
+    },
 }
 
 impl Matter {
@@ -50,6 +56,12 @@ impl Matter {
                 ours,
             },
             Self::OwnAddress => Report::OwnAddressHeard { instance, from },
+            Self::Late { gap, limit } => Report::Late {
+                instance,
+                from,
+                gap,
+                limit,
+            },
         }
     }
 
@@ -59,6 +71,7 @@ impl Matter {
             Self::LowerIgnored => 0,
             Self::LowerHeard => 1,
             Self::OwnAddress => 2,
+            Self::Late { .. } => 30,
             Self::Packet(fault) => match fault {
                 PacketFault::TooShort { .. } => 3,
                 PacketFault::TooLong { .. } => 4,

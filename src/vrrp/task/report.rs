@@ -120,6 +120,14 @@ pub(super) fn tell(report: &Report) {
         Report::ForeignSource { instance, source } => {
             warn!(%instance, %source, "no interface has the source address of the advertisements: what is sent to it does not arrive here");
         }
+        Report::Late {
+            instance,
+            from,
+            gap,
+            limit,
+        } => {
+            warn!(%instance, %from, ?gap, takes_over_after = ?limit, "advertisements of the master are lost or come late");
+        }
         Report::Resigned { instance } => debug!("({instance}) sent 0 priority"),
         Report::Overslept { instance, by } => {
             warn!(

@@ -39,6 +39,32 @@ fn a_lower_master_is_ignored_and_the_timer_runs_on() {
 }
 
 #[test]
+fn a_lost_advertisement_is_told_once_before_it_costs_a_failover() {
+    let mut rig = Rig::new(config(&[model(100)]));
+    let late = |actions: &[Action]| {
+        let all = reports(actions).into_iter();
+        all.filter(|r| matches!(r, Report::Late { .. })).count()
+    };
+    rig.pass(SECOND * 3);
+    assert_eq!(late(&rig.hear(&model(100), 2, 150)), 0, "the first one");
+    for _ in 0..3 {
+        rig.pass(SECOND * 3 / 2);
+        assert_eq!(late(&rig.hear(&model(100), 2, 150)), 0, "a little late");
+    }
+    rig.pass(SECOND * 2);
+    let told = reports(&rig.hear(&model(100), 2, 150));
+    let lost = Report::Late {
+        instance: "V1".into(),
+        from: [10, 0, 0, 2].into(),
+        gap: SECOND * 2,
+        limit: DOWN_100,
+    };
+    assert_eq!(told, [lost]);
+    rig.pass(SECOND * 3);
+    assert_eq!(late(&rig.hear(&model(100), 2, 150)), 0, "told already");
+}
+
+#[test]
 fn nopreempt_obeys_any_master() {
     let mut meek = model(100);
     meek.preempt = false;
