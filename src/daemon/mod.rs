@@ -10,6 +10,8 @@ mod dumps;
 pub(crate) mod host;
 mod identity;
 mod interfaces;
+mod life;
+mod logging;
 pub(crate) mod outcome;
 mod pidfile;
 mod place;
