@@ -45,7 +45,7 @@ virtual_server 10.5.0.9 80 {
     }
 }
 C
-printf '#!/bin/sh\nmkdir -p /run/keepalived-rs\necho "$@" >>/run/keepalived-rs/told\n' >/usr/local/bin/told
+printf '#!/bin/sh\necho "$@" >>/run/keepalived-rs/told\n' >/usr/local/bin/told
 chmod 755 /usr/local/bin/told
 cp /etc/keepalived/keepalived.conf /root/units.conf
 
@@ -58,6 +58,7 @@ unserved() { [ -z "$(ipvsadm -Sn)" ]; }
 works() {
   local unit=$1 pid since
   since=$(date '+%F %T')
+  install -d -m 755 /run/keepalived-rs
   rm -f /run/keepalived-rs/told
   cp /root/units.conf /etc/keepalived/keepalived.conf
   check "$unit starts" systemctl start "$unit"
