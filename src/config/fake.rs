@@ -185,14 +185,20 @@ impl Host for Fake {
 
     fn interface(&self, name: &str) -> Option<Interface> {
         if name == "lo" {
-            return Some(Interface { loopback: true });
+            return Some(Interface {
+                loopback: true,
+                mtu: 65_536,
+            });
         }
         let real = name.contains(|c: char| c.is_alphabetic());
         let known = self
             .interfaces
             .as_ref()
             .map_or(real, |all| all.iter().any(|i| i == name));
-        known.then_some(Interface { loopback: false })
+        known.then_some(Interface {
+            loopback: false,
+            mtu: 1500,
+        })
     }
 
     fn user(&self, name: &str) -> Option<User> {

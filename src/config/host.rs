@@ -25,6 +25,8 @@ pub(crate) enum ReadError {
 pub(crate) struct Interface {
     /// `IFF_LOOPBACK`: no instance can run on it.
     pub(crate) loopback: bool,
+    /// Octets of an IP packet; bounds the address list of an advertisement.
+    pub(crate) mtu: u32,
 }
 
 /// An interface on top of another one.

@@ -29,10 +29,15 @@ const NETNS: &str = "/var/run/netns";
 /// The interfaces of the network namespace this thread is in.
 fn interfaces() -> io::Result<HashMap<String, Interface>> {
     let all = nix::ifaddrs::getifaddrs()?;
+    let links = link::list()?;
+    let links: HashMap<&str, u32> = links.iter().map(|l| (l.name.as_str(), l.mtu)).collect();
     Ok(all
         .map(|i| {
             let loopback = i.flags.contains(InterfaceFlags::IFF_LOOPBACK);
-            (i.interface_name, Interface { loopback })
+            let name = i.interface_name.split(':').next().unwrap_or_default();
+            // One that came in between: bounded by the count alone.
+            let mtu = links.get(name).copied().unwrap_or(u32::MAX);
+            (i.interface_name, Interface { loopback, mtu })
         })
         .collect())
 }

@@ -55,7 +55,7 @@ pub(crate) struct InterfaceFacts {
     pub(crate) running: bool,
     /// `IFF_NOARP`: nothing is announced here.
     pub(crate) noarp: bool,
-    /// Octets; bounds the address list of an advertisement.
+    /// Octets; what a receive buffer counts in.
     pub(crate) mtu: u32,
     /// Link-layer address; all zero where there is none.
     pub(crate) mac: [u8; 6],

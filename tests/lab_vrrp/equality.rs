@@ -2,9 +2,11 @@
 //! options, before a router becomes master, while it is master, after it has left, and after it has stopped.
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::lab::{Lan, root, until_or};
+use crate::lab::ns::Namespace;
+use crate::lab::{Lan, TempDir, root, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 
 const CONF: &str = include_str!("equality.conf");
@@ -240,4 +242,48 @@ fn every_option_of_an_address_a_route_or_a_rule_is_there() {
         }
     }
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// What `-t` says about the number of addresses of an instance.
+fn listed(which: Which, ns: &Namespace, dir: &TempDir, lines: &str, addresses: &str) -> String {
+    let path = dir.path().join("many.conf");
+    let text = format!(
+        "vrrp_instance V {{\n interface eth0\n virtual_router_id 5\n {lines}\n virtual_ipaddress {{\n{addresses} }}\n}}\n"
+    );
+    std::fs::write(&path, text).expect("our own directory");
+    let mut command = Command::new(which.binary());
+    command.arg("-t").arg("-f").arg(&path);
+    let out = ns.run(|| command.output()).expect("it runs");
+    let said =
+        String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout);
+    let mut lines = said.lines();
+    let line = lines.find_map(|l| Some(&l[l.find("Number of VIPs")?..]));
+    line.unwrap_or("all").to_owned()
+}
+
+#[test]
+fn as_many_addresses_are_listed_as_stock_lists() {
+    if !root() {
+        return;
+    }
+    let (ns, dir) = (Namespace::new(), TempDir::new());
+    ns.ip("link add eth0 type veth peer name far");
+    ns.ip("addr add 10.99.0.1/24 dev eth0");
+    let many = |of: fn(u32) -> String| (0..300).map(of).collect::<String>();
+    let v4 = many(|n| format!("10.{}.{}.1\n", n / 200, n % 200));
+    let v6 = many(|n| format!("fe80::{:x}\n", n + 256));
+    let ah = "authentication {\n auth_type AH\n auth_pass abc\n }";
+    for mtu in [576, 577, 578, 1285, 1286, 1500, 1502] {
+        ns.ip(&format!("link set eth0 mtu {mtu}"));
+        for (lines, addresses) in [("", &v4), ("version 3", &v4), (ah, &v4), ("", &v6)] {
+            if mtu < 1280 && addresses == &v6 {
+                continue; // IPv6 has left the interface.
+            }
+            assert_eq!(
+                listed(Ours, &ns, &dir, lines, addresses),
+                listed(Stock, &ns, &dir, lines, addresses),
+                "mtu {mtu}, {lines}: ours, stock"
+            );
+        }
+    }
 }

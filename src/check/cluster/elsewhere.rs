@@ -51,6 +51,7 @@ impl Host for Elsewhere<'_> {
     fn interface(&self, name: &str) -> Option<Interface> {
         Some(Interface {
             loopback: name == "lo",
+            mtu: 1500,
         })
     }
 

@@ -9,6 +9,7 @@ use super::sub_links::{self, Names};
 use super::{hooks, tracked};
 use crate::config::blocks::vrrp_instance::{AuthType, InstanceDraft};
 use crate::config::source::{Code, Diag, Diags, Span, Weight};
+use crate::model::auth::Auth;
 use crate::model::global::Global;
 use crate::model::net::Family;
 use crate::model::track::Weight as TrackWeight;
@@ -113,6 +114,8 @@ pub(super) fn link(
     state(&mut voice, &mut v);
     v.advert_int = interval(&mut voice, v.version);
     v.auth = genuine::link(&mut voice, &v);
+    let mtu = v.interface.as_ref().and_then(|name| names.mtu(name));
+    bound(&mut voice, &mut v, mtu);
     v.source = source(&mut voice, v.family).or(v.links.ipvlan_address());
     v.track_source = draft.track_source && v.source.is_some();
     v.unicast = unicast.then(|| Unicast {
@@ -222,17 +225,6 @@ fn version(draft: &InstanceDraft, family: Family, global: &Global) -> Version {
 
 fn addresses(voice: &mut Voice<'_>, v: &mut Instance) {
     let draft = voice.draft;
-    // The list of an advertisement has a count of one octet.
-    if v.addresses.len() > usize::from(u8::MAX) {
-        let moved = v.addresses.split_off(u8::MAX.into());
-        let text = format!(
-            "Number of VIPs ({}) exceeds maximum/space available in packet (max {} addresses) - excess moved to eVIPs",
-            draft.addresses.len(),
-            u8::MAX
-        );
-        voice.say(Code::OutOfRange, &text);
-        v.excluded.splice(0..0, moved);
-    }
     if v.addresses.is_empty() && !draft.no_addresses {
         if v.version == Version::V3 || draft.strict {
             voice.weigh(
@@ -246,6 +238,37 @@ fn addresses(voice: &mut Voice<'_>, v: &mut Instance) {
                 "No VIP specified; at least one is sensible",
             );
         }
+    }
+}
+
+/// The list of an advertisement has a count of one octet, and the packet has to fit into a frame. Both sides must list the
+/// same, so that this is stock's own sum.
+fn bound(voice: &mut Voice<'_>, v: &mut Instance, mtu: Option<u32>) {
+    // keepalived: an Ethernet header counts, too. Then those of IP and VRRP, and what proves who we are.
+    let (ip, each) = match v.family {
+        Family::V4 => (20, 4),
+        Family::V6 => (40, 16),
+    };
+    let trailer = match (&v.auth, v.version, v.family) {
+        (Auth::Hmac(_), Version::V2, Family::V4) => 8 + 28,
+        (Auth::Hmac(_), Version::V2 | Version::V3, _) => 28,
+        (Auth::Ah(_), _, _) => 8 + 24,
+        (Auth::None | Auth::Pass(_), Version::V2, Family::V4) => 8,
+        (Auth::None | Auth::Pass(_), Version::V2 | Version::V3, _) => 0,
+    };
+    let space = mtu
+        .unwrap_or(u32::MAX)
+        .saturating_sub(14 + ip + 8 + trailer)
+        / each;
+    let most = u8::try_from(space).unwrap_or(u8::MAX);
+    if v.addresses.len() > usize::from(most) {
+        let moved = v.addresses.split_off(most.into());
+        let text = format!(
+            "Number of VIPs ({}) exceeds maximum/space available in packet (max {most} addresses) - excess moved to eVIPs",
+            voice.draft.addresses.len(),
+        );
+        voice.say(Code::OutOfRange, &text);
+        v.excluded.splice(0..0, moved);
     }
 }
 

@@ -63,6 +63,11 @@ fn family_of(draft: &InstanceDraft) -> Family {
 
 impl<'a> Names<'a> {
     /// Looks at what all `drafts` want, so that nobody gets a name that another one has or names.
+    /// Octets of an IP packet on an interface that there is.
+    pub(super) fn mtu(&self, name: &IfName) -> Option<u32> {
+        Some(self.host.interface(name.as_str())?.mtu)
+    }
+
     pub(super) fn new(drafts: &[Box<InstanceDraft>], host: &'a dyn Host) -> Self {
         let there = host.sub_links();
         let mut kept = HashMap::new();
