@@ -328,3 +328,42 @@ fn a_duplicate_ipv6_address_is_tried_again_until_it_is_ours_alone() {
     wait_shows(lan.node(0), "-6 addr", "dadfailed", false);
     lan.node(0).wait_has("fd66::5", true);
 }
+
+/// Notifications that the kernel had to drop, of all netlink sockets of a node.
+fn dropped(node: &Node) -> u64 {
+    let read = || std::fs::read_to_string("/proc/thread-self/net/netlink");
+    let table = node.ns.run(read).expect("netlink is there");
+    let drops = table.lines().skip(1).filter_map(|line| {
+        let mut columns = line.split_whitespace().skip(8);
+        columns.next()?.parse::<u64>().ok()
+    });
+    drops.sum()
+}
+
+#[test]
+fn what_was_missed_while_notifications_were_lost_is_seen_all_the_same() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let node = lan.node(0);
+    let tiny = "vrrp_netlink_monitor_rcv_bufs 4096\n vrrp_netlink_cmd_rcv_bufs 4096";
+    let router = Ours.start(node, &conf(tiny, &format!("{VIP}/24"), ""));
+    node.wait_has(VIP, true);
+    router.wait_log("(V) Entering MASTER STATE");
+    router.signal(nix::sys::signal::Signal::SIGSTOP);
+    let mut storm = String::new();
+    for n in 0..250 {
+        storm += &format!("addr add 10.77.0.{n}/32 dev lo\naddr del 10.77.0.{n}/32 dev lo\n");
+    }
+    let storm = node.file("storm", &storm, 0o644);
+    node.ip(&format!("-batch {}", storm.display()));
+    node.ip(&format!("addr del {VIP}/24 dev eth0"));
+    node.ip("addr add 10.66.0.9/24 dev eth0");
+    let deleted = now();
+    assert!(dropped(node) > 0, "the buffer was large enough");
+    router.signal(nix::sys::signal::Signal::SIGCONT);
+    lan.advert("it resigns", 0, deleted, |a| a.priority == 0);
+    router.wait_log_times("(V) Entering MASTER STATE", 2);
+    node.wait_has(VIP, true);
+}

@@ -323,94 +323,82 @@ fn index(node: &Node, name: &str) -> String {
     text.split(':').next().unwrap_or_default().to_owned()
 }
 
-/// Alone on the LAN and master.
-fn master(lan: &Lan, lines: &str) -> Daemon {
-    let daemon = Ours.start(lan.node(0), &instance(150, lines));
+/// A router alone on the LAN that has become master.
+fn with_master(story: impl FnOnce(&Node, Daemon)) {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let daemon = Ours.start(lan.node(0), &instance(150, V4));
     wait_addr(lan.node(0), "vrrp.51", "10.66.0.100", true);
-    daemon
+    story(lan.node(0), daemon);
 }
 
 #[test]
 fn after_a_crash_the_interface_is_taken_over() {
-    if !root() {
-        return;
-    }
-    let lan = lan();
-    let node = lan.node(0);
-    let mut daemon = master(&lan, V4);
-    let before = index(node, "vrrp.51");
-    daemon.kill();
-    assert!(has_link(node, "vrrp.51"), "a crash leaves it");
-    let mut daemon = Ours.start(node, &instance(150, V4));
-    daemon.wait_log("took over an interface");
-    daemon.wait_log("Entering MASTER STATE");
-    assert_eq!(index(node, "vrrp.51"), before, "it is the same one");
-    daemon.stop();
-    assert!(!has_link(node, "vrrp.51"));
+    with_master(|node, mut daemon| {
+        let before = index(node, "vrrp.51");
+        daemon.kill();
+        assert!(has_link(node, "vrrp.51"), "a crash leaves it");
+        let mut daemon = Ours.start(node, &instance(150, V4));
+        daemon.wait_log("took over an interface");
+        daemon.wait_log("Entering MASTER STATE");
+        assert_eq!(index(node, "vrrp.51"), before, "it is the same one");
+        daemon.stop();
+        assert!(!has_link(node, "vrrp.51"));
+    });
 }
 
 #[test]
 fn a_vmac_that_somebody_deletes_comes_back_and_so_does_the_master() {
-    if !root() {
-        return;
-    }
-    let lan = lan();
-    let node = lan.node(0);
-    let mut daemon = master(&lan, V4);
-    node.ip("link del vrrp.51");
-    daemon.wait_log("Entering FAULT STATE");
-    daemon.wait_log_times("Success creating VMAC interface vrrp.51", 2);
-    daemon.wait_log_times("Entering MASTER STATE", 2);
-    wait_addr(node, "vrrp.51", "10.66.0.100", true);
-    daemon.stop();
+    with_master(|node, mut daemon| {
+        node.ip("link del vrrp.51");
+        daemon.wait_log("Entering FAULT STATE");
+        daemon.wait_log_times("Success creating VMAC interface vrrp.51", 2);
+        daemon.wait_log_times("Entering MASTER STATE", 2);
+        wait_addr(node, "vrrp.51", "10.66.0.100", true);
+        daemon.stop();
+    });
 }
 
 #[test]
 fn the_base_comes_and_goes_and_the_vmac_with_it() {
-    if !root() {
-        return;
-    }
-    let lan = lan();
-    let node = lan.node(0);
-    let mut daemon = master(&lan, V4);
-    node.ip("link set eth0 down");
-    daemon.wait_log("Entering FAULT STATE");
-    node.ip("link set eth0 up");
-    daemon.wait_log_times("Entering MASTER STATE", 2);
-    wait_addr(node, "vrrp.51", "10.66.0.100", true);
-    daemon.stop();
-    let key = "/proc/sys/net/ipv4/conf/eth0/arp_ignore";
-    let value = node
-        .ns
-        .run(|| std::fs::read_to_string(key).unwrap_or_default());
-    assert_eq!(value.trim(), "0");
+    with_master(|node, mut daemon| {
+        node.ip("link set eth0 down");
+        daemon.wait_log("Entering FAULT STATE");
+        node.ip("link set eth0 up");
+        daemon.wait_log_times("Entering MASTER STATE", 2);
+        wait_addr(node, "vrrp.51", "10.66.0.100", true);
+        daemon.stop();
+        let key = "/proc/sys/net/ipv4/conf/eth0/arp_ignore";
+        let value = node
+            .ns
+            .run(|| std::fs::read_to_string(key).unwrap_or_default());
+        assert_eq!(value.trim(), "0");
+    });
 }
 
 #[test]
 fn a_reload_makes_and_removes_interfaces_and_leaves_the_others_alone() {
-    if !root() {
-        return;
-    }
-    let lan = lan();
-    let node = lan.node(0);
-    let mut daemon = master(&lan, V4);
-    let before = index(node, "vrrp.51");
-    let second = "vrrp_instance W {\n interface eth0\n use_vmac own\n virtual_router_id 52\n priority 100\n advert_int 1
+    with_master(|node, mut daemon| {
+        let before = index(node, "vrrp.51");
+        let second = "vrrp_instance W {\n interface eth0\n use_vmac own\n virtual_router_id 52\n priority 100\n advert_int 1
  virtual_ipaddress {\n 10.66.0.101/24\n }\n}\n";
-    node.configure(&(instance(150, V4) + second));
-    daemon.signal(Signal::SIGHUP);
-    wait_addr(node, "own", "10.66.0.101", true);
-    assert_eq!(index(node, "vrrp.51"), before);
-    node.configure(&instance(150, V4));
-    daemon.signal(Signal::SIGHUP);
-    wait_link(node, "own", false);
-    assert_eq!(index(node, "vrrp.51"), before);
-    assert_eq!(
-        daemon.log().matches("(V) Entering").count(),
-        2,
-        "no transition"
-    );
-    daemon.stop();
+        node.configure(&(instance(150, V4) + second));
+        daemon.signal(Signal::SIGHUP);
+        wait_addr(node, "own", "10.66.0.101", true);
+        assert_eq!(index(node, "vrrp.51"), before);
+        node.configure(&instance(150, V4));
+        daemon.signal(Signal::SIGHUP);
+        wait_link(node, "own", false);
+        assert_eq!(index(node, "vrrp.51"), before);
+        assert_eq!(
+            daemon.log().matches("(V) Entering").count(),
+            2,
+            "no transition"
+        );
+        daemon.stop();
+    });
 }
 
 /// The rules of a master that does not accept packets for its address; whether its neighbour gets an answer.
