@@ -17,7 +17,7 @@ vrrp_instance VI_1 {
     interface eth0
     virtual_router_id 9
     priority 150
-    advert_int 2
+    advert_int 3
     virtual_ipaddress {
         10.5.0.9/24
     }
@@ -72,7 +72,7 @@ wait_for "the new version runs" 20 another
 check "it runs our binary" is_ours keepalived-rs
 check "the address is still there" has_vip
 wait_for "the log tells that it goes on" 20 sh -c "[ \$(journalctl -q | grep -c 'master a moment ago') -ge 2 ]"
-sleep 7 # longer than the other router waits for a master that has gone
+sleep 11 # longer than the other router waits for a master that has gone
 untouched "the upgrade"
 grep -q 'Entering MASTER' /root/far/log && { cat /root/far/log; fail "the other router has taken over"; }
 kill -USR2 $peer
