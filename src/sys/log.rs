@@ -2,7 +2,8 @@
 //!
 //! A logging call never waits, neither for a terminal nor for syslogd: what finds no room in the queue is counted and
 //! reported later. Nothing is written before [`Log::start`] or [`Log::flush`], so a fork between [`Log::install`] and
-//! [`Log::start`] takes the lines along. Source: syslog(3), RFC 3164, keepalived(8) `-l -D -S -G -g`.
+//! [`Log::start`] takes the lines along. A line is worded on the thread that says it; the VRRP task does so after its
+//! packets have left. Source: syslog(3), RFC 3164, keepalived(8) `-l -D -S -G -g`.
 
 mod local;
 mod writer;

@@ -75,6 +75,8 @@ pub(crate) enum Report {
     GivenUp { stuck: usize },
     /// After a reload the verdict is what it was.
     Considered(Health),
+    /// A run took more than three quarters of its `timeout`; said once until one takes less than half.
+    Slow { took: Duration, timeout: Duration },
 }
 
 /// What made a verdict bad.
@@ -104,6 +106,8 @@ struct Tracked {
     anchored: bool,
     /// A skipped period was reported, and since then no run has ended in time.
     skip_said: bool,
+    /// A slow run was reported, and since then none was fast.
+    slow_said: bool,
     /// The last exit status; the operator hears of changes.
     status: i32,
     /// Given up, not ended.
@@ -122,6 +126,7 @@ impl Tracked {
             next_at: now,
             anchored: false,
             skip_said: false,
+            slow_said: false,
             status: 0,
             stuck: BTreeSet::new(),
             runs: 0,
@@ -241,11 +246,23 @@ impl Tracked {
             return vec![Action::Kill(run)];
         }
         self.skip_said = false;
-        self.on_result(match outcome {
+        let mut actions = self.on_result(match outcome {
             Outcome::Status(0) => Ok(()),
             Outcome::Status(n) => Err(Failure::Status(n)),
             Outcome::Signal(n) => Err(Failure::Signal(n)),
-        })
+        });
+        actions.extend(self.mind_time(now));
+        actions
+    }
+
+    /// Who takes nearly as long as he may will be late some day, which counts as a failure.
+    fn mind_time(&mut self, now: Mono) -> Option<Action> {
+        let (took, timeout) = (now.since(self.started_at), self.script.timeout);
+        if took < timeout / 2 {
+            self.slow_said = false;
+        }
+        let slow = took > timeout * 3 / 4 && !std::mem::replace(&mut self.slow_said, true);
+        slow.then(|| self.report(Report::Slow { took, timeout }))
     }
 
     fn on_result(&mut self, result: Result<(), Failure>) -> Vec<Action> {

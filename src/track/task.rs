@@ -226,6 +226,9 @@ fn say(script: &str, report: Report) {
         Report::GivenUp { stuck } => {
             warn!(tracker = %script, stuck, "script does not die by SIGKILL, checks go on without it");
         }
+        Report::Slow { took, timeout } => {
+            warn!(tracker = %script, ?took, ?timeout, "the script takes nearly as long as it may; a run that takes longer counts as failed");
+        }
         Report::Considered(Health::Good) => {
             info!("VRRP_Script({script}) considered successful on reload");
         }

@@ -72,6 +72,38 @@ fn end(scripts: &mut Scripts, now: Mono, run: RunId, outcome: Outcome) -> Vec<Ac
 }
 
 #[test]
+fn a_script_that_nearly_takes_too_long_is_told_once_until_it_is_fast_again() {
+    let mut all = scripts(&[script("a", SECOND * 10, SECOND * 4)]);
+    let slow = |actions: &[Action]| {
+        let like = |a: &&Action| {
+            matches!(
+                a,
+                Action::Report {
+                    report: Report::Slow { .. },
+                    ..
+                }
+            )
+        };
+        actions.iter().filter(like).count()
+    };
+    for (turn, took, told) in [
+        (0, 2, 0),
+        (1, 3, 0),
+        (2, 4, 1),
+        (3, 4, 0),
+        (4, 1, 0),
+        (5, 4, 1),
+    ] {
+        let begun = at(turn * 10);
+        let run = started(&wake(&mut all, begun));
+        // A little less, or it is a timeout.
+        let ended = begun + SECOND * took - Duration::from_millis(1);
+        let actions = end(&mut all, ended, run, Outcome::Status(0));
+        assert_eq!(slow(&actions), told, "turn {turn}");
+    }
+}
+
+#[test]
 fn periods_are_counted_from_start_to_start() {
     let mut s = scripts(&[script("a", SECOND, SECOND)]);
     for n in 0..5 {
