@@ -6,7 +6,8 @@ global_defs {
 }
 vrrp_script looks {
     script "/bin/sh -c 'id -u >/tmp/uid; test -e /proc/self'"
-    interval 1
+    interval 5
+    timeout 60
 }
 vrrp_instance VI_1 {
     interface eth0
@@ -41,6 +42,7 @@ virtual_server 10.5.0.9 80 {
     real_server 10.5.0.77 80 {
         MISC_CHECK {
             misc_path "/bin/true"
+            misc_timeout 60
         }
     }
 }
@@ -62,15 +64,15 @@ works() {
   rm -f /run/keepalived-rs/told
   cp /root/units.conf /etc/keepalived/keepalived.conf
   check "$unit starts" systemctl start "$unit"
-  wait_for "$unit: master" 30 has_vip
-  wait_for "$unit: master with a MAC of its own" 30 has 10.5.0.10
+  wait_for "$unit: master" 90 has_vip
+  wait_for "$unit: master with a MAC of its own" 90 has 10.5.0.10
   wait_for "$unit: the route is there" 10 sh -c "ip route | grep -q '^10.77.0.0/16 via 10.5.0.2'"
-  wait_for "$unit: the virtual server is served" 20 served
-  wait_for "$unit: the notify script has run" 20 grep -q 'INSTANCE VI_1 MASTER' /run/keepalived-rs/told
+  wait_for "$unit: the virtual server is served" 90 served
+  wait_for "$unit: the notify script has run" 90 grep -q 'INSTANCE VI_1 MASTER' /run/keepalived-rs/told
   pid=$(main_pid "$unit")
   sed -i 's/10.5.0.9\/24/10.5.0.9\/24\n10.5.0.11\/24/' /etc/keepalived/keepalived.conf
   check "$unit: reload" systemctl reload "$unit"
-  wait_for "$unit: what the reload has added" 20 has 10.5.0.11
+  wait_for "$unit: what the reload has added" 60 has 10.5.0.11
   [ "$(main_pid "$unit")" = "$pid" ] || fail "$unit: another process"
   kill -9 "$pid"
   another() { local now; now=$(main_pid "$unit"); [ "$now" != 0 ] && [ "$now" != "$pid" ] && systemctl is-active "$unit"; }
