@@ -12,6 +12,9 @@ use super::{Action, Report};
 
 /// A wake-up that is late by less is the machine's normal jitter.
 const JITTER: Duration = Duration::from_millis(1);
+/// Late wake-ups in a row that excuse the master: a machine that stops again and again cannot judge, but must not wait for
+/// ever either.
+const EXCUSES: u8 = 3;
 
 /// RFC 9568 Backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +26,8 @@ pub(super) struct Backup {
     preempt: Preempt,
     /// Sync group: the timer expired; it waits for the other members.
     wish: bool,
-    /// The timer expired late and was given a little more.
-    roused: bool,
+    /// So often in a row the timer expired late and was given a little more.
+    roused: u8,
 }
 
 /// `preempt_delay`.
@@ -48,18 +51,19 @@ pub(super) enum Wait {
 }
 
 impl Instance {
-    /// Whoever wakes up late may have the master's packets still unread in its socket: it listens first.
+    /// Whoever wakes up late, what waited in its sockets being read, has lost time that the master may have lost too, on
+    /// the same host or a like one: it waits for as long again, and longer after a long sleep.
     pub(super) fn master_is_silent(&mut self, now: Mono, b: Backup, out: &mut Vec<Action>) -> Turn {
         let late = now.since(b.down_at);
         let (skew, down) = (self.skew(b.interval), self.down(b.interval));
-        if late > skew.max(JITTER) && !b.roused {
-            let more = if late > down { down } else { skew };
+        if late > (b.interval / 4).max(JITTER) && b.roused < EXCUSES {
+            let more = if late > down { down } else { late.min(skew) };
             if late > down {
                 self.report_overslept(late, out);
             }
             self.state = State::Backup(Backup {
                 down_at: now + more,
-                roused: true,
+                roused: b.roused + 1,
                 ..b
             });
             return Turn::Stay;
@@ -118,7 +122,7 @@ impl Instance {
         }
         self.mind_gap(now, &b, &heard, out);
         b.interval = heard.interval;
-        (b.down_at, b.wish, b.roused) = (now + self.down(b.interval), false, false);
+        (b.down_at, b.wish, b.roused) = (now + self.down(b.interval), false, 0);
         self.state = State::Backup(b);
         self.master_priority = heard.priority;
         self.obey(heard.src, out);
@@ -128,7 +132,7 @@ impl Instance {
     /// A network that loses or delays advertisements is worth a line long before it costs a failover. Where we woke up late
     /// ourselves, that is told instead.
     fn mind_gap(&mut self, now: Mono, b: &Backup, heard: &Heard, out: &mut Vec<Action>) {
-        if self.master != Some(heard.src) || b.roused {
+        if self.master != Some(heard.src) || b.roused > 0 {
             return;
         }
         let limit = self.down(b.interval);
@@ -171,7 +175,7 @@ impl Instance {
             interval,
             preempt: Preempt::Idle,
             wish: false,
-            roused: false,
+            roused: 0,
         };
         self.leave(State::Backup(backup), out);
     }

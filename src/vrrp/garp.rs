@@ -68,6 +68,16 @@ impl Plan {
         garp.lower_prio_repeat
     }
 
+    /// The same with nothing before `at`.
+    pub(super) fn not_before(self, at: Mono) -> Self {
+        Self {
+            second_at: self.second_at.max(at),
+            lower_prio_at: self.lower_prio_at.max(at),
+            refresh_at: self.refresh_at.max(at),
+            extra_at: self.extra_at.max(at),
+        }
+    }
+
     pub(super) fn deadline(&self) -> Mono {
         let ours = self.second_at.min(self.lower_prio_at).min(self.refresh_at);
         ours.min(self.extra_at)

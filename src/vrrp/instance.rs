@@ -268,17 +268,14 @@ impl Instance {
             }
             State::Backup(b) if b.down_at <= now => self.master_is_silent(now, b, out),
             State::Backup(_) => Turn::Stay,
-            State::Master(mut m) => {
-                let rounds = m.garp.due(now, &self.model.garp);
-                self.state = State::Master(m);
+            State::Master(m) => {
                 let turn = if m.advert_at <= now {
                     self.advert_is_due(now, m, out)
                 } else {
                     Turn::Stay
                 };
-                // Whoever listens whether another one is master must not draw packets away from him.
-                let listens = matches!(self.state, State::Master(m) if m.listens());
-                if turn == Turn::Stay && !listens {
+                if let (Turn::Stay, State::Master(m)) = (turn, &mut self.state) {
+                    let rounds = m.garp.due(now, &self.model.garp);
                     garp::announce(self.id, &self.model, rounds, world, out);
                 }
                 turn

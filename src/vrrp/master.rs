@@ -15,6 +15,10 @@ use super::told::{Matter, Told};
 use super::world::World;
 use super::{Action, Report};
 
+/// How long a master that has been silent for too long listens at most before it speaks again: what others have said meanwhile
+/// is in our sockets, or will be in a moment.
+const HARK: Duration = Duration::from_millis(50);
+
 /// A lower-priority master is answered at most this often, so that a flood of its packets is not answered by a flood.
 const ANSWER_SPACING: Duration = Duration::from_millis(10);
 
@@ -24,7 +28,7 @@ pub(super) struct Master {
     pub(super) advert_at: Mono,
     /// The last advertisement left.
     sent_at: Mono,
-    /// It has been silent for so long that it listens, for one interval, before it speaks again.
+    /// It has been silent for so long that it listens before it speaks again.
     roused: bool,
     /// The last answer to a lower-priority master left.
     answered_at: Option<Mono>,
@@ -46,11 +50,6 @@ struct Conflict {
 }
 
 impl Master {
-    /// It was silent for long, and has not spoken since.
-    pub(super) fn listens(&self) -> bool {
-        self.roused
-    }
-
     fn may_answer(&self, now: Mono) -> bool {
         self.answered_at
             .is_none_or(|at| now.since(at) >= ANSWER_SPACING)
@@ -76,11 +75,13 @@ impl Instance {
             if !self.model.preempt {
                 return Turn::Overslept; // Whoever is master meanwhile may stay.
             }
-            // Nobody else may be master at all: giving everything up would be a failover for nothing. Who is says so
-            // within an interval.
+            // Nobody else may be master at all: giving everything up would be a failover for nothing, and so would be a
+            // long silence.
+            let advert_at = now + interval.min(HARK);
             self.state = State::Master(Master {
-                advert_at: now + interval,
+                advert_at,
                 roused: true,
+                garp: m.garp.not_before(advert_at),
                 ..m
             });
             return Turn::Stay;

@@ -192,7 +192,7 @@ fn a_backup_that_wakes_late_listens_before_it_takes_over() {
     let skew = Duration::from_micros(609_375);
     let mut rig = Rig::new(config(&[model(100)]));
     // A little late is normal.
-    rig.now = rig.router.deadline() + SECOND / 2;
+    rig.now = rig.router.deadline() + SECOND / 4;
     assert_eq!(sent(&rig.event(Event::Wake)), [100]);
     // Very late: the master may have spoken long ago; its packets are still in the socket.
     let mut rig = Rig::new(config(&[model(100)]));
@@ -200,6 +200,15 @@ fn a_backup_that_wakes_late_listens_before_it_takes_over() {
     assert_eq!(rig.event(Event::Wake), []);
     assert_eq!(rig.remaining(), skew);
     assert_eq!(sent(just(&rig.pass(skew))), [100]);
+    // Again and again, but not for ever.
+    let mut rig = Rig::new(config(&[model(100)]));
+    for _ in 0..3 {
+        rig.now = rig.router.deadline() + SECOND / 2;
+        assert_eq!(rig.event(Event::Wake), []);
+        assert_eq!(rig.remaining(), SECOND / 2, "what was lost");
+    }
+    rig.now = rig.router.deadline() + SECOND / 2;
+    assert_eq!(sent(&rig.event(Event::Wake)), [100]);
     // Frozen for longer than a master may be silent.
     let mut rig = Rig::new(config(&[model(100)]));
     rig.now = rig.router.deadline() + SECOND * 60;
