@@ -13,7 +13,7 @@ mod statics;
 mod sub_links;
 mod tracks;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use crate::model::diff::Keyed;
 use crate::model::global::Global;
 use crate::model::net::{Family, IfName};
 use crate::model::track::ScriptTrack;
-use crate::model::vrrp::{Deletion, Instance, Notify, SyncGroup};
+use crate::model::vrrp::{Deletion, Instance, Notify, SyncGroup, Terms};
 
 /// Makes the model of what was read; virtual servers are read here.
 pub(super) fn link(
@@ -104,6 +104,7 @@ pub(super) fn link(
     };
     let mut names = sub_links::Names::new(&draft.instances, host);
     let (mut instances, mut known) = (Vec::new(), HashSet::new());
+    let mut shared = VecDeque::new();
     for (mut i, rules) in draft.instances.into_iter().zip(rules.of_instances) {
         let of_group = grouped.get(&i.name);
         let weighted = of_group.is_none_or(|g| g.weighted);
@@ -122,12 +123,10 @@ pub(super) fn link(
         }
         match instance::link(i, &global, weighted, &mut scripts, &mut names, diags) {
             Linked::Runs(instance) => {
-                let mut instance = Instance {
-                    rules,
-                    other_tracks,
-                    ..*instance
-                };
+                let mut instance = *instance;
+                (instance.rules, instance.other_tracks) = (rules, other_tracks);
                 owner::instance(&mut instance, &given, span, diags);
+                share(&mut instance, &mut shared);
                 instances.push(Arc::new(instance));
             }
             Linked::Unusable => continue,
@@ -173,6 +172,19 @@ pub(super) fn link(
         server_groups,
         virtual_servers,
     }
+}
+
+/// Different terms that are remembered while instances are read.
+const TERMS: usize = 16;
+
+/// Lets an instance have the terms of one before it, where they are equal.
+fn share(instance: &mut Instance, known: &mut VecDeque<Arc<Terms>>) {
+    if let Some(same) = known.iter().find(|terms| **terms == instance.terms) {
+        instance.terms = Arc::clone(same);
+        return;
+    }
+    known.truncate(TERMS - 1);
+    known.push_front(Arc::clone(&instance.terms));
 }
 
 /// What an instance gets from its group.

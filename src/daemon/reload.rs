@@ -160,11 +160,28 @@ fn read_and_say(when: When, options: &LoadOptions, parts: Parts) -> Read {
     {
         tracing::warn!(dir = %dir.display(), reason = %e, "Unable to save the configuration");
     }
+    let torn = loaded.torn;
+    drop(loaded);
     Read {
-        config,
+        config: config.map(|config| elsewhere(&config)),
         findings,
-        torn: loaded.torn,
+        torn,
     }
+}
+
+/// The same, in another part of the heap: where it was made it lies scattered among what reading took, and keeps all of its
+/// pages. A thread that is new has a part of its own, which another one takes over.
+fn elsewhere(config: &Arc<Config>) -> Arc<Config> {
+    std::thread::scope(|scope| {
+        let copy = || Arc::new(config.laid_together());
+        let thread = std::thread::Builder::new().spawn_scoped(scope, copy);
+        let copied = thread.map(std::thread::ScopedJoinHandle::join);
+        match copied {
+            Ok(Ok(copy)) => copy,
+            // It is as good where it is, only larger.
+            Ok(Err(_)) | Err(_) => Arc::clone(config),
+        }
+    })
 }
 
 fn say(loaded: &Loaded, parts: Parts) -> Vec<String> {

@@ -4,6 +4,7 @@
 //! array of instances, 2 an object that holds it.
 
 use std::io;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Serializer;
@@ -188,7 +189,7 @@ impl<'a> Data<'a> {
     fn of(config: &Config, s: &'a InstanceSnapshot, times: &Times) -> Self {
         let i: &Instance = &s.instance;
         let set = s.state == VrrpState::Master;
-        let shown = |a: &VirtualAddress| Address::held(i, a, set).to_string();
+        let shown = |a: &Arc<VirtualAddress>| Address::held(i, a, set).to_string();
         let script = |n: &Option<std::sync::Arc<NotifyScript>>| {
             n.as_ref().map(|n| Words(&n.command).to_string())
         };

@@ -17,12 +17,15 @@ pub(crate) mod net;
 pub(crate) mod notify;
 pub(crate) mod process;
 pub(crate) mod route;
+pub(crate) mod terms;
 pub(crate) mod track;
 pub(crate) mod unicast;
 pub(crate) mod vmac;
 pub(crate) mod vrrp;
 
 use std::sync::Arc;
+
+use self::net::VirtualAddress;
 
 /// A whole configuration. [`Config::default`] is the empty one: start is a difference from it, stop a difference to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,4 +57,45 @@ pub(crate) struct Config {
     pub(crate) server_groups: Vec<Arc<lvs::ServerGroup>>,
     /// `virtual_server`, in file order.
     pub(crate) virtual_servers: Vec<Arc<lvs::VirtualServer>>,
+}
+
+impl Config {
+    /// The same with its instances next to each other in memory. They were made bit by bit among what reading the files took,
+    /// and would keep most of its pages: to be called when that is gone.
+    pub(crate) fn laid_together(&self) -> Self {
+        let again = |addr: &Arc<VirtualAddress>| Arc::new(VirtualAddress::clone(addr));
+        let instance = |old: &Arc<vrrp::Instance>| {
+            let mut new = vrrp::Instance::clone(old);
+            new.name = Arc::from(&*old.name);
+            new.addresses = old.addresses.iter().map(again).collect();
+            Arc::new(new)
+        };
+        let mut config = self.clone();
+        config.instances = self.instances.iter().map(instance).collect();
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::global::Global;
+    use crate::model::vrrp::{Instance, Vrid};
+
+    #[test]
+    fn what_is_laid_together_is_the_same() {
+        let eth0 = net::IfName::new("eth0").expect("a name");
+        let vrid = Vrid(1.try_into().expect("not zero"));
+        let mut instance = Instance::new("V1", eth0.clone(), vrid, &Global::default());
+        let addr = VirtualAddress::new([10, 0, 0, 1].into(), 24, eth0);
+        instance.addresses.push(addr.into());
+        let old = Config {
+            instances: vec![Arc::new(instance)],
+            ..Config::default()
+        };
+        let new = old.laid_together();
+        assert_eq!(new, old);
+        let [before, after] = [&old, &new].map(|c| &c.instances[0]);
+        assert!(!Arc::ptr_eq(before, after) && Arc::ptr_eq(&before.terms, &after.terms));
+    }
 }

@@ -2,12 +2,19 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Name of a network interface, 1..=15 octets (`IFNAMSIZ` - 1).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct IfName(Arc<str>);
+///
+/// In place: every instance and every address has some.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct IfName {
+    /// UTF-8; zero from the end of the name on, so that names are in the order of their octets.
+    octets: [u8; Self::MAX],
+    len: NonZeroU8,
+}
 
 impl IfName {
     /// Longest name the kernel takes, in octets.
@@ -19,17 +26,30 @@ impl IfName {
         let clean = !name
             .chars()
             .any(|c| c == '/' || c == ':' || c == '\0' || c.is_ascii_whitespace());
-        (fits && clean).then(|| Self(name.into()))
+        let len = u8::try_from(name.len()).ok().and_then(NonZeroU8::new)?;
+        let mut octets = [0; Self::MAX];
+        octets
+            .get_mut(..name.len())?
+            .copy_from_slice(name.as_bytes());
+        (fits && clean).then_some(Self { octets, len })
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        let name = self.octets.get(..usize::from(self.len.get()));
+        std::str::from_utf8(name.unwrap_or_default()).unwrap_or_default() // it was a str
+    }
+}
+
+/// As a name, not as octets.
+impl fmt::Debug for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("IfName").field(&self.as_str()).finish()
     }
 }
 
 impl fmt::Display for IfName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

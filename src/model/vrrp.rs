@@ -3,18 +3,18 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::diff::{Keyed, Reload};
 use super::global::{ExtraIf, Global};
 use super::net::{Family, IfName, VirtualAddress};
-use super::route::{Route, Rule};
 use super::track::{InterfaceTrack, NotifyScript, OtherTracks, ScriptTrack};
-use super::unicast::Unicast;
 use super::vmac::{SubLinkKind, SubLinks};
 
 pub(crate) use super::auth::Auth;
+pub(crate) use super::terms::Terms;
 
 /// `virtual_router_id`, 1..=255.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,17 +154,13 @@ pub(crate) enum Hears {
     Unicast(Option<IpAddr>, u8),
 }
 
-/// One `vrrp_instance`.
+/// One `vrrp_instance`: what tells it apart. All else is in its [`Terms`], and reads as if it were here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Instance {
     /// Name of the block; unique.
     pub(crate) name: Arc<str>,
     /// `interface`; unicast works without one.
     pub(crate) interface: Option<IfName>,
-    /// `vrf`: where a unicast instance without interface works.
-    pub(crate) vrf: Option<IfName>,
-    /// `use_vmac` and its kin: the interfaces that come with the instance.
-    pub(crate) links: SubLinks,
     /// That of the first virtual address; IPv4 without one.
     pub(crate) family: Family,
     /// How many instances before it have the same interface, family, VRID and source, and only other peers. 0 but for
@@ -172,68 +168,29 @@ pub(crate) struct Instance {
     pub(crate) twin: u8,
     /// `virtual_router_id`, 1..=255.
     pub(crate) vrid: Vrid,
-    /// `version`, default `vrrp_version` for IPv4, 3 for IPv6.
-    pub(crate) version: Version,
-    /// `strict_mode`, default `vrrp_strict`: what departs from the RFC was refused.
-    pub(crate) strict: bool,
     /// `priority`, 1..=255, default 100, or 255 with `state MASTER`.
     pub(crate) priority: Priority,
-    /// Seconds between advertisements: 1..=255 in version 2, 0.01..=40.95 in version 3, default 1; RFC 9568 §6.1
-    /// Advertisement_Interval.
-    pub(crate) advert_int: Duration,
-    /// `state`, default BACKUP, or MASTER for an owner.
-    pub(crate) initial_state: InitialState,
-    /// False with `nopreempt`: a lower-priority master is left alone (RFC 9568 §6.1 Preempt_Mode).
-    pub(crate) preempt: bool,
-    /// `preempt_delay`: seconds a lower-priority master is left alone, 0..=1000, default 0.
-    pub(crate) preempt_delay: Duration,
-    /// `authentication`.
-    pub(crate) auth: Auth,
     /// `mcast_src_ip`, `unicast_src_ip`: source of advertisements, default the first address of the interface.
     pub(crate) source: Option<IpAddr>,
-    /// `track_src_ip`: FAULT while the interface has not got `source`.
-    pub(crate) track_source: bool,
-    /// `vrrp_mcast_group4` / `6`, `mcast_dst_ip`, default 224.0.0.18 / ff02::12.
-    pub(crate) mcast_group: IpAddr,
-    /// `unicast_peer`: instead of `mcast_group`.
-    pub(crate) unicast: Option<Unicast>,
-    /// `v3_checksum_as_v2`: version 3 over IPv4 without pseudo header in the checksum.
-    pub(crate) checksum_as_v2: bool,
     /// `virtual_ipaddress`: listed in advertisements, in this order.
-    pub(crate) addresses: Vec<VirtualAddress>,
-    /// `virtual_ipaddress_excluded`: set and announced, not listed in advertisements.
-    pub(crate) excluded: Vec<VirtualAddress>,
-    /// `virtual_routes`: installed while MASTER.
-    pub(crate) routes: Vec<Route>,
-    /// `virtual_rules`: installed while MASTER.
-    pub(crate) rules: Vec<Rule>,
-    /// `track_interface`, without the instance's own interface.
-    pub(crate) track_interfaces: Vec<InterfaceTrack>,
-    /// `track_script`.
-    pub(crate) track_scripts: Vec<ScriptTrack>,
-    /// `track_file`, `track_process`, `track_bfd`.
-    pub(crate) other_tracks: OtherTracks,
-    /// The state of `interface` does not matter: `dont_track_primary`.
-    pub(crate) dont_track_primary: bool,
-    pub(crate) garp: Garp,
-    /// `down_timer_adverts`: missed advertisements until the master is down, 1..=100, default 3.
-    pub(crate) down_timer_adverts: u32,
-    /// `timer_expired_backup`: the highest priority of the other routers, 1..=254, default 254: from it follows after which
-    /// silence of ours another one may be master.
-    pub(crate) timer_expired_backup: u8,
-    /// `lower_prio_no_advert`: do not answer a lower-priority master at once.
-    pub(crate) lower_prio_no_advert: bool,
-    /// `higher_prio_send_advert`: send one advertisement before giving way.
-    pub(crate) higher_prio_send_advert: bool,
-    /// `no_accept`: packets to its addresses are dropped (RFC 9568 §6.1 Accept_Mode); never those of an owner.
-    pub(crate) no_accept: bool,
-    /// `owner_ignore_adverts`: nobody else's advertisement counts while we run as the owner.
-    pub(crate) owner_ignore_adverts: bool,
-    /// `kernel_rx_buf_size`: octets of receive buffer for its packets, default as `vrrp_rx_bufs_policy` has it.
-    pub(crate) rx_buffer: Option<u32>,
-    /// `skip_check_adv_addr`: trust the address list of a master already known.
-    pub(crate) skip_check_adv_addr: bool,
-    pub(crate) notify: Notify,
+    pub(crate) addresses: Vec<Arc<VirtualAddress>>,
+    /// Thousands of instances differ in little else: those that are equal share it.
+    pub(crate) terms: Arc<Terms>,
+}
+
+impl Deref for Instance {
+    type Target = Terms;
+
+    fn deref(&self) -> &Terms {
+        &self.terms
+    }
+}
+
+/// While a configuration is read: what is shared is parted first.
+impl DerefMut for Instance {
+    fn deref_mut(&mut self) -> &mut Terms {
+        Arc::make_mut(&mut self.terms)
+    }
 }
 
 impl Instance {
@@ -247,42 +204,44 @@ impl Instance {
         Self {
             name: name.into(),
             interface: interface.into(),
-            vrf: None,
-            links: SubLinks::default(),
             family: Family::V4,
             twin: 0,
             vrid,
-            version: global.vrrp_version,
-            strict: global.strict,
             priority: Priority::DEFAULT,
-            advert_int: Duration::from_secs(1),
-            initial_state: InitialState::Backup,
-            preempt: true,
-            preempt_delay: Duration::ZERO,
-            auth: Auth::None,
             source: None,
-            track_source: false,
-            mcast_group: global.vrrp_mcast_group4.into(),
-            unicast: None,
-            checksum_as_v2: global.v3_checksum_as_v2,
             addresses: Vec::new(),
-            excluded: Vec::new(),
-            routes: Vec::new(),
-            rules: Vec::new(),
-            track_interfaces: Vec::new(),
-            track_scripts: Vec::new(),
-            other_tracks: OtherTracks::default(),
-            dont_track_primary: false,
-            garp: global.garp.clone(),
-            down_timer_adverts: 3,
-            timer_expired_backup: 254,
-            lower_prio_no_advert: false,
-            higher_prio_send_advert: false,
-            no_accept: false,
-            owner_ignore_adverts: false,
-            rx_buffer: None,
-            skip_check_adv_addr: false,
-            notify: Notify::default(),
+            terms: Arc::new(Terms {
+                vrf: None,
+                links: SubLinks::default(),
+                version: global.vrrp_version,
+                strict: global.strict,
+                advert_int: Duration::from_secs(1),
+                initial_state: InitialState::Backup,
+                preempt: true,
+                preempt_delay: Duration::ZERO,
+                auth: Auth::None,
+                track_source: false,
+                mcast_group: global.vrrp_mcast_group4.into(),
+                unicast: None,
+                checksum_as_v2: global.v3_checksum_as_v2,
+                excluded: Vec::new(),
+                routes: Vec::new(),
+                rules: Vec::new(),
+                track_interfaces: Vec::new(),
+                track_scripts: Vec::new(),
+                other_tracks: OtherTracks::default(),
+                dont_track_primary: false,
+                garp: global.garp.clone(),
+                down_timer_adverts: 3,
+                timer_expired_backup: 254,
+                lower_prio_no_advert: false,
+                higher_prio_send_advert: false,
+                no_accept: false,
+                owner_ignore_adverts: false,
+                rx_buffer: None,
+                skip_check_adv_addr: false,
+                notify: Notify::default(),
+            }),
         }
     }
 
@@ -295,23 +254,26 @@ impl Instance {
             family: _,
             vrid: _,
             twin: _,
+            name,
+            priority,
+            source,
+            addresses,
+            terms,
+        } = new;
+        let Terms {
             mcast_group: _,
             links,
             version,
             strict,
-            name,
-            priority,
             advert_int,
             initial_state,
             preempt,
             preempt_delay,
             auth,
             vrf,
-            source,
             track_source,
             unicast,
             checksum_as_v2,
-            addresses,
             excluded,
             routes,
             rules,
@@ -329,7 +291,7 @@ impl Instance {
             rx_buffer,
             skip_check_adv_addr,
             notify,
-        } = new;
+        } = &**terms;
         // keepalived: even another version does not make a master give way.
         let adjust = *name != self.name
             || *links != self.links

@@ -86,7 +86,7 @@ pub(crate) enum Place {
 }
 
 /// `struct rtmsg`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RouteHead {
     pub(crate) v6: bool,
     pub(crate) dst_len: u8,
@@ -229,7 +229,7 @@ impl RouteTold {
 }
 
 /// `struct fib_rule_hdr`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RuleHead {
     pub(crate) v6: bool,
     pub(crate) dst_len: u8,
@@ -242,7 +242,7 @@ pub(crate) struct RuleHead {
 }
 
 /// A rule to ask for: all of it is its identity.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Rule {
     pub(crate) head: RuleHead,
     pub(crate) attrs: Attrs,

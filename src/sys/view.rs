@@ -69,8 +69,6 @@ struct Entry {
 pub(crate) struct View {
     links: BTreeMap<u32, Entry>,
     names: HashMap<String, u32>,
-    /// On how many interfaces an address is.
-    counts: HashMap<IpAddr, usize>,
     /// Links of which a part changed that is reported at the end of a reading.
     dirty: BTreeSet<u32>,
     changes: Vec<Change>,
@@ -188,7 +186,7 @@ impl View {
 
     /// Whether any interface has this address.
     pub(crate) fn has(&self, addr: IpAddr) -> bool {
-        self.counts.contains_key(&addr)
+        self.links.values().any(|entry| entry.addresses.has(addr))
     }
 
     /// The addresses of all interfaces.
@@ -258,7 +256,6 @@ impl View {
         self.dirty.remove(&index);
         self.forget_name(&entry.link.name, index);
         for &key in entry.addresses.in_order() {
-            self.uncount(key.local);
             self.changes.push(Change::AddressGone { key, by });
         }
         self.changes.push(Change::LinkGone(index));
@@ -291,7 +288,6 @@ impl View {
         match entry.addresses.put(told, dumped, self.round) {
             Effect::New => {
                 self.dirty.insert(key.index);
-                *self.counts.entry(key.local).or_default() += 1;
                 self.changes.push(Change::AddressNew(key));
             }
             Effect::Changed => {
@@ -307,17 +303,7 @@ impl View {
         };
         if entry.addresses.remove(key) {
             self.dirty.insert(key.index);
-            self.uncount(key.local);
             self.changes.push(Change::AddressGone { key: *key, by });
-        }
-    }
-
-    fn uncount(&mut self, addr: IpAddr) {
-        if let Some(count) = self.counts.get_mut(&addr) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&addr);
-            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::wire::ah;
 use crate::wire::vrrp::AUTH;
 
 use super::PacketFault;
-use super::receive::Envelope;
+use super::receive::{Envelope, Memory};
 
 /// Authentication types on the wire.
 const NONE: u8 = 0;
@@ -42,15 +42,11 @@ pub(super) struct Claim<'a> {
     pub(super) envelope: Option<Envelope<'a>>,
 }
 
-/// `counter`: the last sequence number of the authentication header; moves when a packet is good.
+/// `memory`: has the last sequence number of the authentication header, which moves when a packet is good.
 ///
 /// # Errors
 /// What keepalived counts and reports, in its order.
-pub(super) fn check(
-    auth: &Auth,
-    claim: Claim<'_>,
-    counter: &mut Counter,
-) -> Result<(), PacketFault> {
+pub(super) fn check(auth: &Auth, claim: Claim<'_>, memory: &mut Memory) -> Result<(), PacketFault> {
     let (want, password) = on_wire(auth);
     let got = claim.auth_type;
     if got > AH {
@@ -63,7 +59,7 @@ pub(super) fn check(
         Auth::Pass(_) if claim.data.is_some_and(|data| !same(data, &password)) => {
             Err(PacketFault::Password)
         }
-        Auth::Ah(key) => counter.check(key, claim.envelope),
+        Auth::Ah(key) => memory.seals().ah.check(key, claim.envelope),
         Auth::None | Auth::Pass(_) | Auth::Hmac(_) => Ok(()),
     }
 }
@@ -149,7 +145,7 @@ mod tests {
             data,
             envelope: None,
         };
-        check(auth, claim, &mut Counter::default())
+        check(auth, claim, &mut Memory::default())
     }
 
     #[test]

@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::advert::{Seal, Template};
 use super::auth::{Form, Replay};
 use super::receive::{Arrival, Circumstances, Heard, Memory, check};
-use super::{Counters, Packet, PacketFault};
+use super::tally::Tally;
+use super::{Packet, PacketFault};
 use crate::model::auth::{AntiReplay, Auth, Hmac, HmacMode, Secret};
 use crate::model::global::Global;
 use crate::model::net::{Family, IfName, VirtualAddress};
@@ -41,7 +42,7 @@ fn model(addrs: &[&str]) -> Instance {
         model.family = addr.into();
         model
             .addresses
-            .push(VirtualAddress::new(addr, 24, eth0.clone()));
+            .push(VirtualAddress::new(addr, 24, eth0.clone()).into());
     }
     if model.family == Family::V6 {
         model.version = Version::V3;
@@ -52,15 +53,16 @@ fn model(addrs: &[&str]) -> Instance {
 
 fn unicast(model: Instance, peers: &[&str]) -> Instance {
     let peer = |addr: &&str| Peer::new(addr.parse().expect("an address"));
-    Instance {
-        unicast: Some(Unicast {
+    {
+        let mut i = model;
+        i.unicast = Some(Unicast {
             peers: peers.iter().map(peer).collect(),
             fault_no_peer: false,
             check_source: false,
             ttl: None,
             old_checksum: OldChecksum::Recognised,
-        }),
-        ..model
+        });
+        i
     }
 }
 
@@ -79,24 +81,21 @@ fn old(mut model: Instance) -> Instance {
 }
 
 fn every(secs: Duration, model: Instance) -> Instance {
-    Instance {
-        advert_int: secs,
-        ..model
-    }
+    let mut i = model;
+    i.advert_int = secs;
+    i
 }
 
 fn three(model: Instance) -> Instance {
-    Instance {
-        version: Version::V3,
-        ..model
-    }
+    let mut i = model;
+    i.version = Version::V3;
+    i
 }
 
 fn with(model: &Instance, auth: Auth) -> Instance {
-    Instance {
-        auth,
-        ..model.clone()
-    }
+    let mut i = model.clone();
+    i.auth = auth;
+    i
 }
 
 fn signed(id: u8, key: Vec<u8>, replay: AntiReplay) -> Auth {
@@ -123,9 +122,10 @@ fn all() -> Vec<Captured> {
     let hmac3 = with(&three(one()), hmac.clone());
     let mut long = every(Duration::from_millis(40_950), three(one()));
     long.vrid = Vrid(std::num::NonZeroU8::MAX);
-    let far = Instance {
-        checksum_as_v2: true,
-        ..v3()
+    let far = {
+        let mut i = v3();
+        i.checksum_as_v2 = true;
+        i
     };
     let three_vips = model(&["10.0.0.100", "10.0.0.101", "10.0.0.9"]);
     let mut old_six = six();
@@ -259,7 +259,7 @@ fn judge(model: &Instance, name: &str) -> Result<Heard, PacketFault> {
         },
         deaf: false,
     };
-    let mut counters = Counters::default();
+    let mut counters = Tally::default();
     check(
         model,
         &arrival,
@@ -423,9 +423,12 @@ fn an_authenticated_packet_is_taken_once_and_our_own_go_on_behind_it() {
             wall: Duration::ZERO,
             deaf: false,
         };
-        let mut counters = Counters::default();
+        let mut counters = Tally::default();
         let result = check(&model, &arrival, circumstances, &mut memory, &mut counters);
-        (result.map(|heard| heard.priority), counters.auth_failures)
+        (
+            result.map(|heard| heard.priority),
+            counters.all().auth_failures,
+        )
     };
     assert_eq!(hear("v2-ah-second"), (Ok(150), 0));
     let again = PacketFault::AhReplay { got: 2, last: 2 };
@@ -433,5 +436,5 @@ fn an_authenticated_packet_is_taken_once_and_our_own_go_on_behind_it() {
     let before = PacketFault::AhReplay { got: 1, last: 2 };
     assert_eq!(hear("v2-ah"), (Err(before), 1));
     assert_eq!(hear("v2-ah-prio0"), (Ok(0), 0));
-    assert_eq!(memory.ah.advance(), 5);
+    assert_eq!(memory.seals().ah.advance(), 5);
 }

@@ -1,5 +1,7 @@
 //! What the kernel should hold for an instance. Compared with what it does hold by `reconcile`.
 
+use std::sync::Arc;
+
 use crate::model::net::VirtualAddress;
 use crate::model::route::{Route, Rule};
 
@@ -10,7 +12,7 @@ use super::instance::{Instance, State};
 pub(crate) struct Desired {
     /// `virtual_ipaddress`, then `virtual_ipaddress_excluded`, in file order: the order of adding; removed in the same
     /// order.
-    pub(crate) addresses: Vec<VirtualAddress>,
+    pub(crate) addresses: Vec<Arc<VirtualAddress>>,
     /// `no_accept`: packets to and from the addresses are dropped, from before they are there until they are gone.
     pub(crate) guarded: bool,
     /// `virtual_routes`: added after the addresses, removed before them.

@@ -3,6 +3,7 @@
 //! A [`Plan`] lives in the MASTER state and dies with it. Source: keepalived's `garp_*` keywords; RFC 9568 §6.4.1.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::model::net::VirtualAddress;
 use crate::model::vrrp::{Garp, Instance};
@@ -131,8 +132,9 @@ pub(super) fn announce(
         // Where adverts leave, switches are reminded by them.
         let on_vmac =
             |addr: &VirtualAddress| addr.use_vmac || own.is_some_and(|link| link.name == addr.dev);
-        let elsewhere =
-            |addr: &&VirtualAddress| model.voice() != Some(&addr.dev) && (all || on_vmac(addr));
+        let elsewhere = |addr: &&Arc<VirtualAddress>| {
+            model.voice() != Some(&addr.dev) && (all || on_vmac(addr))
+        };
         let addrs = model.addresses.iter().chain(&model.excluded);
         out.extend(
             addrs

@@ -16,19 +16,21 @@ use super::advert::{Seal, Template};
 use super::auth::Form;
 use super::backup::Backup;
 use super::garp::{self, Rounds};
-use super::master::Master;
+use super::master::{Conflict, Master};
 use super::priority::{Standing, Watch};
 use super::receive::{self, Arrival, Circumstances, Memory};
+use super::tally::Tally;
 use super::told::{Matter, Told};
 use super::world::World;
-use super::{Action, Counters, FaultCause, InstanceId, Kinds, Protocol, Report, Socket};
+use super::{Action, FaultCause, InstanceId, Kinds, Protocol, Report, Socket};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) id: InstanceId,
     pub(super) model: Arc<Model>,
-    pub(super) watch: Watch,
+    /// `None`: nothing but its own interface.
+    pub(super) watch: Option<Box<Watch>>,
     /// Index of its unit in the router.
     pub(super) unit: usize,
     pub(super) state: State,
@@ -43,6 +45,8 @@ pub(super) struct Instance {
     ip_id: u16,
     /// The other owner that did not give way: we run at 254.
     pub(super) conceded_to: Option<IpAddr>,
+    /// As master: another owner that should give way.
+    pub(super) conflict: Option<Box<Conflict>>,
     /// The last master that was obeyed.
     pub(super) master: Option<IpAddr>,
     /// Its priority in the last advertisement.
@@ -52,10 +56,8 @@ pub(super) struct Instance {
     /// The state that was seen last, and since when: for the dumps.
     since: (VrrpState, Option<Mono>),
     memory: Memory,
-    /// By the wall clock: the origin of [`Mono`].
-    pub(super) wall: Duration,
     pub(super) told: Told,
-    pub(super) counters: Counters,
+    pub(super) counters: Tally,
     /// [`Action::Converge`]s that are not answered yet.
     pub(super) converging: u32,
     /// What the daemon was told last.
@@ -100,7 +102,7 @@ impl Instance {
         Self {
             id,
             model,
-            watch: Watch::default(),
+            watch: None,
             unit: 0,
             state: State::Idle,
             standing: Standing::default(),
@@ -109,14 +111,14 @@ impl Instance {
             template: None,
             ip_id: 0,
             conceded_to: None,
+            conflict: None,
             master: None,
             master_priority: 0,
             last_sent_at: None,
             since: (VrrpState::Stop, None),
             memory: Memory::default(),
-            wall: Duration::ZERO,
             told: Told::default(),
-            counters: Counters::default(),
+            counters: Tally::default(),
             converging: 0,
             announced: None,
             noted_priority: None,
@@ -127,8 +129,8 @@ impl Instance {
     /// Looks up interface and source again. True if another socket is needed than before. When the source is gone the
     /// old one stays for the resignation.
     pub(super) fn attach(&mut self, world: &World) -> bool {
+        self.set_wall(world.wall());
         let model = &self.model;
-        self.wall = world.wall();
         let source = world.source_of(model);
         if source.is_some() && source != self.source() {
             self.template = source.and_then(|src| Template::new(model, src));
@@ -284,7 +286,7 @@ impl Instance {
     }
 
     pub(super) fn report_overslept(&mut self, by: Duration, out: &mut Vec<Action>) {
-        self.counters.overslept += 1;
+        self.counters.rare().overslept += 1;
         out.push(Action::Report(Report::Overslept {
             instance: self.model.name.clone(),
             by,
@@ -350,11 +352,11 @@ impl Instance {
         match &self.model.clone().auth {
             Auth::None | Auth::Pass(_) => self.emit(priority, Seal::None, out),
             Auth::Ah(key) => {
-                let sequence = self.memory.ah.advance();
+                let sequence = self.memory.seals().ah.advance();
                 self.emit(priority, Seal::Ah(key, sequence), out);
             }
             Auth::Hmac(hmac) => {
-                for form in self.memory.replay.forms(hmac) {
+                for form in self.memory.seals().replay.forms(hmac) {
                     match form {
                         Form::Plain => self.emit(priority, Seal::None, out),
                         Form::Signed => self.emit_signed(now, priority, hmac, out),
@@ -373,7 +375,7 @@ impl Instance {
             src: template.src,
             pdu: &template.pdu(priority),
         };
-        if let Some(trailer) = self.memory.replay.sign(hmac, what, wall) {
+        if let Some(trailer) = self.memory.seals().replay.sign(hmac, what, wall) {
             self.emit(priority, Seal::Trailer(&trailer), out);
         }
     }
@@ -394,20 +396,27 @@ impl Instance {
 
     /// Since 1970, for `auth_hmac`.
     fn wall_at(&self, now: Mono) -> Duration {
-        self.wall + Duration::from_micros(now.as_micros())
+        self.memory.wall() + Duration::from_micros(now.as_micros())
+    }
+
+    /// By the wall clock: the origin of [`Mono`]. Of use for `auth_hmac` only.
+    pub(super) fn set_wall(&mut self, wall: Duration) {
+        if let Auth::Hmac(_) = self.model.auth {
+            self.memory.seals().wall = wall;
+        }
     }
 
     /// A master of lower rank was heard. keepalived: what is sent next counts on from its packet, which
     /// [`receive::check`] has noted already.
     pub(super) fn note_lower(&mut self, form: Form) {
         if let Auth::Hmac(hmac) = &self.model.auth {
-            self.memory.replay.heard_lower(hmac, form);
+            self.memory.seals().replay.heard_lower(hmac, form);
         }
     }
 
     /// A new master begins; used up sequence numbers do so, too.
     pub(super) fn renew(&mut self) {
-        self.memory.ah.renew();
+        self.memory.renew();
     }
 
     /// `times` advertisements of priority 0. keepalived: only the last one is counted as such.
@@ -416,7 +425,7 @@ impl Instance {
             self.send(now, 0, out);
         }
         if times > 0 {
-            self.counters.priority_zero_sent += 1;
+            self.counters.rare().priority_zero_sent += 1;
             out.push(Action::Report(Report::Resigned {
                 instance: self.model.name.clone(),
             }));
@@ -572,7 +581,7 @@ impl Instance {
             instance: self.model.clone(),
             state: self.named(),
             effective_priority: self.priority(),
-            counters: self.counters,
+            counters: self.counters.all(),
             since: self.since.1,
             master,
             read_until,

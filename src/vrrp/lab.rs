@@ -131,7 +131,7 @@ struct Node {
     sent: Vec<(Mono, u8, u8)>,
     garps: u64,
     /// What its kernel was asked to hold, by instance.
-    held: BTreeMap<InstanceId, Vec<VirtualAddress>>,
+    held: BTreeMap<InstanceId, Vec<Arc<VirtualAddress>>>,
     /// Counts restarts: an answer of the kernel to a former life is lost.
     life: u32,
 }
@@ -411,7 +411,7 @@ impl Lab {
         let refused = |lab: &Self| {
             let mut instances = lab.nodes[n].router.instances.iter();
             let meant = instances.find(|i| i.model.vrid.0.get() == vrid);
-            meant.map_or(0, |i| i.counters.auth_failures)
+            meant.map_or(0, |i| i.counters.all().auth_failures)
         };
         let before = refused(self);
         for socket in self.nodes[n].ears(&packet) {

@@ -33,12 +33,11 @@ pub(super) struct Master {
     /// The last answer to a lower-priority master left.
     answered_at: Option<Mono>,
     pub(super) garp: Plan,
-    conflict: Option<Conflict>,
 }
 
 /// Two owners; ours is the higher address, so the other one should give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Conflict {
+pub(super) struct Conflict {
     /// Advertisements still to send before patience begins to run out.
     adverts_left: u8,
     /// The other one's interval, or ours if longer.
@@ -118,9 +117,7 @@ impl Instance {
                 .cmp(&m.priority())
                 .then(heard.src.cmp(&own_address))
         };
-        if rank(self) == Ordering::Less
-            && heard.priority == 255
-            && self.patience_ended(now, m, heard)
+        if rank(self) == Ordering::Less && heard.priority == 255 && self.patience_ended(now, heard)
         {
             self.concede(now, Some(heard.src));
             out.push(Action::Report(Report::OwnershipConceded {
@@ -198,22 +195,20 @@ impl Instance {
     }
 
     /// Another owner was heard. keepalived: after two more of our advertisements and 1.2 intervals it should be gone.
-    fn patience_ended(&mut self, now: Mono, m: Master, heard: Heard) -> bool {
+    fn patience_ended(&mut self, now: Mono, heard: Heard) -> bool {
         let interval = heard.interval.max(self.advert_int());
-        let recent = m
-            .conflict
-            .filter(|c| now.since(c.heard_at) <= self.down(interval));
+        let known = self.conflict.as_deref().copied();
+        let recent = known.filter(|c| now.since(c.heard_at) <= self.down(interval));
         let conflict = recent.unwrap_or(Conflict {
             adverts_left: 2,
             interval,
             until: Mono::NEVER,
             heard_at: now,
         });
-        let conflict = Some(Conflict {
+        self.conflict = Some(Box::new(Conflict {
             heard_at: now,
             ..conflict
-        });
-        self.state = State::Master(Master { conflict, ..m });
+        }));
         recent.is_some_and(|c| c.until <= now)
     }
 
@@ -239,7 +234,7 @@ impl Instance {
         self.last_sent_at = Some(now);
         if let State::Master(m) = &mut self.state {
             (m.sent_at, m.advert_at, m.roused) = (now, now + interval, false);
-            if let Some(c) = &mut m.conflict
+            if let Some(c) = &mut self.conflict
                 && c.adverts_left > 0
             {
                 c.adverts_left -= 1;
@@ -258,6 +253,7 @@ impl Instance {
         self.renew();
         self.counters.became_master += 1;
         self.told = Told::default();
+        self.conflict = None;
         self.master = None;
         self.inherits_until = None; // ours now
         self.state = State::Master(Master {
@@ -266,7 +262,6 @@ impl Instance {
             roused: false,
             answered_at: None,
             garp: Plan::NONE,
-            conflict: None,
         });
         self.advertise(now, out);
         self.report_entered(VrrpState::Master, init, out);

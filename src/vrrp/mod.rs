@@ -26,6 +26,7 @@ mod receive;
 mod reload;
 pub(crate) mod router;
 mod sync;
+mod tally;
 mod throttle;
 
 use std::net::IpAddr;
@@ -145,7 +146,7 @@ pub(crate) enum Event {
 /// Something that an instance wants in the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
-    Address(VirtualAddress),
+    Address(Arc<VirtualAddress>),
     Route(Box<Route>),
     Rule(Box<Rule>),
 }

@@ -10,20 +10,31 @@ use super::FaultCause;
 use super::world::World;
 
 /// What an instance and its group watch together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Watch {
     pub(super) interfaces: Vec<InterfaceTrack>,
     pub(super) scripts: Vec<ScriptTrack>,
     pub(super) others: OtherTracks,
 }
 
+/// That of most instances.
+static NOTHING: Watch = Watch {
+    interfaces: Vec::new(),
+    scripts: Vec::new(),
+    others: OtherTracks {
+        files: Vec::new(),
+        processes: Vec::new(),
+        bfds: Vec::new(),
+    },
+};
+
 impl Watch {
-    /// Where both watch the same thing the group's line counts, unless the instance's has weight 0.
-    pub(super) fn new(instance: &Instance, group: Option<&SyncGroup>) -> Self {
+    /// `None`: nothing. Where both watch the same thing the group's line counts, unless the instance's has weight 0.
+    pub(super) fn new(instance: &Instance, group: Option<&SyncGroup>) -> Option<Box<Self>> {
         let (interfaces, scripts) = group.map_or((&[][..], &[][..]), |g| {
             (&g.track_interfaces, &g.track_scripts)
         });
-        Self {
+        let watch = Self {
             interfaces: merge(
                 &instance.track_interfaces,
                 interfaces,
@@ -37,7 +48,13 @@ impl Watch {
                 |t| t.weight,
             ),
             others: others(&instance.other_tracks, group.map(|g| &g.other_tracks)),
-        }
+        };
+        (watch != NOTHING).then(|| Box::new(watch))
+    }
+
+    /// What an instance has kept of it.
+    pub(super) fn kept(watch: &Option<Box<Self>>) -> &Self {
+        watch.as_deref().unwrap_or(&NOTHING)
     }
 }
 

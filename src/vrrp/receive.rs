@@ -17,7 +17,8 @@ use crate::wire::trailer::{Signed, TRAILER};
 use crate::wire::vrrp::{self as wire, Header, Over};
 
 use super::auth::{self, Claim, Counter, Form, Replay};
-use super::{Counters, Packet, PacketFault, advert};
+use super::tally::Tally;
+use super::{Packet, PacketFault, advert};
 
 /// Shorter packets are padded by Ethernet to this many octets.
 const ETHERNET_MIN: usize = 46;
@@ -119,45 +120,83 @@ pub(super) struct Heard {
     pub(super) oddities: [Option<PacketFault>; 3],
 }
 
-/// The last packet that passed every check. Its repetition, octet for octet, needs none of them: that is what a
-/// healthy network delivers.
-#[derive(Debug, Default)]
+/// The last packet that passed every check and had nothing odd. Its repetition, octet for octet, needs none of them: that
+/// is what a healthy network delivers.
+#[derive(Debug)]
 pub(super) struct Known {
-    pdu: Vec<u8>,
+    pdu: Box<[u8]>,
     ttl: u8,
-    heard: Option<Heard>,
+    src: IpAddr,
+    interval: Duration,
+    form: Form,
+    old_checksum: bool,
 }
 
 impl Known {
-    fn matches(&self, arrival: &Arrival<'_>) -> Option<Heard> {
-        let whole = arrival.total_length == arrival.ip_header + arrival.pdu.len();
-        self.heard.filter(|heard| {
-            heard.src == arrival.src && arrival.ttl == self.ttl && whole && self.pdu == arrival.pdu
-        })
+    fn new(arrival: &Arrival<'_>, heard: &Heard) -> Self {
+        Self {
+            pdu: arrival.pdu.into(),
+            ttl: arrival.ttl,
+            src: heard.src,
+            interval: heard.interval,
+            form: heard.form,
+            old_checksum: heard.old_checksum,
+        }
     }
 
-    fn remember(&mut self, arrival: &Arrival<'_>, heard: Heard) {
-        self.pdu.clear();
-        self.pdu.extend(arrival.pdu);
-        self.ttl = arrival.ttl;
-        self.heard = Some(heard);
+    fn matches(&self, arrival: &Arrival<'_>) -> Option<Heard> {
+        let whole = arrival.total_length == arrival.ip_header + arrival.pdu.len();
+        let same = self.src == arrival.src && self.ttl == arrival.ttl && *self.pdu == *arrival.pdu;
+        (whole && same).then_some(Heard {
+            src: self.src,
+            priority: arrival.header.priority,
+            interval: self.interval,
+            form: self.form,
+            old_checksum: self.old_checksum,
+            oddities: [None; 3],
+        })
     }
 }
 
 /// What an instance remembers of packets, and what it knows besides its model when one comes.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    known: Known,
+    known: Option<Box<Known>>,
+    seals: Option<Box<Seals>>,
+}
+
+/// What makes packets genuine, for those who ask for it.
+#[derive(Debug, Default)]
+pub(super) struct Seals {
     /// The authentication header's sequence number.
     pub(super) ah: Counter,
     /// The sequence numbers of `auth_hmac`.
     pub(super) replay: Replay,
+    /// By the wall clock: the origin of [`crate::time::Mono`].
+    pub(super) wall: Duration,
 }
 
 impl Memory {
     /// To be called when the model changes. Sequence numbers stay, or old packets could be played again.
     pub(super) fn forget(&mut self) {
-        self.known.heard = None;
+        self.known = None;
+    }
+
+    /// What was sealed, and with which numbers.
+    pub(super) fn seals(&mut self) -> &mut Seals {
+        self.seals.get_or_insert_default()
+    }
+
+    /// By the wall clock: the origin of [`crate::time::Mono`]; zero for those who do not ask for it.
+    pub(super) fn wall(&self) -> Duration {
+        self.seals.as_ref().map_or(Duration::ZERO, |s| s.wall)
+    }
+
+    /// A new master begins; used up sequence numbers do so, too.
+    pub(super) fn renew(&mut self) {
+        if let Some(seals) = &mut self.seals {
+            seals.ah.renew();
+        }
     }
 }
 
@@ -181,24 +220,25 @@ pub(super) fn check(
     arrival: &Arrival<'_>,
     circumstances: Circumstances,
     memory: &mut Memory,
-    counters: &mut Counters,
+    counters: &mut Tally,
 ) -> Result<Heard, PacketFault> {
     if !circumstances.deaf
-        && let Some(heard) = memory.known.matches(arrival)
+        && let Some(heard) = memory.known.as_ref().and_then(|k| k.matches(arrival))
     {
         counters.advert_received += 1;
-        counters.priority_zero_received += u64::from(heard.priority == 0);
+        note_resignation(&heard, counters);
         return Ok(heard);
     }
     let result = examine(model, arrival, circumstances, memory);
     match result {
         Ok(heard) => {
             counters.advert_received += 1;
-            counters.priority_zero_received += u64::from(heard.priority == 0);
+            note_resignation(&heard, counters);
             if heard.oddities[1].is_some() {
-                counters.address_list_errors += 1;
+                counters.rare().address_list_errors += 1;
             } else if let Auth::None | Auth::Pass(_) = model.auth {
-                memory.known.remember(arrival, heard);
+                let regular = heard.oddities.iter().all(Option::is_none);
+                memory.known = regular.then(|| Box::new(Known::new(arrival, &heard)));
             }
         }
         Err(fault) => count(fault, counters),
@@ -248,6 +288,7 @@ fn examine(
             let unicast = model.unicast.as_ref();
             let verdict =
                 memory
+                    .seals()
                     .replay
                     .check(hmac, unicast, signed, trailer, circumstances.wall)?;
             (verdict.form, verdict.skewed.map(PacketFault::HmacSkewed))
@@ -270,7 +311,7 @@ fn examine(
                 data,
                 envelope,
             };
-            auth::check(&model.auth, claim, &mut memory.ah)?;
+            auth::check(&model.auth, claim, memory)?;
             let (got, want) = (header.advert_int(), advert::seconds(model));
             if got != want {
                 return Err(PacketFault::Interval { got, want });
@@ -419,37 +460,43 @@ fn lists<A: PartialEq>(mut listed: impl Iterator<Item = A> + Clone, at: usize, a
     listed.clone().nth(at).is_some_and(|a| a == addr) || listed.any(|a| a == addr)
 }
 
-fn count(fault: PacketFault, counters: &mut Counters) {
+fn note_resignation(heard: &Heard, counters: &mut Tally) {
+    if heard.priority == 0 {
+        counters.rare().priority_zero_received += 1;
+    }
+}
+
+fn count(fault: PacketFault, counters: &mut Tally) {
     let counter = match fault {
         PacketFault::TooShort { .. }
         | PacketFault::TooLong { .. }
-        | PacketFault::TotalLength { .. } => &mut counters.packet_length_errors,
-        PacketFault::Ttl(_) => &mut counters.ttl_errors,
-        PacketFault::Version { .. } => &mut counters.version_errors,
-        PacketFault::AuthTypeUnknown(_) => &mut counters.invalid_auth_type,
-        PacketFault::AuthTypeMismatch { .. } => &mut counters.auth_type_mismatch,
+        | PacketFault::TotalLength { .. } => &mut counters.rare().packet_length_errors,
+        PacketFault::Ttl(_) => &mut counters.rare().ttl_errors,
+        PacketFault::Version { .. } => &mut counters.rare().version_errors,
+        PacketFault::AuthTypeUnknown(_) => &mut counters.rare().invalid_auth_type,
+        PacketFault::AuthTypeMismatch { .. } => &mut counters.rare().auth_type_mismatch,
         PacketFault::Password
         | PacketFault::AhDigest
         | PacketFault::AhSpi
-        | PacketFault::AhReplay { .. } => &mut counters.auth_failures,
-        PacketFault::HmacMissing => &mut counters.hmac_missing,
-        PacketFault::HmacMalformed => &mut counters.hmac_malformed,
-        PacketFault::HmacUnknownKey(_) => &mut counters.hmac_unknown_key,
-        PacketFault::HmacInvalid => &mut counters.hmac_invalid,
-        PacketFault::HmacStale { .. } => &mut counters.hmac_stale,
-        PacketFault::HmacReplay => &mut counters.hmac_replay,
+        | PacketFault::AhReplay { .. } => &mut counters.rare().auth_failures,
+        PacketFault::HmacMissing => &mut counters.rare().hmac_missing,
+        PacketFault::HmacMalformed => &mut counters.rare().hmac_malformed,
+        PacketFault::HmacUnknownKey(_) => &mut counters.rare().hmac_unknown_key,
+        PacketFault::HmacInvalid => &mut counters.rare().hmac_invalid,
+        PacketFault::HmacStale { .. } => &mut counters.rare().hmac_stale,
+        PacketFault::HmacReplay => &mut counters.rare().hmac_replay,
         PacketFault::NotAPeer => {
             counters.advert_received += 1;
             return;
         }
         PacketFault::PeerTtl(_) => {
             counters.advert_received += 1;
-            &mut counters.ttl_errors
+            &mut counters.rare().ttl_errors
         }
-        PacketFault::Type(_) => &mut counters.invalid_type,
-        PacketFault::Checksum => &mut counters.checksum_errors,
+        PacketFault::Type(_) => &mut counters.rare().invalid_type,
+        PacketFault::Checksum => &mut counters.rare().checksum_errors,
         PacketFault::AddressCount { .. } | PacketFault::AddressMissing(_) => {
-            &mut counters.address_list_errors
+            &mut counters.rare().address_list_errors
         }
         // keepalived: never counted.
         PacketFault::Interval { .. }

@@ -218,15 +218,16 @@ impl Router {
         self.roamers.clear();
         self.dependents.clear();
         for i in self.instances.iter() {
-            let tracked = i.watch.interfaces.iter().map(|t| &t.interface);
+            let watch = Watch::kept(&i.watch);
+            let tracked = watch.interfaces.iter().map(|t| &t.interface);
             for name in tracked.chain(i.model.own_interfaces()) {
                 self.watchers.entry(name.clone()).or_default().push(i.id);
             }
             if i.model.track_source && i.model.interface.is_none() {
                 self.roamers.push(i.id);
             }
-            let others = &i.watch.others;
-            let scripts = i.watch.scripts.iter().map(|t| &t.script);
+            let others = &watch.others;
+            let scripts = watch.scripts.iter().map(|t| &t.script);
             let tracked = scripts.cloned().map(Tracked::Script);
             let names = |list: &[crate::model::track::Tracked]| {
                 list.iter().map(|t| t.name.clone()).collect::<Vec<_>>()

@@ -19,9 +19,10 @@ use crate::time::Mono;
 
 use super::desired::{self, Desired};
 use super::instance::{Instance, State};
-use super::priority;
+use super::priority::{self, Watch};
 use super::receive::Arrival;
 use super::sync::Unit;
+use super::tally::Tally;
 use super::throttle::Throttle;
 use super::timers::Timers;
 use super::world::World;
@@ -170,7 +171,7 @@ impl Router {
             Event::Heard(frame) => self.hear(now, &frame, &mut out),
             Event::WallClock(wall) => {
                 self.world.set_wall(wall);
-                self.instances.iter_mut().for_each(|i| i.wall = wall);
+                self.instances.iter_mut().for_each(|i| i.set_wall(wall));
             }
             Event::Interface(facts) => self.learn(now, facts, &mut out),
             Event::InterfaceGone(index) => {
@@ -313,7 +314,7 @@ impl Router {
     /// Sets all counters to zero.
     pub(crate) fn clear_stats(&mut self) {
         for instance in self.instances.iter_mut() {
-            instance.counters = super::Counters::default();
+            instance.counters = Tally::default();
         }
     }
 
@@ -493,8 +494,12 @@ impl Router {
 
     pub(super) fn stand(&mut self, now: Mono, id: InstanceId, out: &mut Vec<Action>) {
         if let Some(i) = self.instances.get_mut(id) {
-            let standing =
-                priority::standing(&i.model, &i.watch, i.conceded_to.is_some(), &self.world);
+            let standing = priority::standing(
+                &i.model,
+                Watch::kept(&i.watch),
+                i.conceded_to.is_some(),
+                &self.world,
+            );
             if standing.causes.is_empty() && !i.standing.causes.is_empty() {
                 self.recoveries += 1;
                 i.recovery = self.recoveries;

@@ -10,30 +10,37 @@ use crate::model::auth::{AntiReplay, Auth, Hmac, HmacMode};
 use crate::model::net::{Family, VirtualAddress};
 use crate::model::unicast::{OldChecksum, Peer, Unicast};
 use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind, SubLinks};
-use crate::model::vrrp::{Deletion, Garp, InitialState, Instance, Notify, Priority, SyncGroup};
+use crate::model::vrrp::{
+    Deletion, Garp, InitialState, Instance, Notify, Priority, SyncGroup, Terms,
+};
 
 /// One instance.
 pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
     let Instance {
         name,
         interface,
-        vrf,
         family,
         vrid,
+        priority,
+        source,
+        addresses,
+        // Follows from the peers.
+        twin: _,
+        terms,
+    } = instance;
+    let Terms {
+        vrf,
         version: number,
         strict,
-        priority,
         advert_int,
         initial_state,
         preempt,
         preempt_delay,
         auth,
-        source,
         track_source,
         mcast_group,
         unicast: peers,
         checksum_as_v2,
-        addresses,
         excluded,
         routes,
         rules,
@@ -52,9 +59,7 @@ pub(crate) fn instance(s: &mut Sheet<'_>, instance: &Instance) {
         notify: hooks,
         links,
         timer_expired_backup,
-        // Follows from the peers.
-        twin: _,
-    } = instance;
+    } = &**terms;
     let said = s.top("vrrp_instance", name);
     s.block(&format!("vrrp_instance {}", word(name)), &said, |s| {
         s.option("interface", interface.as_ref().map(|i| word(i.as_str())));

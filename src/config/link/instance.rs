@@ -419,8 +419,9 @@ fn owner_ignores(voice: &mut Voice<'_>, v: &Instance, global: &Global) -> bool {
 /// `weighted`: whether the sync group leaves weights to its members.
 fn trackers(voice: &mut Voice<'_>, v: &mut Instance, weighted: bool) {
     v.track_interfaces = voice.draft.track_interfaces.clone();
+    let base = v.interface.clone();
     v.track_interfaces.retain(|t| {
-        let own = v.interface.as_ref() == Some(&t.interface) && !voice.draft.dont_track_primary;
+        let own = base.as_ref() == Some(&t.interface) && !voice.draft.dont_track_primary;
         if own {
             voice.say(
                 Code::Useless,

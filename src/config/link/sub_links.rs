@@ -248,9 +248,11 @@ pub(super) fn link(
             }
         }
     };
-    v.addresses = draft.addresses.iter().filter_map(|a| place(a, v)).collect();
+    let all = draft.addresses.iter();
+    v.addresses = all.filter_map(|a| place(a, v)).map(Arc::new).collect();
     v.addresses.shrink_to_fit();
-    v.excluded = draft.excluded.iter().filter_map(|a| place(a, v)).collect();
+    let all = draft.excluded.iter();
+    v.excluded = all.filter_map(|a| place(a, v)).map(Arc::new).collect();
     // Kept as long as the configuration is, for each of thousands of instances.
     v.addresses.shrink_to_fit();
     v.excluded.shrink_to_fit();

@@ -1,6 +1,7 @@
 //! One instance, with its state where that is known.
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Interface, Text};
@@ -315,7 +316,7 @@ impl Text {
 
     fn addresses(&mut self, i: &Instance, now: Option<&InstanceSnapshot>) {
         let set = now.is_some_and(|n| n.state == VrrpState::Master);
-        let shown = |addr: &VirtualAddress| Address::held(i, addr, set).to_string();
+        let shown = |addr: &Arc<VirtualAddress>| Address::held(i, addr, set).to_string();
         self.line(format_args!("   Virtual IP ({}):", i.addresses.len()));
         for a in &i.addresses {
             self.line(format_args!("     {}", shown(a)));

@@ -21,7 +21,7 @@ pub(crate) fn snapshot(name: &str) -> InstanceSnapshot {
     let mut vip = VirtualAddress::new(ip, 24, eth0.clone());
     vip.label = Some("eth0:vip".into());
     let v6 = "fd10::100".parse().expect("an address");
-    instance.addresses = vec![vip, VirtualAddress::new(v6, 64, eth0)];
+    instance.addresses = vec![vip.into(), VirtualAddress::new(v6, 64, eth0).into()];
     InstanceSnapshot {
         instance: Arc::new(instance),
         state: VrrpState::Master,

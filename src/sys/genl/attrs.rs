@@ -7,7 +7,7 @@ use super::GenlError;
 const NLA_F_NESTED: u16 = libc::NLA_F_NESTED as u16;
 
 /// Attributes under construction, each padded to four octets.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Attrs(pub(super) Vec<u8>);
 
 impl Attrs {

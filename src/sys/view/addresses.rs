@@ -3,7 +3,6 @@
 //! Source: what dumps show after additions, deletions and promotions (the tests of the monitor compare).
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use super::super::addr::{AddressKey, AddressOptions, flag};
@@ -12,6 +11,7 @@ use super::told::AddressTold;
 /// An address as the kernel holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Held {
+    key: AddressKey,
     place: Place,
     options: AddressOptions,
     /// All of `IFA_F_*`.
@@ -57,18 +57,27 @@ pub(super) enum Effect {
     None,
 }
 
-/// All addresses of one link.
+/// All addresses of one link, sorted by their keys: a table would be half empty, and a second order of them costs more than
+/// to sort them when it is asked for, which is when something has changed.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
-    held: HashMap<AddressKey, Held>,
-    order: BTreeMap<Place, AddressKey>,
+    held: Vec<Held>,
     arrivals: i64,
 }
 
 impl Addresses {
+    fn find(&self, key: &AddressKey) -> Result<usize, usize> {
+        self.held.binary_search_by(|held| held.key.cmp(key))
+    }
+
+    fn get(&self, key: &AddressKey) -> Option<&Held> {
+        self.held.get(self.find(key).ok()?)
+    }
+
     /// `dumped`: part of a dump, which shows all addresses of a link in their order.
     pub(super) fn put(&mut self, told: AddressTold, dumped: bool, round: u32) -> Effect {
-        let old = self.held.get(&told.key);
+        let at = self.find(&told.key);
+        let old = at.ok().and_then(|at| self.held.get(at));
         let place = match old {
             Some(old) if !dumped && old.place == Place::of(&told, old.place.arrival()) => old.place,
             // New, or a secondary address that was promoted: it moves to the end of the primary ones.
@@ -88,58 +97,81 @@ impl Addresses {
             Some(old) if (old.place, old.flags) == (place, told.flags) => Effect::None,
             Some(_) => Effect::Changed,
         };
-        if let Some(old) = old {
-            self.order.remove(&old.place);
-        }
-        self.order.insert(place, told.key);
         let held = Held {
+            key: told.key,
             place,
             options: told.options,
             flags: told.flags,
             proto: told.proto,
             round,
         };
-        self.held.insert(told.key, held);
+        match at {
+            Ok(at) => self.held[at] = held,
+            Err(at) => {
+                if self.held.len() == self.held.capacity() {
+                    self.held.reserve_exact(self.held.len() / 4 + 1);
+                }
+                self.held.insert(at, held);
+            }
+        }
         effect
     }
 
     /// False: it was not there.
     pub(super) fn remove(&mut self, key: &AddressKey) -> bool {
-        let Some(held) = self.held.remove(key) else {
+        let Ok(at) = self.find(key) else {
             return false;
         };
-        self.order.remove(&held.place);
+        self.held.remove(at);
+        if self.held.len() < self.held.capacity() / 2 {
+            self.held.shrink_to_fit();
+        }
         true
     }
 
     pub(super) fn options(&self, key: &AddressKey) -> Option<&AddressOptions> {
-        self.held.get(key).map(|held| &held.options)
+        self.get(key).map(|held| &held.options)
     }
 
     /// All of `IFA_F_*`.
     pub(super) fn flags(&self, key: &AddressKey) -> Option<u32> {
-        self.held.get(key).map(|held| held.flags)
+        self.get(key).map(|held| held.flags)
     }
 
     /// `IFA_PROTO`; `None`: not there, or the kernel does not tell.
     pub(super) fn proto(&self, key: &AddressKey) -> Option<u8> {
-        self.held.get(key)?.proto
+        self.get(key)?.proto
+    }
+
+    pub(super) fn has(&self, addr: IpAddr) -> bool {
+        let at = self.held.partition_point(|held| held.key.local < addr);
+        self.held.get(at).is_some_and(|held| held.key.local == addr)
+    }
+
+    fn ordered(&self) -> Vec<&Held> {
+        let mut all: Vec<&Held> = self.held.iter().collect();
+        all.sort_unstable_by_key(|held| held.place);
+        all
     }
 
     pub(super) fn in_order(&self) -> impl Iterator<Item = &AddressKey> {
-        self.order.values()
+        self.ordered().into_iter().map(|held| &held.key)
     }
 
     /// Those that packets may be sent from.
     pub(super) fn usable(&self) -> Vec<AddressKey> {
         let bad = flag::TENTATIVE | flag::DADFAILED;
-        let usable = |key: &&AddressKey| self.held.get(key).is_some_and(|h| h.flags & bad == 0);
-        self.in_order().filter(usable).copied().collect()
+        let all = self.ordered().into_iter();
+        all.filter(|held| held.flags & bad == 0)
+            .map(|held| held.key)
+            .collect()
     }
 
     /// Those not seen in `round`.
     pub(super) fn stale(&self, round: u32) -> Vec<AddressKey> {
-        let stale = |key: &&AddressKey| self.held.get(key).is_some_and(|h| h.round != round);
-        self.in_order().filter(stale).copied().collect()
+        let all = self.ordered().into_iter();
+        all.filter(|held| held.round != round)
+            .map(|held| held.key)
+            .collect()
     }
 }

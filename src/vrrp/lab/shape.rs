@@ -289,12 +289,12 @@ impl Shape {
         let carrier = model.links.own.as_ref().map_or(eth0(), |l| l.name.clone());
         for host in 0..1 + u16::try_from(dice.below(3)).expect("small") {
             let vip = VirtualAddress::new(addr(100 + host), 24, carrier.clone());
-            model.addresses.push(vip);
+            model.addresses.push(vip.into());
         }
         if dice.one_in(3) {
             let mut aside = VirtualAddress::new(addr(200), 24, eth1());
             aside.track = dice.one_in(2);
-            model.excluded.push(aside);
+            model.excluded.push(aside.into());
         }
         let span = |dice: &mut Dice| dice.up_to(self.interval * 8);
         model.garp = Garp {

@@ -14,7 +14,7 @@ fn model(priority: u8) -> Model {
     let mut model = Model::new("V1", eth0(), vrid, &Global::default());
     model.priority = Priority::new(priority).expect("not zero");
     let addr = VirtualAddress::new([10, 0, 0, 100].into(), 24, eth0());
-    model.addresses.push(addr);
+    model.addresses.push(addr.into());
     model
 }
 
@@ -176,7 +176,7 @@ fn version_3_backups_learn_the_masters_interval() {
 fn different_address_lists_do_not_make_two_masters() {
     let mut more = model(100);
     let addr = VirtualAddress::new([10, 0, 0, 101].into(), 24, eth0());
-    more.addresses.push(addr);
+    more.addresses.push(addr.into());
     let mut lab = lab(&[model(150), more]);
     run(&mut lab, SECOND * 20);
     assert_eq!(lab.masters_of(0), [0]);

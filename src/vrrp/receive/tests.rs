@@ -6,6 +6,7 @@ use super::*;
 use crate::model::global::Global;
 use crate::model::net::{IfName, VirtualAddress};
 use crate::model::vrrp::{Auth, Vrid};
+use crate::vrrp::Counters;
 use crate::wire::packets;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,7 +27,7 @@ fn model(addrs: &[&str]) -> Instance {
         model.family = addr.into();
         model
             .addresses
-            .push(VirtualAddress::new(addr, 24, eth0.clone()));
+            .push(VirtualAddress::new(addr, 24, eth0.clone()).into());
     }
     model
 }
@@ -36,30 +37,27 @@ fn one() -> Instance {
 }
 
 fn with_password() -> Instance {
-    Instance {
-        auth: Auth::Pass(*b"s3cret\0\0"),
-        ..one()
-    }
+    let mut i = one();
+    i.auth = Auth::Pass(*b"s3cret\0\0");
+    i
 }
 
 fn version_3() -> Instance {
-    Instance {
-        version: Version::V3,
-        advert_int: SECOND / 2,
-        ..one()
-    }
+    let mut i = one();
+    i.version = Version::V3;
+    i.advert_int = SECOND / 2;
+    i
 }
 
 fn over_v6(version: Version) -> Instance {
-    Instance {
-        version,
-        ..model(&["fe80::100", "2001:db8::100"])
-    }
+    let mut i = model(&["fe80::100", "2001:db8::100"]);
+    i.version = version;
+    i
 }
 
 /// What `model` makes of a packet heard for the first time.
 fn judge(model: &Instance, packet: &Packet) -> (Result<Heard, PacketFault>, Counters) {
-    let mut counters = Counters::default();
+    let mut counters = Tally::default();
     let arrival = Arrival::of(packet).expect("no runt");
     let result = check(
         model,
@@ -68,7 +66,7 @@ fn judge(model: &Instance, packet: &Packet) -> (Result<Heard, PacketFault>, Coun
         &mut Memory::default(),
         &mut counters,
     );
-    (result, counters)
+    (result, counters.all())
 }
 
 fn fault(model: &Instance, octets: Vec<u8>) -> PacketFault {
@@ -254,9 +252,10 @@ fn another_address_list_is_odd_and_obeyed() {
     let count = PacketFault::AddressCount { got: 1, want: 2 };
     assert_eq!(odd(&model(&["10.0.0.100", "10.0.0.7"])), Ok(Some(count)));
     // The order makes no difference.
-    let shuffled = Instance {
-        advert_int: SECOND * 2,
-        ..model(&["10.0.0.9", "10.0.0.100", "10.0.0.101"])
+    let shuffled = {
+        let mut i = model(&["10.0.0.9", "10.0.0.100", "10.0.0.101"]);
+        i.advert_int = SECOND * 2;
+        i
     };
     let (result, _) = judge(&shuffled, &Packet::V4(packets::ip("v2-3vips")));
     assert_eq!(result.map(|h| h.oddities[1]), Ok(None));
@@ -267,11 +266,12 @@ fn with_skip_check_adv_addr_the_list_of_a_known_master_is_trusted() {
     let packet = Packet::V4(packets::ip("v2-none"));
     let arrival = Arrival::of(&packet).expect("no runt");
     let odd = |skip_check_adv_addr, master: Option<IpAddr>, ours: &[&str]| {
-        let model = Instance {
-            skip_check_adv_addr,
-            ..model(ours)
+        let model = {
+            let mut i = model(ours);
+            i.skip_check_adv_addr = skip_check_adv_addr;
+            i
         };
-        let (mut memory, mut counters) = (Memory::default(), Counters::default());
+        let (mut memory, mut counters) = (Memory::default(), Tally::default());
         let circumstances = Circumstances { master, ..FIRST };
         let heard = check(&model, &arrival, circumstances, &mut memory, &mut counters);
         heard.expect("obeyed").oddities[1].is_some()
@@ -287,12 +287,15 @@ fn with_skip_check_adv_addr_the_list_of_a_known_master_is_trusted() {
 
 #[test]
 fn a_repetition_is_taken_without_checks_and_anything_else_is_not() {
-    let (model, mut memory, mut counters) = (one(), Memory::default(), Counters::default());
+    let (model, mut memory, mut counters) = (one(), Memory::default(), Tally::default());
     let mut hear = |octets: &[u8]| {
         let packet = Packet::V4(octets.to_vec());
         let arrival = Arrival::of(&packet).expect("no runt");
         (
-            memory.known.matches(&arrival).is_some(),
+            memory
+                .known
+                .as_ref()
+                .is_some_and(|k| k.matches(&arrival).is_some()),
             check(&model, &arrival, FIRST, &mut memory, &mut counters).is_ok(),
         )
     };
@@ -344,7 +347,7 @@ proptest! {
         octets[3] = u8::try_from(octets.len()).expect("short");
         if let Some(arrival) = Arrival::of(&Packet::V4(octets)) {
             for model in [one(), version_3()] {
-                let result = check(&model, &arrival, FIRST, &mut Memory::default(), &mut Counters::default());
+                let result = check(&model, &arrival, FIRST, &mut Memory::default(), &mut Tally::default());
                 prop_assert!(result.is_err() || arrival.pdu.len() >= 8);
             }
         }

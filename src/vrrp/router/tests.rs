@@ -44,7 +44,7 @@ fn model(priority: u8) -> Model {
     let mut model = Model::new("V1", name("eth0"), vrid(51), &Global::default());
     model.priority = self::priority(priority);
     let addr = VirtualAddress::new([10, 0, 0, 100].into(), 24, name("eth0"));
-    model.addresses.push(addr);
+    model.addresses.push(addr.into());
     model
 }
 
@@ -52,7 +52,7 @@ fn model(priority: u8) -> Model {
 fn second(priority: u8) -> Model {
     let mut model = model(priority);
     (model.name, model.vrid) = ("V2".into(), vrid(52));
-    model.addresses[0].addr = [10, 0, 0, 200].into();
+    Arc::make_mut(&mut model.addresses[0]).addr = [10, 0, 0, 200].into();
     model
 }
 
@@ -216,7 +216,7 @@ impl Rig {
         self.router
             .instances
             .get(id)
-            .map(|i| i.counters)
+            .map(|i| i.counters.all())
             .expect("it runs")
     }
 

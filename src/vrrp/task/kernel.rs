@@ -20,6 +20,7 @@ mod worker;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 
@@ -108,6 +109,8 @@ pub(super) struct Kernel {
     holdings: Holdings,
     leftovers: Leftovers,
     record: Record,
+    /// What is in force.
+    config: Option<Arc<Config>>,
     /// Who wants something on an interface that does not exist, by its name.
     unmet: BTreeSet<(IfName, Owner)>,
     /// Whose desires must be looked at again.
@@ -142,6 +145,7 @@ impl Kernel {
             holdings: Holdings::default(),
             leftovers: Leftovers::default(),
             record: Record::new(held),
+            config: None,
             unmet: BTreeSet::new(),
             again: BTreeSet::new(),
             statics: Desired::default(),
@@ -160,7 +164,7 @@ impl Kernel {
     }
 
     /// Takes what a new configuration says besides its instances. To be called before they hear of it.
-    pub(super) fn configure(&mut self, config: &Config) {
+    pub(super) fn configure(&mut self, config: &Arc<Config>) {
         self.restore = config.global.restore_deleted;
         self.resize(&config.global.process.buffers);
         self.links.configure(config);
@@ -171,7 +175,7 @@ impl Kernel {
         self.guard.call(&config.global.firewall.nftables.table);
         self.statics = Desired {
             guarded: false,
-            addresses: statics.addresses.iter().map(|s| s.entry.clone()).collect(),
+            addresses: entry::fixed(statics),
             routes: statics.routes.iter().map(|s| s.entry.clone()).collect(),
             rules: statics.rules.iter().map(|s| s.entry.clone()).collect(),
         };
@@ -345,9 +349,7 @@ impl Kernel {
             Op::Add(key, entry) | Op::Replace { key, to: entry, .. } => record::line(key, entry),
             Op::Del(..) => None,
         });
-        if let Some((path, text)) = self.record.note(additions.collect()) {
-            self.worker.save(path, text);
-        }
+        self.note(additions.collect());
         let (mut requests, mut given_up) = (Vec::new(), Vec::new());
         let mut counted = Vec::with_capacity(ops.len());
         for op in ops {
@@ -404,9 +406,9 @@ impl Kernel {
     fn there(&self, key: &Key, entry: &Entry) -> Option<bool> {
         match (key, entry) {
             _ if self.unsettled.contains_key(key) => None,
-            (Key::Address(key), Entry::Address(options, _)) => {
+            (Key::Address(key), Entry::Address(vip)) => {
                 let there = self.monitor.view().address_options(key)?;
-                Some(terms::will_do(there, options))
+                Some(terms::will_do(there, &terms::options(vip)))
             }
             (Key::Address(_) | Key::Route(..) | Key::Rule(_), _) => None,
         }

@@ -107,9 +107,10 @@ fn dev(name: &str) -> IfName {
     IfName::new(name).expect("a name")
 }
 
-fn vip(addr: &str, dev: &IfName) -> VirtualAddress {
+fn vip(addr: &str, dev: &IfName) -> Arc<VirtualAddress> {
     let addr: IpAddr = addr.parse().expect("an address");
-    VirtualAddress::new(addr, if addr.is_ipv4() { 24 } else { 64 }, dev.clone())
+    let prefix_len = if addr.is_ipv4() { 24 } else { 64 };
+    VirtualAddress::new(addr, prefix_len, dev.clone()).into()
 }
 
 /// Version 3, an advertisement every 10 ms: master after 40 ms at most.
@@ -253,7 +254,7 @@ fn a_reload_that_changes_a_label_replaces_that_address_only() {
     with_task(|mut d| async move {
         let labelled = |label: &str| {
             let mut i = instance("VI", "a", 51, &["10.0.0.100", "10.0.0.101"]);
-            i.addresses[1].label = Some(label.into());
+            Arc::make_mut(&mut i.addresses[1]).label = Some(label.into());
             vec![i]
         };
         d.apply(labelled("a:1")).await;

@@ -263,7 +263,7 @@ fn a_refresh_comes_after_the_second_burst() {
     fresh.garp.master_refresh = SECOND * 10;
     fresh
         .excluded
-        .push(VirtualAddress::new([10, 0, 9, 9].into(), 32, name("eth0")));
+        .push(VirtualAddress::new([10, 0, 9, 9].into(), 32, name("eth0")).into());
     let mut rig = Rig::new(config(&[fresh]));
     let actions = rig.pass(DOWN_150);
     assert_eq!(frames(just(&actions)), 10);
@@ -283,7 +283,7 @@ fn a_refresh_comes_after_the_second_burst() {
 fn an_address_deleted_by_somebody_else_costs_a_skew_time() {
     let mut rig = Rig::master(config(&[model(150)]));
     let addr = model(150).addresses[0].clone();
-    let lost = |addr: &VirtualAddress| Event::Lost {
+    let lost = |addr: &Arc<VirtualAddress>| Event::Lost {
         instance: V1,
         entry: crate::vrrp::Lost::Address(addr.clone()),
         by: "somebody".into(),
@@ -296,7 +296,7 @@ fn an_address_deleted_by_somebody_else_costs_a_skew_time() {
     assert_eq!(rig.event(lost(&addr)), []);
 
     let mut careless = model(150);
-    careless.addresses[0].track = false;
+    Arc::make_mut(&mut careless.addresses[0]).track = false;
     let mut rig = Rig::master(config(&[careless.clone()]));
     assert_eq!(rig.event(lost(&careless.addresses[0])), []);
     assert_eq!(rig.state(V1), VrrpState::Master);

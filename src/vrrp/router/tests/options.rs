@@ -348,7 +348,7 @@ fn addresses_elsewhere_are_announced_again_and_again() {
     });
     (extra.garp.master_repeat, extra.garp.master_delay) = (1, Duration::ZERO);
     let elsewhere = VirtualAddress::new([10, 1, 0, 100].into(), 24, name("eth1"));
-    extra.excluded.push(elsewhere);
+    extra.excluded.push(elsewhere.into());
     let mut rig = Rig::new(config(&[extra]));
     rig.interface(eth(1, true));
     rig.pass(DOWN_150 + SECOND);
@@ -441,4 +441,15 @@ fn receive_buffers_of_a_socket_add_up() {
     assert_eq!(sizes(PacketBuffer::Mtu, None), [2 * 3 * 1500]);
     // 20 octets of IP header, 8 of VRRP's, an address, 8 of authentication.
     assert_eq!(sizes(PacketBuffer::Advert, None), [2 * 3 * 40]);
+}
+
+#[test]
+fn an_instance_among_thousands_is_small() {
+    // Octets. What all of them have in common is not in them; what few of them need is behind a pointer.
+    let size = size_of::<crate::vrrp::instance::Instance>();
+    assert!(size <= 480, "{size} octets for each instance");
+    let size = size_of::<Model>();
+    assert!(size <= 104, "{size} octets of the configuration");
+    let (one, other) = (model(150), second(150));
+    assert_eq!(one.terms, other.terms);
 }

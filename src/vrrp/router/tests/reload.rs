@@ -44,11 +44,8 @@ fn changed_addresses_are_put_in_force_and_all_are_announced() {
     let mut rig = Rig::master(config(&[model(150)]));
     rig.pass(SECOND * 10);
     let mut more = model(150);
-    more.addresses.push(VirtualAddress::new(
-        [10, 0, 0, 101].into(),
-        24,
-        name("eth0"),
-    ));
+    let addr = VirtualAddress::new([10, 0, 0, 101].into(), 24, name("eth0"));
+    more.addresses.push(addr.into());
     let actions = rig.reload(config(&[more.clone()]));
     assert_eq!((converges(&actions), frames(&actions)), (1, 10));
     assert_eq!(rig.router.desired(V1).addresses, more.addresses);

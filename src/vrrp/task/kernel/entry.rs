@@ -1,9 +1,11 @@
 //! One thing in the kernel that somebody wants there: an address, a route or a rule.
 
+use std::sync::Arc;
+
 use crate::model::net::{IfName, VirtualAddress};
-use crate::model::route::{Route, Rule};
+use crate::model::route::{Route, Rule, Statics};
 use crate::reconcile::Op;
-use crate::sys::addr::{self, AddressKey, AddressOptions};
+use crate::sys::addr::{self, AddressKey};
 use crate::sys::fib::{self, RouteHead};
 use crate::sys::genl::Attrs;
 use crate::sys::netlink::Request;
@@ -23,43 +25,44 @@ pub(super) enum Owner {
 }
 
 /// What identifies a thing in the kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Key {
     Address(AddressKey),
-    Route(RouteHead, Attrs),
-    Rule(fib::Rule),
+    Route(Box<(RouteHead, Attrs)>),
+    Rule(Box<fib::Rule>),
 }
 
 /// A thing with the line it comes from. Equal to another one if the kernel is told the same.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
-    Address(AddressOptions, VirtualAddress),
-    Route(fib::Route, Box<Route>),
-    Rule(fib::Rule, Box<Rule>),
+    /// Shared with the configuration: what the kernel is told follows from it.
+    Address(Arc<VirtualAddress>),
+    Route(Box<(fib::Route, Route)>),
+    Rule(Box<(fib::Rule, Rule)>),
 }
 
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Address(a, _), Self::Address(b, _)) => a == b,
-            (Self::Route(a, _), Self::Route(b, _)) => a == b,
-            (Self::Rule(a, _), Self::Rule(b, _)) => a == b,
+            (Self::Address(a), Self::Address(b)) => terms::options(a) == terms::options(b),
+            (Self::Route(a), Self::Route(b)) => a.0 == b.0,
+            (Self::Rule(a), Self::Rule(b)) => a.0 == b.0,
             (Self::Address(..) | Self::Route(..) | Self::Rule(..), _) => false,
         }
     }
 }
 
 impl Entry {
-    pub(super) fn address(vip: VirtualAddress, index: u32) -> (Key, Self) {
+    pub(super) fn address(vip: Arc<VirtualAddress>, index: u32) -> (Key, Self) {
         let key = terms::key(&vip, index);
-        (Key::Address(key), Self::Address(terms::options(&vip), vip))
+        (Key::Address(key), Self::Address(vip))
     }
 
     pub(super) fn add(&self, key: &Key) -> Option<Request> {
         match (self, key) {
-            (Self::Address(options, _), Key::Address(key)) => Some(addr::add(key, options)),
-            (Self::Route(route, _), _) => Some(route.add()),
-            (Self::Rule(rule, _), _) => Some(rule.add()),
+            (Self::Address(vip), Key::Address(key)) => Some(addr::add(key, &terms::options(vip))),
+            (Self::Route(route), _) => Some(route.0.add()),
+            (Self::Rule(rule), _) => Some(rule.0.add()),
             (Self::Address(..), Key::Route(..) | Key::Rule(_)) => None,
         }
     }
@@ -67,8 +70,8 @@ impl Entry {
     pub(super) fn del(&self, key: &Key) -> Option<Request> {
         match (self, key) {
             (Self::Address(..), Key::Address(key)) => Some(addr::del(key)),
-            (Self::Route(route, _), _) => Some(route.del()),
-            (Self::Rule(rule, _), _) => Some(rule.del()),
+            (Self::Route(route), _) => Some(route.0.del()),
+            (Self::Rule(rule), _) => Some(rule.0.del()),
             (Self::Address(..), Key::Route(..) | Key::Rule(_)) => None,
         }
     }
@@ -76,8 +79,9 @@ impl Entry {
     /// The interfaces that it needs.
     pub(super) fn interfaces(&self) -> Vec<&IfName> {
         match self {
-            Self::Address(_, vip) => vec![&vip.dev],
-            Self::Route(_, route) => {
+            Self::Address(vip) => vec![&vip.dev],
+            Self::Route(route) => {
+                let (_, route) = &**route;
                 let hops = route.nexthops.iter().filter_map(|hop| hop.dev.as_ref());
                 route.dev.iter().chain(hops).collect()
             }
@@ -88,30 +92,38 @@ impl Entry {
     /// Whether its loss matters.
     pub(super) fn tracked(&self) -> bool {
         match self {
-            Self::Address(_, vip) => vip.track,
-            Self::Route(_, route) => route.track,
-            Self::Rule(_, rule) => rule.track,
+            Self::Address(vip) => vip.track,
+            Self::Route(route) => route.1.track,
+            Self::Rule(rule) => rule.1.track,
         }
     }
 
     pub(super) fn into_lost(self) -> Lost {
         match self {
-            Self::Address(_, vip) => Lost::Address(vip),
-            Self::Route(_, route) => Lost::Route(route),
-            Self::Rule(_, rule) => Lost::Rule(rule),
+            Self::Address(vip) => Lost::Address(vip),
+            Self::Route(route) => Lost::Route(Box::new(route.1)),
+            Self::Rule(rule) => Lost::Rule(Box::new(rule.1)),
         }
     }
 
     /// What it is, for the log: `address 10.0.0.1/24 on eth0`.
     pub(super) fn words(&self) -> String {
         match self {
-            Self::Address(_, vip) => {
+            Self::Address(vip) => {
                 format!("address {}/{} on {}", vip.addr, vip.prefix_len, vip.dev)
             }
-            Self::Route(_, route) => format!("route {} in table {}", route.dest, route.table.0),
-            Self::Rule(_, rule) => format!("rule {}", rule.preference),
+            Self::Route(route) => {
+                format!("route {} in table {}", route.1.dest, route.1.table.0)
+            }
+            Self::Rule(rule) => format!("rule {}", rule.1.preference),
         }
     }
+}
+
+/// `static_ipaddress`.
+pub(super) fn fixed(statics: &Statics) -> Vec<Arc<VirtualAddress>> {
+    let all = statics.addresses.iter();
+    all.map(|s| Arc::new(s.entry.clone())).collect()
 }
 
 /// What cannot be set as long as an interface is missing: its name, and what it is, for the log.
@@ -129,15 +141,16 @@ pub(super) fn wanted(desired: Desired, view: &View) -> (Vec<(Key, Entry)>, Vec<U
     for route in desired.routes {
         match ways::route(&route, view) {
             Ok(told) => {
-                let key = Key::Route(told.head, told.identity.clone());
-                known.push((key, Entry::Route(told, Box::new(route))));
+                let key = Key::Route(Box::new((told.head, told.identity.clone())));
+                known.push((key, Entry::Route(Box::new((told, route)))));
             }
             Err(Missing(dev)) => unmet.push((dev, format!("route {}", route.dest))),
         }
     }
     for rule in desired.rules {
         let told = ways::rule(&rule);
-        known.push((Key::Rule(told.clone()), Entry::Rule(told, Box::new(rule))));
+        let key = Key::Rule(Box::new(told.clone()));
+        known.push((key, Entry::Rule(Box::new((told, rule)))));
     }
     (known, unmet)
 }

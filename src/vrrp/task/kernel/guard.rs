@@ -33,7 +33,7 @@ impl Guard {
         desired: &Desired,
         view: &View,
     ) -> (Batch, Batch) {
-        let element = |vip: &crate::model::net::VirtualAddress| {
+        let element = |vip: &Arc<crate::model::net::VirtualAddress>| {
             let index = view.index_of(vip.dev.as_str())?;
             Some(firewall::dropped(vip.addr, index))
         };

@@ -1,15 +1,75 @@
 //! Who holds what. Two may hold the same thing; it goes when the last of them lets go.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use super::entry::{Entry, Key, Owner, rank};
 use crate::reconcile::{Op, Owned};
 use crate::sys::netlink::Request;
 
+/// Somebody's things, in the order in which they went in. Most have one: no table, no spare room.
+type Things = VecDeque<(Key, Entry)>;
+
+/// Values by their keys, sorted: a table of thousands would be half empty.
+#[derive(Debug)]
+struct Sorted<K, V>(Vec<(K, V)>);
+
+impl<K, V> Default for Sorted<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K: Ord, V> Sorted<K, V> {
+    fn find(&self, key: &K) -> Result<usize, usize> {
+        self.0.binary_search_by(|(k, _)| k.cmp(key))
+    }
+
+    fn get(&self, key: &K) -> Option<&V> {
+        let (_, value) = self.0.get(self.find(key).ok()?)?;
+        Some(value)
+    }
+
+    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let at = self.find(key).ok()?;
+        self.0.get_mut(at).map(|(_, value)| value)
+    }
+
+    /// The value of `key`, which is `new` if there was none.
+    fn or_insert(&mut self, key: K, new: V) -> &mut V {
+        let at = self.find(&key).unwrap_or_else(|at| {
+            if self.0.len() == self.0.capacity() {
+                self.0.reserve_exact(self.0.len() / 8 + 1);
+            }
+            self.0.insert(at, (key, new));
+            at
+        });
+        &mut self.0[at].1
+    }
+
+    fn remove(&mut self, key: &K) -> Option<V> {
+        let (_, value) = self.0.remove(self.find(key).ok()?);
+        if self.0.len() < self.0.capacity() / 2 {
+            self.0.shrink_to_fit();
+        }
+        Some(value)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &(K, V)> {
+        self.0.iter()
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
-    owned: HashMap<Owner, Owned<Key, Entry>>,
-    holders: HashMap<Key, HashSet<Owner>>,
+    owned: Sorted<Owner, Things>,
+    /// One of those who hold a thing.
+    holder: Sorted<Key, Owner>,
+    /// All of them, where they are several.
+    shared: HashMap<Key, BTreeSet<Owner>>,
+}
+
+fn place(things: &Things, key: &Key) -> Option<usize> {
+    things.iter().position(|(k, _)| k == key)
 }
 
 impl Holdings {
@@ -19,105 +79,122 @@ impl Holdings {
         owner: Owner,
         desired: Vec<(Key, Entry)>,
     ) -> Vec<Op<Key, Entry>> {
-        let owned = self.owned.entry(owner).or_default();
+        let Some(things) = self.owned.get_mut(&owner) else {
+            return Owned::default().towards(&desired);
+        };
+        let mut owned = Owned::default();
+        for (key, entry) in things.iter() {
+            owned.insert(key.clone(), entry.clone());
+        }
         let ops = owned.towards(&desired);
         // What is equal for the kernel may differ for us, as `no_track` does.
-        for (key, entry) in desired {
-            if owned.get(&key).is_some_and(|held| *held == entry) {
-                owned.insert(key, entry);
+        let mut desired: HashMap<Key, Entry> = desired.into_iter().rev().collect();
+        for (key, held) in things {
+            if let Some(entry) = desired.remove(key).filter(|entry| entry == held) {
+                *held = entry;
             }
-        }
-        if owned.is_empty() && ops.is_empty() {
-            self.owned.remove(&owner);
         }
         ops
     }
 
     /// Notes an operation that is done.
     pub(super) fn settle(&mut self, owner: Owner, op: &Op<Key, Entry>) {
-        self.owned.entry(owner).or_default().settle(op);
         match op {
-            Op::Del(key, _) => self.let_go(key, owner),
-            Op::Add(key, _) | Op::Replace { key, .. } => {
-                self.holders.entry(key.clone()).or_default().insert(owner);
+            Op::Del(key, _) => {
+                self.take(owner, key);
+                self.let_go(key, owner);
             }
-        }
-        if self.owned.get(&owner).is_some_and(Owned::is_empty) {
-            self.owned.remove(&owner);
+            Op::Add(key, entry) | Op::Replace { key, to: entry, .. } => {
+                let things = self.owned.or_insert(owner, Things::new());
+                match place(things, key).and_then(|at| things.get_mut(at)) {
+                    Some((_, held)) => *held = entry.clone(),
+                    None => {
+                        if things.is_empty() {
+                            things.reserve_exact(1);
+                        }
+                        things.push_back((key.clone(), entry.clone()));
+                    }
+                }
+                let first = *self.holder.or_insert(key.clone(), owner);
+                if first != owner {
+                    let all = self.shared.entry(key.clone()).or_default();
+                    all.extend([first, owner]);
+                }
+            }
         }
     }
 
+    fn take(&mut self, owner: Owner, key: &Key) -> Option<Entry> {
+        let things = self.owned.get_mut(&owner)?;
+        let (_, entry) = things.remove(place(things, key)?)?;
+        if things.is_empty() {
+            self.owned.remove(&owner);
+        }
+        Some(entry)
+    }
+
     fn let_go(&mut self, key: &Key, owner: Owner) {
-        if let Some(holders) = self.holders.get_mut(key) {
-            holders.remove(&owner);
-            if holders.is_empty() {
-                self.holders.remove(key);
+        let mut next = None;
+        if let Some(all) = self.shared.get_mut(key) {
+            all.remove(&owner);
+            next = all.first().copied();
+            if all.len() < 2 {
+                self.shared.remove(key);
             }
+        }
+        match (next, self.holder.get_mut(key)) {
+            (Some(next), Some(holder)) => *holder = next,
+            (None, Some(holder)) if *holder == owner => {
+                self.holder.remove(key);
+            }
+            (_, Some(_) | None) => {}
         }
     }
 
     /// Somebody else holds it too.
     pub(super) fn shared(&self, key: &Key, owner: Owner) -> bool {
-        let holders = self.holders.get(key);
-        holders.is_some_and(|all| all.iter().any(|holder| *holder != owner))
+        self.shared.contains_key(key) || self.holder.get(key).is_some_and(|h| *h != owner)
     }
 
     /// The address is gone from the kernel: who held it?
     pub(super) fn lost(&mut self, key: &Key) -> Vec<(Owner, Entry)> {
-        let mut losers: Vec<_> = self
-            .holders
-            .remove(key)
-            .unwrap_or_default()
-            .into_iter()
-            .collect();
-        losers.sort_unstable();
-        losers
-            .into_iter()
-            .filter_map(|owner| {
-                let entry = self.owned.get_mut(&owner)?.remove(key)?;
-                Some((owner, entry))
-            })
-            .collect()
+        let one = self.holder.remove(key);
+        let all = self.shared.remove(key);
+        let losers = all.unwrap_or_else(|| one.into_iter().collect());
+        let take = |owner| Some((owner, self.take(owner, key)?));
+        losers.into_iter().filter_map(take).collect()
     }
 
     /// Forgets the routes of those whose routes the kernel may have dropped without a word. Returns who they are.
     pub(super) fn doubt_routes(&mut self) -> Vec<Owner> {
-        let routes: Vec<(Key, Vec<Owner>)> = self
-            .holders
-            .iter()
-            .filter(|(key, _)| matches!(key, Key::Route(..)))
-            .map(|(key, owners)| (key.clone(), owners.iter().copied().collect()))
-            .collect();
-        let mut owners = Vec::new();
-        for (key, of) in routes {
-            self.lost(&key);
-            owners.extend(of);
-        }
-        owners
+        let keys = self.holder.iter().map(|(key, _)| key);
+        let is_route = |key: &&Key| matches!(key, Key::Route(..));
+        let routes: Vec<Key> = keys.filter(is_route).cloned().collect();
+        let losers = routes.iter().flat_map(|key| self.lost(key));
+        losers.map(|(owner, _)| owner).collect()
     }
 
     /// One of those who hold it, and how.
     pub(super) fn held(&self, key: &Key) -> Option<(Owner, Entry)> {
-        let owner = *self.holders.get(key)?.iter().next()?;
-        Some((owner, self.owned.get(&owner)?.get(key)?.clone()))
+        let owner = *self.holder.get(key)?;
+        let things = self.owned.get(&owner)?;
+        let (_, entry) = things.get(place(things, key)?)?;
+        Some((owner, entry.clone()))
     }
 
     /// Routes and rules with their keys.
     pub(super) fn ways(&self) -> impl Iterator<Item = (&Key, &Entry)> {
-        let entry = |key, owners: &HashSet<Owner>| {
-            let owner = owners.iter().next()?;
-            Some((key, self.owned.get(owner)?.get(key)?))
-        };
-        self.holders
-            .iter()
-            .filter(|(key, _)| !matches!(key, Key::Address(_)))
-            .filter_map(move |(key, owners)| entry(key, owners))
+        let ways = self.owned.iter().flat_map(|(_, things)| things);
+        ways.filter(|(key, _)| !matches!(key, Key::Address(_)))
+            .map(|(key, entry)| (key, entry))
     }
 
     /// What removes everything that is ours.
     pub(super) fn removals(&self) -> Vec<Request> {
-        let of = |owned: &Owned<Key, Entry>| -> Vec<Op<Key, Entry>> { owned.towards(&[]) };
-        let mut all: Vec<_> = self.owned.values().flat_map(of).collect();
+        let all = self.owned.iter().flat_map(|(_, things)| things);
+        let mut all: Vec<_> = all
+            .map(|(key, entry)| Op::Del(key.clone(), entry.clone()))
+            .collect();
         all.sort_by_key(rank);
         all.iter()
             .filter_map(|op| match op {
@@ -138,7 +215,7 @@ mod tests {
         let dev = IfName::new("a").expect("a name");
         let vips = addrs.iter().map(|addr| {
             let addr = addr.parse().expect("an address");
-            Entry::address(VirtualAddress::new(addr, 24, dev.clone()), 1)
+            Entry::address(VirtualAddress::new(addr, 24, dev.clone()).into(), 1)
         });
         vips.collect()
     }
@@ -174,8 +251,8 @@ mod tests {
         for op in h.towards(id, wanted.clone()) {
             h.settle(id, &op);
         }
-        if let Entry::Address(_, vip) = &mut wanted[0].1 {
-            vip.track = false;
+        if let Entry::Address(vip) = &mut wanted[0].1 {
+            std::sync::Arc::make_mut(vip).track = false;
         }
         assert_eq!(h.towards(id, wanted.clone()), []);
         let lost = h.lost(&wanted[0].0);

@@ -50,7 +50,7 @@ impl Kernel {
             };
             let (wanted, _) = entry::wanted(desired, self.monitor.view());
             for (key, entry) in wanted {
-                if let (Key::Address(key), Entry::Address(_, vip)) = (&key, &entry) {
+                if let (Key::Address(key), Entry::Address(vip)) = (&key, &entry) {
                     if self.monitor.view().address_options(key).is_none() {
                         continue;
                     }

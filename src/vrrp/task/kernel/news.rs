@@ -156,8 +156,8 @@ impl Kernel {
         };
         for change in changes {
             let is = |(key, entry): &(&Key, &Entry)| match (&change, entry) {
-                (FibChange::Route { told, .. }, Entry::Route(route, _)) => route.is(told),
-                (FibChange::Rule { told, .. }, Entry::Rule(rule, _)) => rule.is(told),
+                (FibChange::Route { told, .. }, Entry::Route(route)) => route.0.is(told),
+                (FibChange::Rule { told, .. }, Entry::Rule(rule)) => rule.0.is(told),
                 (FibChange::Unknown, _) => matches!(key, Key::Rule(_)),
                 (FibChange::Route { .. } | FibChange::Rule { .. }, _) => false,
             };

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Kernel;
 use super::entry::{self, Entry, Key};
@@ -21,37 +23,40 @@ use crate::vrrp::desired::Desired;
 pub(super) struct Record {
     /// `None`: nothing is recorded.
     path: Option<PathBuf>,
-    lines: BTreeSet<String>,
+    /// What stands on file, in order: a digest of each line, which alone would be a good part of what an instance costs.
+    known: Vec<u64>,
+}
+
+fn digest(line: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    line.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Record {
     pub(super) fn new(path: Option<PathBuf>) -> Self {
         Self {
             path,
-            lines: BTreeSet::new(),
+            known: Vec::new(),
         }
     }
 
     /// From now on these. What is to be written where, if there is anything to write.
-    pub(super) fn replace(&mut self, lines: BTreeSet<String>) -> Option<(PathBuf, String)> {
-        if lines == self.lines {
+    pub(super) fn replace(&mut self, lines: &BTreeSet<String>) -> Option<(PathBuf, String)> {
+        let mut known: Vec<u64> = lines.iter().map(|line| digest(line)).collect();
+        known.sort_unstable();
+        if known == self.known {
             return None;
         }
-        self.lines = lines;
-        self.text()
-    }
-
-    /// These too.
-    pub(super) fn note(&mut self, lines: Vec<String>) -> Option<(PathBuf, String)> {
-        let before = self.lines.len();
-        self.path.as_ref()?;
-        self.lines.extend(lines);
-        (self.lines.len() > before).then(|| self.text()).flatten()
-    }
-
-    fn text(&self) -> Option<(PathBuf, String)> {
-        let lines = self.lines.iter().flat_map(|line| [line.as_str(), "\n"]);
+        self.known = known;
+        let lines = lines.iter().flat_map(|line| [line.as_str(), "\n"]);
         Some((self.path.clone()?, lines.collect()))
+    }
+
+    /// One of these stands not on file yet.
+    pub(super) fn misses(&self, lines: &[String]) -> bool {
+        let is_new = |line: &String| self.known.binary_search(&digest(line)).is_err();
+        self.path.is_some() && lines.iter().any(is_new)
     }
 
     /// What an earlier run wrote.
@@ -86,7 +91,7 @@ impl Kernel {
         let statics = &config.statics;
         let fixed = Desired {
             guarded: false,
-            addresses: statics.addresses.iter().map(|s| s.entry.clone()).collect(),
+            addresses: entry::fixed(statics),
             routes: statics.routes.iter().map(|s| s.entry.clone()).collect(),
             rules: statics.rules.iter().map(|s| s.entry.clone()).collect(),
         };
@@ -105,10 +110,25 @@ impl Kernel {
     }
 
     /// Puts on file what `config` may want, and what there is.
-    pub(super) fn record(&mut self, config: &Config) {
-        let mut lines = self.lines_of(config);
+    pub(super) fn record(&mut self, config: &Arc<Config>) {
+        self.config = Some(Arc::clone(config));
+        self.record_with(Vec::new());
+    }
+
+    /// Before these are added to what there is.
+    pub(super) fn note(&mut self, additions: Vec<String>) {
+        if self.record.misses(&additions) {
+            self.record_with(additions);
+        }
+    }
+
+    fn record_with(&mut self, more: Vec<String>) {
+        let mut lines: BTreeSet<String> = more.into_iter().collect();
+        if let Some(config) = &self.config {
+            lines.extend(self.lines_of(config));
+        }
         lines.extend(self.holdings.removals().iter().map(Request::to_line));
-        let news = self.record.replace(lines);
+        let news = self.record.replace(&lines);
         self.save(news);
     }
 
@@ -148,15 +168,17 @@ mod tests {
         let name = format!("keepalived-rs-record-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let mut record = Record::new(Some(path.clone()));
-        let (at, text) = record.note(vec!["b".into(), "a".into()]).expect("news");
+        let both = ["b".to_owned(), "a".to_owned()];
+        assert!(record.misses(&both));
+        let (at, text) = record.replace(&both.clone().into()).expect("news");
         assert_eq!((&at, &*text), (&path, "a\nb\n"));
-        assert_eq!(record.note(vec!["a".into()]), None);
+        assert!(!record.misses(&both));
         write(&at, &text).expect("written");
         assert_eq!(record.earlier().len(), 2);
-        assert!(record.replace(["c".to_owned()].into()).is_some());
-        assert_eq!(record.replace(["c".to_owned()].into()), None);
+        assert!(record.replace(&["c".to_owned()].into()).is_some());
+        assert_eq!(record.replace(&["c".to_owned()].into()), None);
         record.remove();
         assert!(record.earlier().is_empty());
-        assert_eq!(Record::new(None).note(vec!["a".into()]), None);
+        assert!(!Record::new(None).misses(&both));
     }
 }
