@@ -99,14 +99,12 @@ impl Router {
                 i.noted_priority = Some(i.priority());
             }
         }
-        for (id, renewed) in survivors {
-            // Who has to leave MASTER at once, with the whole group, does not speak up first.
-            if self.fit(id) {
-                self.resume(now, id, renewed, out);
-            }
-        }
+        // First: who has to leave MASTER, with the whole group, does not speak up and announce before.
         for unit in 0..self.units.len() {
             self.reconsider(now, unit, out);
+        }
+        for (id, renewed) in survivors {
+            self.resume(now, id, renewed, out);
         }
     }
 
@@ -147,13 +145,6 @@ impl Router {
                 priority: instance.priority(),
             }));
         }
-    }
-
-    /// No member of its unit has a reason to be in FAULT.
-    fn fit(&self, id: InstanceId) -> bool {
-        let unit = self.instances.get(id).and_then(|i| self.units.get(i.unit));
-        let causes = |id: &InstanceId| self.instances.get(*id).map(|i| &i.standing.causes);
-        unit.is_some_and(|u| u.members.iter().filter_map(causes).all(Vec::is_empty))
     }
 
     /// A master speaks up with its new data; a backup waits anew.
