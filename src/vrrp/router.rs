@@ -381,6 +381,13 @@ impl Router {
             self.note_stranger(frame.socket.interface, &arrival, out);
             return;
         };
+        // Who was silent for too long decides about that first, and his group with him: then he may hear as a backup.
+        let itself = self.instances.get(id).filter(|i| i.overslept(now));
+        let late = itself.map(|_| id).or_else(|| self.oversleeper(now, id));
+        if let Some((late, instance)) = late.and_then(|l| Some((l, self.instances.get_mut(l)?))) {
+            let turn = instance.wake(now, &self.world, out);
+            self.turn(now, late, turn, out);
+        }
         if let Some(instance) = self.instances.get_mut(id) {
             let turn = instance.hear(now, &arrival, &self.world, out);
             self.turn(now, id, turn, out);
