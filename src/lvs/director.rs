@@ -30,11 +30,19 @@ const BURST: usize = 64;
 /// Where a checker belongs.
 #[derive(Clone, Debug)]
 struct Place {
-    vs: ServiceKey,
-    server: usize,
-    check: usize,
+    /// The same for all of a virtual server: there may be hundreds of thousands of places.
+    vs: Arc<ServiceKey>,
+    server: u32,
+    check: u32,
     /// Of the last attempt.
     started_at: Mono,
+}
+
+impl Place {
+    /// Of real server and checker in the configuration.
+    fn indices(&self) -> (usize, usize) {
+        (self.server as usize, self.check as usize)
+    }
 }
 
 /// See the module.
@@ -149,13 +157,11 @@ impl Director {
     }
 
     fn probe(&mut self, now: Mono, id: CheckId, out: &mut Vec<Action>) {
-        let Some(Place {
-            vs, server, check, ..
-        }) = self.places.get(&id).cloned()
-        else {
+        let Some(place) = self.places.get(&id) else {
             return;
         };
-        let Some(service) = self.services.get(&vs) else {
+        let (server, check) = place.indices();
+        let Some(service) = self.services.get(&*place.vs) else {
             return;
         };
         let attempt = Attempt {
@@ -189,8 +195,8 @@ impl Director {
         let Some(place) = self.places.get(&id).cloned() else {
             return;
         };
-        let (server, check) = (place.server, place.check);
-        if let Some(service) = self.services.get_mut(&place.vs) {
+        let (server, check) = place.indices();
+        if let Some(service) = self.services.get_mut(&*place.vs) {
             let next = service.on_result(server, check, result, out);
             let rs = service.cfg().real_servers.get(server);
             let checker = rs.and_then(|rs| rs.checkers.get(check));
@@ -261,15 +267,16 @@ impl Director {
         out: &mut Vec<Action>,
     ) {
         if let Some(service) = self.services.get(vs) {
+            let key = Arc::new(vs.clone());
             for (id, server, check) in service.checks() {
-                let vs = vs.clone();
-                let place = self.places.entry(id).or_insert(Place {
-                    vs,
-                    server,
-                    check,
+                let number = |index| u32::try_from(index).unwrap_or(u32::MAX);
+                let place = self.places.entry(id).or_insert_with(|| Place {
+                    vs: Arc::clone(&key),
+                    server: 0,
+                    check: 0,
                     started_at: Mono::from_micros(0),
                 });
-                (place.server, place.check) = (server, check);
+                (place.server, place.check) = (number(server), number(check));
                 if !before.remove(&id) {
                     fresh.push(id);
                 }
@@ -286,13 +293,11 @@ impl Director {
 
     /// Schedules the first attempt of a checker.
     fn begin(&mut self, now: Mono, id: CheckId, out: &mut Vec<Action>) {
-        let Some(Place {
-            vs, server, check, ..
-        }) = self.places.get(&id).cloned()
-        else {
+        let Some(place) = self.places.get(&id) else {
             return;
         };
-        let Some(service) = self.services.get(&vs) else {
+        let (server, check) = place.indices();
+        let Some(service) = self.services.get(&*place.vs) else {
             return;
         };
         let Some(rs) = service.cfg().real_servers.get(server) else {

@@ -93,7 +93,7 @@ pub(crate) async fn run(inbox: Inbox) {
         // Nobody goes first: with more to do than there is time, all of them have their turn.
         tokio::select! {
             () = alarm.sleep_until(wake_at), if room => task.wake(),
-            () = swarm.turn(), if room => task.dialled(),
+            () = swarm.turn(), if room => task.heard(),
             command = commands.recv(), if task.stopping.is_none() => match command {
                 Some(command) => task.command(command).await,
                 None => task.stop(Release::All, None),
@@ -236,6 +236,14 @@ impl Task {
         // Most that was begun just now is known already where the servers are near.
         self.tools.swarm.look();
         self.dialled();
+    }
+
+    /// Takes in news of connections, and lets attempts go on that they concern.
+    fn heard(&mut self) {
+        self.dialled();
+        if let Some(over) = self.probes.next().now_or_never().flatten() {
+            self.probed(over);
+        }
     }
 
     /// Takes in what became of connections.

@@ -60,7 +60,7 @@ fn in_guest(name: &str, inside: fn()) {
     drop(count);
     let ours = Path::new(env!("CARGO_BIN_EXE_keepalived-rs"));
     // Many kills take their time.
-    let limit = std::env::var_os("LAB_KILLS").map_or("240", |_| "3600");
+    let limit = std::env::var_os("LAB_KILLS").map_or("480", |_| "3600");
     let out = Command::new(&uml_run)
         .args(["--timeout", limit, "--env", "LAB_KILLS"])
         .args(["--modules", "ipvlan vrf", "--share"])

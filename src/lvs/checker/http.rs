@@ -8,14 +8,14 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tracing::debug;
 
 use self::reply::Reply;
@@ -177,26 +177,28 @@ impl Http {
             return Ok(Good::Plain);
         };
         let request = self.request(url, connect.target);
+        // One timer for all steps: moving one costs less than making another.
+        let mut time = pin!(sleep(patience));
         let (outcome, differs) = match &self.tls {
             None => {
-                let connected = timeout(patience, connect.tcp(&tools.swarm)).await;
-                let mut stream = connected.map_err(|_| Down::Timeout)??;
-                exchange(&mut stream, &request, url, Limit::PerRead(patience), tools).await?
+                let connected = within(time.as_mut(), connect.tcp(&tools.swarm)).await;
+                let mut stream = connected.ok_or(Down::Timeout)??;
+                let limit = Limit::PerRead(patience);
+                exchange(&mut stream, &request, url, (limit, time), tools).await?
             }
             Some(tls) => {
                 let context = tools.tls.of(&tls.identity).ok_or(Down::Local(Local {
                     step: Step::Tls,
                     errno: Errno::ENOENT,
                 }))?;
-                let deadline = Instant::now() + patience;
-                let connected = timeout_at(deadline, connect.tcp(&tools.swarm)).await;
-                let stream = connected.map_err(|_| Down::Timeout)??;
-                let sni = url.sni.as_deref();
-                let connected = timeout_at(deadline, tls::connect(&context, sni, stream)).await;
-                let connected = connected.map_err(|_| Down::Http(Bad::TlsTimeout))?;
-                let mut stream = connected.map_err(|()| Down::Http(Bad::Tls))?;
+                let connected = within(time.as_mut(), connect.tcp(&tools.swarm)).await;
+                let stream = connected.ok_or(Down::Timeout)??;
+                let shaken = tls::connect(&context, url.sni.as_deref(), stream);
+                let shaken = within(time.as_mut(), shaken).await;
+                let shaken = shaken.ok_or(Down::Http(Bad::TlsTimeout))?;
+                let mut stream = shaken.map_err(|()| Down::Http(Bad::Tls))?;
                 let limit = Limit::Until(Instant::now() + patience);
-                let found = exchange(&mut stream, &request, url, limit, tools).await?;
+                let found = exchange(&mut stream, &request, url, (limit, time), tools).await?;
                 if url.tls_compliant {
                     // Only a courtesy: whatever comes of it, the page is judged already.
                     _ = timeout(patience, Pin::new(&mut stream).shutdown()).await;
@@ -241,26 +243,39 @@ async fn exchange(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     request: &[u8],
     url: &Url,
-    limit: Limit,
+    (limit, mut time): (Limit, Pin<&mut Sleep>),
     tools: &Tools,
 ) -> Result<(Result<Judged, Bad>, Option<(u64, u64)>), Down> {
     let deadline = |limit| match limit {
         Limit::PerRead(patience) => Instant::now() + patience,
         Limit::Until(at) => at,
     };
-    let sent = timeout_at(deadline(limit), stream.write_all(request)).await;
-    if !matches!(sent, Ok(Ok(()))) {
+    time.as_mut().reset(deadline(limit));
+    let sent = within(time.as_mut(), stream.write_all(request)).await;
+    if !matches!(sent, Some(Ok(()))) {
         return Err(Down::Http(Bad::Send));
     }
     let mut reply = Reply::new(url);
     loop {
-        match timeout_at(deadline(limit), read(stream, &mut reply, tools)).await {
-            Ok(Ok(Came::Some)) => {}
-            Ok(Ok(Came::End)) => return Ok(reply.judge()),
-            Ok(Ok(Came::TooMuch)) => return Err(Down::Http(Bad::NoData)),
-            Ok(Err(e)) => return Err(Down::Http(Bad::Read(errno(&e)))),
-            Err(_) => return Err(Down::Http(Bad::ReadTimeout)),
+        if let Limit::PerRead(_) = limit {
+            time.as_mut().reset(deadline(limit));
         }
+        match within(time.as_mut(), read(stream, &mut reply, tools)).await {
+            Some(Ok(Came::Some)) => {}
+            Some(Ok(Came::End)) => return Ok(reply.judge()),
+            Some(Ok(Came::TooMuch)) => return Err(Down::Http(Bad::NoData)),
+            Some(Err(e)) => return Err(Down::Http(Bad::Read(errno(&e)))),
+            None => return Err(Down::Http(Bad::ReadTimeout)),
+        }
+    }
+}
+
+/// What comes of `work`; `None`: the time is over before.
+async fn within<T>(time: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = time => None,
     }
 }
 
