@@ -266,6 +266,7 @@ mod story {
         let mut daemon = world.start(binary, conf, &["-C"]);
         daemon.wait_log("Startup complete");
         daemon.wait_log_times("success.", checks);
+        daemon.wait_log_times("] succeeded.", conf.matches("MISC_CHECK").count());
         expect("checked", &daemon);
         drop(second);
         daemon.wait_log_times("TCP_CHECK on service [10.1.1.12]:tcp:80 failed", of_second);
