@@ -325,6 +325,10 @@ impl<T> Genl<T> {
             }
             first = false;
         }
+        if self.queue.is_empty() {
+            // What a start queued is not needed again for long.
+            self.queue.shrink_to(BATCH);
+        }
         let kernel = NetlinkAddr::new(0, 0);
         let fd = self.socket.as_fd().as_raw_fd();
         if let Err(errno) = sendto(fd, &datagram, &kernel, MsgFlags::MSG_DONTWAIT) {

@@ -37,6 +37,9 @@ const RETRY: Duration = Duration::from_secs(10);
 /// IPVS announces no changes: how often we look whether our services are still there.
 const AUDIT: Duration = Duration::from_secs(30);
 
+/// Requests without an answer at which no more virtual servers are begun with: several batches.
+const ENOUGH: usize = 256;
+
 /// What a request was for.
 #[derive(Debug)]
 enum Tag {
@@ -219,9 +222,13 @@ impl Table {
         }
     }
 
-    /// A virtual server that was marked and can be converged now.
+    /// A virtual server that was marked and can be converged now. Not more of them than the kernel has something to do:
+    /// what waits as a request takes far more memory than what waits as a key.
     pub(super) fn next_ready(&mut self) -> Option<ServiceKey> {
-        self.ready.pop_front()
+        match self.outstanding < ENOUGH {
+            true => self.ready.pop_front(),
+            false => None,
+        }
     }
 
     /// Nothing is on its way, and nothing waits but retries.

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -19,6 +19,9 @@ use crate::lab::{TempDir, poll};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::servers::{Journal, Kind, answer, conf, family};
 use crate::{LIMIT, Settings};
+
+/// After this both are at rest: what only the start needed has gone back to the kernel.
+const REST: Duration = Duration::from_secs(25);
 
 /// Who answers the checks, for all rows.
 struct World {
@@ -88,7 +91,7 @@ impl World {
         which: Which,
         kind: Kind,
         servers: usize,
-        seconds: u64,
+        (seconds, rest): (u64, Duration),
         journal: &Journal,
     ) -> Cost {
         let path = self.dir.path().join("keepalived.conf");
@@ -108,7 +111,7 @@ impl World {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        let before = journal.lock().len();
+        let (before, began) = (journal.lock().len(), Instant::now());
         let mut child = self
             .director
             .spawn(&mut command)
@@ -121,6 +124,8 @@ impl World {
         let (first, spent) = (journal.lock().len(), time(pid));
         std::thread::sleep(Duration::from_secs(seconds));
         let (last, all) = (journal.lock().len(), time(pid));
+        // At rest: what only the start needed has gone back by then.
+        std::thread::sleep(rest.saturating_sub(began.elapsed()));
         let memory = resident(pid);
         for pid in family(pid).into_iter().rev() {
             let _ = kill(pid, Signal::SIGKILL);
@@ -170,7 +175,13 @@ pub(crate) fn measure(settings: &Settings) -> String {
             for (which, all) in [(Stock, &mut stock), (Ours, &mut ours)] {
                 all.push(
                     world
-                        .cost(which, kind, servers, settings.seconds, &journal)
+                        .cost(
+                            which,
+                            kind,
+                            servers,
+                            (settings.seconds, Duration::ZERO),
+                            &journal,
+                        )
                         .check
                         / 100,
                 );
@@ -195,11 +206,11 @@ pub(crate) fn measure(settings: &Settings) -> String {
         "resident memory, KiB", "stock", "ours", "less"
     ));
     let few = 10;
-    let base = [Stock, Ours].map(|w| world.cost(w, Kind::Tcp, few, 1, &journal).memory);
+    let base = [Stock, Ours].map(|w| world.cost(w, Kind::Tcp, few, (1, REST), &journal).memory);
     for servers in settings.servers.iter().copied() {
         let [stock, ours] = [Stock, Ours].map(|w| {
             world
-                .cost(w, Kind::Tcp, servers, settings.seconds, &journal)
+                .cost(w, Kind::Tcp, servers, (1, REST), &journal)
                 .memory
         });
         let mut line = String::new();
