@@ -149,6 +149,19 @@ fn pages_are_modelled_with_all_that_is_said() {
     assert_eq!(bad.checkers, []);
 }
 
+/// Stock takes it, and its first check ends the process.
+#[test]
+fn a_checker_with_a_pattern_that_cannot_be_used_is_removed() {
+    let of = |pattern: &str| {
+        let page = format!("HTTP_GET {{\nurl {{\npath /\nregex {pattern}\n}}\n}}");
+        server("", "", &page).checkers.len()
+    };
+    assert_eq!((of("ab+c"), of("ab(c")), (1, 0));
+    let without = |block: &str| server("", "", block).checkers.len();
+    assert_eq!(without("HTTP_GET {\n}"), 0);
+    assert_eq!(without("HTTP_GET {\nurl {\nstatus_code 200\n}\n}"), 0);
+}
+
 #[test]
 fn digits_of_a_datagram_pair_up_within_words() {
     let text = "UDP_CHECK {\npayload Ab12f 3 456\nrequire_reply aX 1\nmax_reply_length 9\n}";

@@ -695,3 +695,31 @@ fn a_reload_keeps_a_server_out_whose_file_says_so() {
         .collect();
     assert!(told.is_empty(), "{told:?}");
 }
+
+/// Stock puts a server that has failed back into the table with its full weight.
+#[test]
+fn a_reload_with_another_method_leaves_a_server_out_that_has_failed() {
+    let mut cfg = vs(vec![rs(1), rs(2)]);
+    let mut s = Story::start(cfg.clone());
+    s.result(0, BAD);
+    assert_eq!(s.pool(), [(2, 1)]);
+    cfg.real_servers[0].method = Method::Dr;
+    s.reload(cfg);
+    assert_eq!(s.pool(), [(2, 1)]);
+}
+
+/// Stock sends nothing.
+#[test]
+fn thresholds_that_a_reload_changes_are_wanted_in_the_kernel() {
+    let mut cfg = vs(vec![rs(1)]);
+    let mut s = Story::start(cfg.clone());
+    (
+        cfg.real_servers[0].uthreshold,
+        cfg.real_servers[0].lthreshold,
+    ) = (9, 3);
+    s.out.clear();
+    s.reload(cfg.clone());
+    assert!(s.out.contains(&Action::Converge(cfg.key.clone())));
+    let dest = desired(&s.service, None)[0].dests[0];
+    assert_eq!((dest.uthreshold, dest.lthreshold), (9, 3));
+}
