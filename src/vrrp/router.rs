@@ -232,6 +232,8 @@ impl Router {
         instance.is_some_and(|i| match i.state {
             State::Idle | State::Fault => false,
             State::Backup(_) => true,
+            // Who may not preempt must give way before he answers anybody.
+            State::Master(_) if !i.model.preempt && i.overslept(now) => false,
             State::Master(_) => now.since(at) >= i.advert_int(),
         })
     }

@@ -251,6 +251,12 @@ fn what_was_said_before_is_heard_before_a_timer_is_believed() {
     assert!(!rig.router.must_hear_first(due - MICROSECOND));
     assert!(!rig.router.must_hear_first(due), "an advertisement is due");
     assert!(rig.router.must_hear_first(due + SECOND));
+    let mut meek = model(150);
+    meek.preempt = false;
+    let rig = Rig::master(config(&[meek]));
+    let due = rig.router.deadline();
+    assert!(rig.router.must_hear_first(due + SECOND));
+    assert!(!rig.router.must_hear_first(due + SECOND * 5), "gives way");
     let rig = Rig::new(config(&[model(150)]));
     let due = rig.router.deadline();
     assert!(!rig.router.must_hear_first(due - MICROSECOND));
