@@ -56,7 +56,7 @@ impl Text {
         }
         if i.unicast.is_none() {
             let group = i.mcast_group;
-            let named = |f: &&Interface| i.interface.as_ref().is_some_and(|n| n.as_str() == f.name);
+            let named = |f: &&Interface| i.voice().is_some_and(|n| n.as_str() == f.name);
             match interfaces.iter().find(named).filter(|_| group.is_ipv6()) {
                 Some(f) => self.line(format_args!(
                     "   Multicast address {group}, ifindex {}",
@@ -214,7 +214,7 @@ impl Text {
 
     fn flags(&mut self, i: &Instance) {
         let any = !i.preempt || i.skip_check_adv_addr || i.dont_track_primary;
-        let any = any || i.unicast.is_some();
+        let any = any || i.unicast.is_some() || i.links.own.is_some() || i.source.is_some();
         self.line(if any { "   Flags:" } else { "   Flags: none" });
         if let Some(unicast) = &i.unicast {
             let twin = if i.twin > 0 {

@@ -103,6 +103,25 @@ fn an_address_that_the_firewall_guards_says_so_while_it_is_held() {
 }
 
 #[test]
+fn a_source_of_its_own_is_a_flag_that_has_no_name() {
+    let mut now = snapshot("VI_1");
+    let flags = |now: &InstanceSnapshot| {
+        let config = Config {
+            instances: vec![now.instance.clone()],
+            ..Config::default()
+        };
+        let text = data(&config, &of(std::slice::from_ref(now)), &UTC);
+        let line = text
+            .lines()
+            .find(|l| l.starts_with("   Flags") && !l.contains("faults"));
+        line.map(str::to_owned)
+    };
+    assert_eq!(flags(&now).as_deref(), Some("   Flags: none"));
+    Arc::make_mut(&mut now.instance).source = Some([10, 0, 0, 1].into());
+    assert_eq!(flags(&now).as_deref(), Some("   Flags:"));
+}
+
+#[test]
 fn without_snapshots_there_is_no_state() {
     let config = Config {
         instances: vec![snapshot("VI_1").instance],
