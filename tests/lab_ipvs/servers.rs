@@ -80,7 +80,7 @@ virtual_server 10.1.1.205 53 {
   protocol UDP
   real_server 10.1.1.12 53 {
     UDP_CHECK {
-      connect_timeout 2
+      connect_timeout 5
       retry 0
     }
   }
