@@ -1,6 +1,7 @@
 //! How long a failover takes, ours beside stock keepalived's, on one machine in one run.
 //!
 //!     sudo cargo bench --bench failover -- [--runs N] [--timing v2_1s|v3_100ms|v3_10ms] [--scenario NAME] [--mixed]
+//!         [--lanes N] [--hog] [--real-time]
 //!
 //! Two routers (priority 150 and 100) on a LAN of network namespaces. The fault is injected right after one of the
 //! master's advertisements, the phase that gives the longest takeover, so that what is measured can be compared with
@@ -11,13 +12,20 @@
 //! |---|---|
 //! | protocol | from the reference to the backup's first advertisement, as the protocol has it: the master down interval after the last advertisement, the skew time after one of priority 0 |
 //! | excess | how much later the backup's first advertisement was (least and most of all runs in brackets) |
+//! | p99 | of the excesses, by nearest rank: of fewer than a hundred runs the greatest |
 //! | garp | from that advertisement to the first gratuitous ARP |
 //! | resign | from the fault to the master's advertisement of priority 0, where it sends one |
 //! | ratio | excess of ours by excess of stock |
+//! | p99 ratio | the same of their p99 |
+//!
+//! `--lanes` plays each cell on so many LANs side by side, which a hundred runs need to end in minutes. `--hog` gives each
+//! processor one loop that never ends and the disk one writer that always syncs; `--real-time` adds `vrrp_rt_priority 50`
+//! to the configuration.
 //!
 //! Absolute figures drift with the machine and its load: compare columns, not runs. `LAB_OURS` and `LAB_STOCK` name
 //! other binaries.
 
+mod hogs;
 #[path = "../lab/mod.rs"]
 mod lab;
 
@@ -25,11 +33,13 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
+use hogs::Hogs;
 use lab::daemon::{Daemon, now};
 use lab::frame::Seen;
-use lab::{Lan, millis};
+use lab::{Lan, TempDir, millis};
 use nix::sys::signal::Signal;
 
 const VIP: &str = "10.66.0.100";
@@ -131,6 +141,9 @@ struct Options {
     timings: Vec<Timing>,
     scenarios: Vec<Scenario>,
     mixed: bool,
+    lanes: usize,
+    hog: bool,
+    real_time: bool,
 }
 
 fn main() -> ExitCode {
@@ -155,6 +168,9 @@ fn options() -> Result<Options, String> {
         timings: Vec::new(),
         scenarios: Vec::new(),
         mixed: false,
+        lanes: 1,
+        hog: false,
+        real_time: false,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -163,6 +179,11 @@ fn options() -> Result<Options, String> {
             // cargo adds it.
             "--bench" => {}
             "--mixed" => options.mixed = true,
+            "--hog" => options.hog = true,
+            "--real-time" => options.real_time = true,
+            "--lanes" => {
+                options.lanes = value()?.parse().map_err(|e| format!("--lanes: {e}"))?;
+            }
             "--runs" => options.runs = value()?.parse().map_err(|e| format!("--runs: {e}"))?,
             "--timing" => {
                 let name = value()?;
@@ -203,46 +224,86 @@ fn bench(options: &Options) {
             ("stock, then ours", [&stock, &ours]),
         ]);
     }
-    say("| timing/scenario | pair | n | protocol | excess | garp | resign | ratio |");
-    say("|---|---|---|---|---|---|---|---|");
+    say(
+        "| timing/scenario | pair | n | protocol | excess | p99 | garp | resign | ratio | p99 ratio |",
+    );
+    say("|---|---|---|---|---|---|---|---|---|---|");
+    let dir = TempDir::new();
     for &timing in &options.timings {
         for &scenario in &options.scenarios {
-            // All pairs at once and in turn: whatever else the machine does, it does to all of them.
-            let mut cells: Vec<Cell> = pairs
-                .iter()
-                .map(|(_, binaries)| Cell::new(*binaries, timing, scenario))
-                .collect();
-            for _ in 0..options.runs {
-                cells.iter_mut().for_each(Cell::turn);
-            }
+            let plan = Plan {
+                timing,
+                scenario,
+                real_time: options.real_time,
+            };
+            let binaries: Vec<_> = pairs.iter().map(|(_, binaries)| *binaries).collect();
             let mut of_stock = None;
-            for ((name, _), Cell { runs, trouble, .. }) in pairs.iter().zip(&cells) {
+            let hogs = options.hog.then(|| Hogs::start(dir.path()));
+            let done = lanes(&binaries, plan, options);
+            drop(hogs);
+            for ((name, _), (runs, trouble)) in pairs.iter().zip(done) {
                 let of = |value: fn(&Run) -> Option<i64>| {
                     median(runs.iter().filter_map(value).collect())
                 };
                 let excess = of(|r| Some(r.excess));
-                let least = runs.iter().map(|r| r.excess).min();
-                let most = runs.iter().map(|r| r.excess).max();
-                of_stock = of_stock.or(excess);
+                let mut all: Vec<i64> = runs.iter().map(|r| r.excess).collect();
+                all.sort_unstable();
+                let late = all.get((all.len() * 99).div_ceil(100).saturating_sub(1));
+                let (base, base_late) = *of_stock.get_or_insert((excess, late.copied()));
                 say(&format!(
-                    "| {}/{} | {name} | {} | {} | {} ({}..{}) | {} | {} | {} |",
+                    "| {}/{} | {name} | {} | {} | {} ({}..{}) | {} | {} | {} | {} | {} |",
                     timing.name,
                     scenario.name(),
                     runs.len(),
                     ms(runs.first().and_then(|r| i64::try_from(r.expect).ok())),
                     ms(excess),
-                    ms(least),
-                    ms(most),
+                    ms(all.first().copied()),
+                    ms(all.last().copied()),
+                    ms(late.copied()),
                     ms(of(|r| r.garp)),
                     ms(of(|r| r.resign)),
-                    ratio(excess, of_stock),
+                    ratio(excess, base),
+                    ratio(late.copied(), base_late),
                 ));
-                if let Some(trouble) = trouble {
-                    say(&format!("{trouble}\n"));
+                for trouble in trouble {
+                    say(&format!("{name}: {trouble}\n"));
                 }
             }
         }
     }
+}
+
+/// What a cell gave: its runs, and what stopped a lane.
+type Outcome = (Vec<Run>, Vec<String>);
+
+/// All runs of one plan, for each pair.
+fn lanes(pairs: &[[&PathBuf; 2]], plan: Plan, options: &Options) -> Vec<Outcome> {
+    let lanes = options.lanes.clamp(1, options.runs.max(1));
+    let lane = |number: usize| {
+        // All pairs at once and in turn: whatever else the machine does, it does to all of them.
+        let mut cells: Vec<Cell> = pairs.iter().map(|two| Cell::new(*two, plan)).collect();
+        for _ in (number..options.runs).step_by(lanes) {
+            cells.iter_mut().for_each(Cell::turn);
+        }
+        let results = cells.into_iter().map(|c| (c.runs, c.trouble));
+        results.collect::<Vec<_>>()
+    };
+    let mut all: Vec<Outcome> = pairs.iter().map(|_| Outcome::default()).collect();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..lanes).map(|n| scope.spawn(move || lane(n))).collect();
+        for thread in threads {
+            let Ok(results) = thread.join() else {
+                all.iter_mut()
+                    .for_each(|(_, trouble)| trouble.push("a lane broke".to_owned()));
+                continue;
+            };
+            for (sum, (runs, trouble)) in all.iter_mut().zip(results) {
+                sum.0.extend(runs);
+                sum.1.extend(trouble);
+            }
+        }
+    });
+    all
 }
 
 fn say(line: &str) {
@@ -277,22 +338,29 @@ fn ratio(value: Option<i64>, base: Option<i64>) -> String {
     }
 }
 
+/// What the runs of a cell have in common.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    timing: Timing,
+    scenario: Scenario,
+    real_time: bool,
+}
+
 /// Two routers of one pair of binaries, for several runs of one scenario.
 struct Cell {
     lan: Lan,
     binaries: [PathBuf; 2],
-    timing: Timing,
-    scenario: Scenario,
+    plan: Plan,
     healthy: PathBuf,
     /// Master and backup.
     daemons: Vec<Daemon>,
     runs: Vec<Run>,
-    /// What stopped the run that did not come to an end; none follows it.
-    trouble: Option<String>,
+    /// What stopped the runs that did not come to their end.
+    trouble: Vec<String>,
 }
 
 impl Cell {
-    fn new(binaries: [&PathBuf; 2], timing: Timing, scenario: Scenario) -> Self {
+    fn new(binaries: [&PathBuf; 2], plan: Plan) -> Self {
         let lan = Lan::new("eth0", &["10.66.0.1/24", "10.66.0.2/24"]);
         let healthy = lan.node(0).file("healthy", "", 0o644);
         let binaries = binaries.map(Clone::clone);
@@ -300,12 +368,11 @@ impl Cell {
         let mut cell = Self {
             lan,
             binaries,
-            timing,
-            scenario,
+            plan,
             healthy,
             daemons,
             runs,
-            trouble: None,
+            trouble: Vec::new(),
         };
         cell.daemons = vec![cell.start(0), cell.start(1)];
         cell
@@ -313,20 +380,32 @@ impl Cell {
 
     /// One run, and what is needed for the next.
     fn turn(&mut self) {
-        if self.trouble.is_some() {
-            return;
-        }
         match self.run() {
-            Ok(run) => self.runs.push(run),
+            Ok(run) => {
+                self.runs.push(run);
+                self.heal();
+            }
             Err(why) => {
-                self.trouble = Some(format!(
-                    "{}: {why}\n{}",
-                    self.scenario.name(),
-                    self.lan.story()
-                ))
+                let scenario = self.plan.scenario.name();
+                self.trouble
+                    .push(format!("{scenario}: {why}\n{}", self.lan.story()));
+                self.again();
             }
         }
-        self.heal();
+    }
+
+    /// Both routers from the beginning.
+    fn again(&mut self) {
+        self.daemons.clear();
+        self.lan.cable(0, true);
+        self.lan.node(0).file("healthy", "", 0o644);
+        for node in 0..2 {
+            self.lan
+                .node(node)
+                .ns
+                .try_ip(&format!("addr del {VIP}/24 dev eth0"));
+        }
+        self.daemons = vec![self.start(0), self.start(1)];
     }
 
     fn start(&self, node: usize) -> Daemon {
@@ -334,11 +413,16 @@ impl Cell {
             version,
             advert_int,
             ..
-        } = self.timing;
+        } = self.plan.timing;
+        let scheduling = if self.plan.real_time {
+            " vrrp_rt_priority 50\n"
+        } else {
+            ""
+        };
         let mut conf = format!(
-            "global_defs {{\n router_id bench\n vrrp_version {version}\n script_user root\n}}\n"
+            "global_defs {{\n router_id bench\n vrrp_version {version}\n script_user root\n{scheduling}}}\n"
         );
-        let script = self.scenario.weight().filter(|_| node == 0);
+        let script = self.plan.scenario.weight().filter(|_| node == 0);
         if let Some(weight) = script {
             let text = format!("#!/bin/sh\n[ -e {} ]\n", self.healthy.display());
             let path = self.lan.node(0).file("check.sh", &text, 0o755);
@@ -373,7 +457,7 @@ impl Cell {
 
     /// The master advertises and the backup has not for a while; what the master said last.
     fn settled(&self) -> Result<Seen, String> {
-        let quiet = (2 * self.timing.interval).max(SECOND / 5);
+        let quiet = (2 * self.plan.timing.interval).max(SECOND / 5);
         let since = now();
         self.wait("the better router alone is master", 20 * SECOND, |seen| {
             let last = seen
@@ -389,12 +473,12 @@ impl Cell {
     }
 
     fn run(&mut self) -> Result<Run, String> {
-        if self.scenario.weight().is_some() {
+        if self.plan.scenario.weight().is_some() {
             self.daemons[0].wait_log("VRRP_Script(check) succeeded");
         }
         self.settled()?;
         let fault = now();
-        match self.scenario {
+        match self.plan.scenario {
             Scenario::Sigkill => {
                 self.daemons[0].kill();
             }
@@ -404,7 +488,7 @@ impl Cell {
                 fs::remove_file(&self.healthy).map_err(|e| e.to_string())?;
             }
         }
-        let limit = 12 * SECOND + self.timing.down();
+        let limit = 12 * SECOND + self.plan.timing.down();
         let first = self.wait("the backup takes over", limit, |seen| {
             seen.iter()
                 .find(|s| s.node == 1 && s.at >= fault && s.advert().is_some())
@@ -423,10 +507,10 @@ impl Cell {
         };
         let resigned = last(0, fault);
         let (reference, expect) = match &resigned {
-            Some(zero) => (zero.at, self.timing.skew()),
+            Some(zero) => (zero.at, self.plan.timing.skew()),
             None => (
                 last(150, 0).ok_or("the master never spoke")?.at,
-                self.timing.down(),
+                self.plan.timing.down(),
             ),
         };
         let span = |from: u64, to: u64| i64::try_from(to - from).map_err(|e| e.to_string());
@@ -440,7 +524,7 @@ impl Cell {
     }
 
     fn heal(&mut self) {
-        match self.scenario {
+        match self.plan.scenario {
             Scenario::Sigkill | Scenario::Sigterm => {
                 if self.daemons[0].running() {
                     self.daemons[0].wait_exit();

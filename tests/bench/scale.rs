@@ -26,6 +26,7 @@
 //! `vrrp_rt_priority 50` to the configuration. Absolute figures drift with the machine and its load: compare rows.
 //! `LAB_OURS` and `LAB_STOCK` name other binaries.
 
+mod hogs;
 #[path = "../lab/mod.rs"]
 mod lab;
 #[path = "../lab/routers.rs"]
@@ -37,10 +38,10 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use hogs::Hogs;
 use lab::daemon::Daemon;
 use lab::ns::Namespace;
 use lab::{TempDir, poll};
@@ -51,8 +52,6 @@ use routers::Which::{self, Ours, Stock};
 const SETTLE: Duration = Duration::from_secs(18);
 /// How long the master may take to hold everything.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// What the disk hog writes at a time.
-const CHUNK: usize = 64 << 20;
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -267,48 +266,6 @@ fn sent_packets(line: &str) -> Option<u64> {
     let (name, counts) = line.split_once(':')?;
     name.trim().strip_prefix('e')?.parse::<u32>().ok()?;
     counts.split_whitespace().nth(9)?.parse().ok()
-}
-
-/// Takes the time of every processor and of the disk until dropped.
-struct Hogs {
-    stop: std::sync::Arc<AtomicBool>,
-    threads: Vec<thread::JoinHandle<()>>,
-}
-
-impl Hogs {
-    fn start(dir: &Path) -> Self {
-        let stop = std::sync::Arc::new(AtomicBool::new(false));
-        let count = thread::available_parallelism().map_or(2, usize::from);
-        let mut threads: Vec<_> = (0..count)
-            .map(|_| {
-                let stop = stop.clone();
-                thread::spawn(move || {
-                    while !stop.load(Ordering::Relaxed) {
-                        std::hint::spin_loop();
-                    }
-                })
-            })
-            .collect();
-        let (path, stopped) = (dir.join("hog"), stop.clone());
-        threads.push(thread::spawn(move || {
-            let chunk = vec![0x5a; CHUNK];
-            while !stopped.load(Ordering::Relaxed) {
-                if let Ok(mut file) = fs::File::create(&path) {
-                    let _ = file.write_all(&chunk).and_then(|()| file.sync_all());
-                }
-            }
-        }));
-        Self { stop, threads }
-    }
-}
-
-impl Drop for Hogs {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
 }
 
 /// What one copy cost.
