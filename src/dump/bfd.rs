@@ -2,9 +2,8 @@
 //!
 //! No session is run yet: each is told as one that has never heard of its peer. Source: keepalived's file.
 
-use std::fmt::{Display, Write as _};
-
 use super::global::{Part, global};
+use super::lines::Lines;
 use crate::model::Config;
 use crate::model::bfd::BfdInstance;
 
@@ -19,15 +18,13 @@ pub(crate) fn bfd(config: &Config) -> String {
 
 struct Text(String);
 
+impl Lines for Text {
+    fn text(&mut self) -> &mut String {
+        &mut self.0
+    }
+}
+
 impl Text {
-    fn line(&mut self, line: impl Display) {
-        _ = writeln!(self.0, "{line}"); // writing to a String cannot fail
-    }
-
-    fn pair(&mut self, label: &str, value: impl Display) {
-        self.line(format_args!("   {label} = {value}"));
-    }
-
     fn instance(&mut self, b: &BfdInstance) {
         self.line(format_args!(" BFD Instance = {}", b.name));
         self.pair("Neighbor IP", b.neighbor);

@@ -7,10 +7,11 @@ mod sockets;
 mod trackers;
 
 use std::collections::{HashMap, HashSet};
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 
 use super::Times;
 use super::global::Part;
+use super::lines::Lines;
 use super::words::{Address, RouteLine, RuleLine};
 use crate::daemon::bus::{InstanceSnapshot, TrackSnapshot};
 use crate::model::Config;
@@ -82,16 +83,13 @@ pub(crate) fn data(config: &Config, now: &Now<'_>, times: &Times) -> String {
 
 struct Text(String);
 
+impl Lines for Text {
+    fn text(&mut self) -> &mut String {
+        &mut self.0
+    }
+}
+
 impl Text {
-    fn line(&mut self, line: impl Display) {
-        _ = writeln!(self.0, "{line}"); // writing to a String cannot fail
-    }
-
-    /// `   Label = value`
-    fn pair(&mut self, label: &str, value: impl Display) {
-        self.line(format_args!("   {label} = {value}"));
-    }
-
     fn section(&mut self, title: &str) {
         self.line(format_args!("------< {title} >------"));
     }

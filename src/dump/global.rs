@@ -1,9 +1,10 @@
 //! The section that every dump file begins with: what `global_defs` and the top level of the file say.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
+use super::lines::Lines;
 use super::words::{Micros, Words, enabled, yes};
 use crate::model::Config;
 use crate::model::global::{FlushOnStop, Global, SyncDaemon};
@@ -43,15 +44,16 @@ pub(super) fn global(config: &Config, part: Part) -> String {
 
 struct Text(String);
 
+impl Lines for Text {
+    const MARGIN: &'static str = " ";
+    const INDENT: &'static str = "";
+
+    fn text(&mut self) -> &mut String {
+        &mut self.0
+    }
+}
+
 impl Text {
-    fn line(&mut self, line: impl Display) {
-        _ = writeln!(self.0, " {line}"); // writing to a String cannot fail
-    }
-
-    fn pair(&mut self, label: &str, value: impl Display) {
-        self.line(format_args!("{label} = {value}"));
-    }
-
     fn optional(&mut self, label: &str, value: Option<impl Display>) {
         if let Some(value) = value {
             self.pair(label, value);

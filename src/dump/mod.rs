@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(crate) mod data;
 mod global;
 pub(crate) mod json;
+mod lines;
 pub(crate) mod stats;
 mod words;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Interface, Text};
 use crate::daemon::bus::{InstanceSnapshot, VrrpState};
 use crate::dump::Times;
+use crate::dump::lines::Lines as _;
 use crate::dump::words::{Address, Micros, RouteLine, RuleLine, Seconds, enabled, yes};
 use crate::model::net::{Family, VirtualAddress};
 use crate::model::unicast::{OldChecksum, Unicast};

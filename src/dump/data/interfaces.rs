@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Text, Weighted};
+use crate::dump::lines::Lines as _;
 use crate::dump::words::Micros;
 use crate::model::Config;
 use crate::model::links::GarpGroup;

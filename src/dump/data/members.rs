@@ -2,6 +2,7 @@
 
 use super::{Text, Weighted};
 use crate::daemon::bus::{InstanceSnapshot, VrrpState};
+use crate::dump::lines::Lines as _;
 use crate::dump::words::{Quoted, yes};
 use crate::model::track::{InterfaceTrack, OtherTracks, ScriptTrack, Tracked};
 use crate::model::vrrp::{Deletion, Notify, SyncGroup};

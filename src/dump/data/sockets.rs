@@ -2,6 +2,7 @@
 
 use super::{Now, Text};
 use crate::daemon::bus::InstanceSnapshot;
+use crate::dump::lines::Lines as _;
 use crate::vrrp::{Protocol, Socket};
 
 impl Text {

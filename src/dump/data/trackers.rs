@@ -2,6 +2,7 @@
 
 use super::{Text, Weighted};
 use crate::daemon::bus::{ProcessSnapshot, RunState, ScriptSnapshot};
+use crate::dump::lines::Lines as _;
 use crate::dump::words::{Micros, Seconds, Words, parameters};
 use crate::model::Config;
 use crate::model::track::{Arguments, OtherTracks, Script, TrackFile, TrackProcess, Tracked};
