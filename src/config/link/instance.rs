@@ -2,6 +2,7 @@
 
 mod genuine;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::scripts::Scripts;
@@ -110,6 +111,7 @@ pub(super) fn link(
     // keepalived: unicast does not work on a VMAC.
     v.links.xmit_base |= unicast && draft.links.vmac.is_some();
     addresses(&mut voice, &mut v);
+    first_address(&mut voice, &v);
     v.routes = draft.routes.clone();
     state(&mut voice, &mut v);
     v.advert_int = interval(&mut voice, v.version);
@@ -454,6 +456,24 @@ fn refuses(voice: &mut Voice<'_>, version: Version) -> bool {
         }
         (Some(accept), _, _) => !accept,
         (None, strict, _) => strict,
+    }
+}
+
+/// RFC 9568 §5.2.9: over IPv6 the first address is the link-local one. Whoever thinks of another router by it would have
+/// no neighbour otherwise.
+fn first_address(voice: &mut Voice<'_>, v: &Instance) {
+    let first = v.addresses.first().map(|a| a.addr);
+    match first {
+        Some(IpAddr::V6(addr)) if !addr.is_unicast_link_local() => {
+            // keepalived: counted as a complaint in strict mode only.
+            let (weight, must) = match v.strict {
+                true => (Code::Conflict.weight(), "must"),
+                false => (Weight::Log, "should"),
+            };
+            let text = format!("the first IPv6 VIP address {must} be link local");
+            voice.weigh(weight, Code::Conflict, &text);
+        }
+        Some(IpAddr::V4(_) | IpAddr::V6(_)) | None => {}
     }
 }
 
