@@ -3,6 +3,7 @@
 //! Such a question may have to wait for the kernel's lock on its network configuration. Source: netdevice(7),
 //! linux/mii.h, linux/ethtool.h, linux/sockios.h.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -31,6 +32,17 @@ pub(crate) enum Way {
 impl Way {
     /// Best first.
     pub(crate) const ALL: [Self; 3] = [Self::Mii, Self::Ethtool, Self::Ioctl];
+}
+
+/// As `linkbeat_interfaces` names it.
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Mii => "MII",
+            Self::Ethtool => "ETHTOOL",
+            Self::Ioctl => "IOCTL",
+        })
+    }
 }
 
 /// `struct ifreq` for questions whose answer stands in it: flags, or `struct mii_ioctl_data`.

@@ -195,6 +195,14 @@ fn a_link_that_is_asked_is_known_by_whatever_way_works() {
         lan.cable(0, true);
         master.wait_log_times("(V) Entering MASTER STATE", 2);
         lan.node(0).wait_has(VIP, true);
+        // These interfaces have no MII.
+        let told = "linkbeat: it does not answer in the configured way";
+        assert_eq!(
+            master.log().matches(told).count(),
+            usize::from(way == "MII"),
+            "{}",
+            master.log()
+        );
     }
 }
 

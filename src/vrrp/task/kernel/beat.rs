@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tracing::warn;
 
 use crate::model::Config;
 use crate::model::links::LinkbeatKind;
@@ -60,7 +61,8 @@ impl Beats {
             .name("vrrp linkbeat".to_owned())
             .spawn(move || {
                 let mut last = BTreeMap::new();
-                while look(&probe, &interfaces, &mut last, &to_us)
+                let ask = |name: &IfName, way| probe.ask(name.as_str(), way).ok();
+                while look(&ask, &interfaces, &mut last, &to_us)
                     && ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout)
                 {
                 }
@@ -86,34 +88,71 @@ impl Beats {
     }
 }
 
+/// What is known of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Beat {
+    up: bool,
+    way: Way,
+}
+
 /// Asks all once. False: nobody listens any more.
 fn look(
-    probe: &LinkProbe,
+    ask: &dyn Fn(&IfName, Way) -> Option<bool>,
     interfaces: &Asked,
-    last: &mut BTreeMap<IfName, bool>,
+    last: &mut BTreeMap<IfName, Beat>,
     to_us: &Sender<(IfName, bool)>,
 ) -> bool {
     for (interface, kind) in interfaces {
-        let Some(up) = beat(probe, interface, *kind) else {
+        let Some(beat) = beat(ask, interface, *kind) else {
             continue; // It does not exist, and netlink tells when it does.
         };
-        let known = last.insert(interface.clone(), up) == Some(up);
-        if !known && to_us.blocking_send((interface.clone(), up)).is_err() {
+        let before = last.insert(interface.clone(), beat);
+        let wanted = kind.map(way_of);
+        if wanted.is_some_and(|w| w != beat.way) && before.map(|b| b.way) != Some(beat.way) {
+            warn!(iface = %interface, way = %beat.way, "linkbeat: it does not answer in the configured way, so another one is taken");
+        }
+        let known = before.map(|b| b.up) == Some(beat.up);
+        if !known && to_us.blocking_send((interface.clone(), beat.up)).is_err() {
             return false;
         }
     }
     !to_us.is_closed()
 }
 
-fn beat(probe: &LinkProbe, interface: &IfName, kind: Option<LinkbeatKind>) -> Option<bool> {
-    let chosen = match kind {
-        Some(LinkbeatKind::Mii) => Some(Way::Mii),
-        Some(LinkbeatKind::Ethtool) => Some(Way::Ethtool),
-        Some(LinkbeatKind::Ioctl) => Some(Way::Ioctl),
-        None => None,
-    };
-    // The chosen way first, then the best that works.
-    let ways = chosen.into_iter().chain(Way::ALL);
-    ways.filter_map(|way| probe.ask(interface.as_str(), way).ok())
-        .next()
+fn way_of(kind: LinkbeatKind) -> Way {
+    match kind {
+        LinkbeatKind::Mii => Way::Mii,
+        LinkbeatKind::Ethtool => Way::Ethtool,
+        LinkbeatKind::Ioctl => Way::Ioctl,
+    }
+}
+
+/// The chosen way first, then the best that works.
+fn beat(
+    ask: &dyn Fn(&IfName, Way) -> Option<bool>,
+    interface: &IfName,
+    kind: Option<LinkbeatKind>,
+) -> Option<Beat> {
+    let mut ways = kind.map(way_of).into_iter().chain(Way::ALL);
+    ways.find_map(|way| ask(interface, way).map(|up| Beat { up, way }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configured_way_is_asked_first_and_then_the_best_that_works() {
+        let eth0 = IfName::new("eth0").expect("a name");
+        let all = |_: &IfName, way: Way| Some(way == Way::Mii);
+        let found = |kind| beat(&all, &eth0, kind);
+        let by = |way, up| Some(Beat { up, way });
+        assert_eq!(found(None), by(Way::Mii, true));
+        assert_eq!(found(Some(LinkbeatKind::Ioctl)), by(Way::Ioctl, false));
+        let no_mii = |_: &IfName, way: Way| (way != Way::Mii).then_some(true);
+        let found = |kind| beat(&no_mii, &eth0, kind);
+        assert_eq!(found(Some(LinkbeatKind::Mii)), by(Way::Ethtool, true));
+        assert_eq!(found(Some(LinkbeatKind::Ethtool)), by(Way::Ethtool, true));
+        assert_eq!(beat(&|_, _| None, &eth0, None), None, "it is not there");
+    }
 }
