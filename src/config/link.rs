@@ -33,6 +33,7 @@ use super::table::Gathered;
 use crate::model::Config;
 use crate::model::diff::Keyed;
 use crate::model::global::Global;
+use crate::model::links::Linkbeat;
 use crate::model::net::{Family, IfName};
 use crate::model::track::ScriptTrack;
 use crate::model::vrrp::{Deletion, Instance, Notify, SyncGroup, Terms};
@@ -104,6 +105,8 @@ pub(super) fn link(
     };
     let mut names = sub_links::Names::new(&draft.instances, host);
     let (mut instances, mut known) = (Vec::new(), HashSet::new());
+    let mut sync_daemon = draft.global.sync_daemon;
+    let mut linkbeat = draft.linkbeat;
     let mut shared = VecDeque::new();
     for (mut i, rules) in draft.instances.into_iter().zip(rules.of_instances) {
         let of_group = grouped.get(&i.name);
@@ -111,6 +114,14 @@ pub(super) fn link(
         let changes = &mut i.notify.priority_changes;
         *changes = changes.or_else(|| of_group?.priority_changes);
         let (name, span) = (Arc::clone(&i.name), i.span);
+        if let Some((interface, span)) = i.sync_daemon.take() {
+            sync_daemon.get_or_insert_with(|| global::of_instance(interface, &name, span));
+        }
+        let polled = i.interface.clone().filter(|_| i.linkbeat);
+        linkbeat.extend(polled.map(|interface| Linkbeat {
+            interface,
+            kind: None,
+        }));
         let given = i.track_files.iter().filter(|t| t.weight.is_some());
         let given = given.map(|t| Arc::clone(&t.name)).collect();
         let mut other_tracks = targets.resolve(Lists {
@@ -150,7 +161,7 @@ pub(super) fn link(
     );
     doubly_tracked(&groups, &instances, diags);
     scripts.say("scripts", diags);
-    global.ipvs.sync_daemon = global::sync_daemon(draft.global.sync_daemon, &instances, diags);
+    global.ipvs.sync_daemon = global::sync_daemon(sync_daemon, &instances, diags);
     let track_groups = statics::groups(draft.track_groups, &instances, diags);
     let statics = statics::link(draft.statics, rules.of_statics, &global, &track_groups);
     statics::follow(&mut instances, &statics, &track_groups);
@@ -165,7 +176,7 @@ pub(super) fn link(
         track_processes: targets.processes,
         bfds: targets.bfds,
         garp_groups: draft.garp_groups,
-        linkbeat: draft.linkbeat,
+        linkbeat,
         delays,
         statics,
         track_groups,

@@ -254,6 +254,37 @@ fn equal_routers_with_peers_of_their_own_are_two() {
 }
 
 #[test]
+fn what_crashes_stock_is_a_complaint() {
+    for text in [
+        "bfd_instance {\n}\n",
+        "bfd_instance B {\n neighbor_ip\n}\n",
+        "virtual_server group {\n}\n",
+        "vrrp_script s {\n script \"/bin/true\n}\n",
+        "virtual_server 192.0.2.9 80 {\n real_server 192.0.2.8 80 {\n MISC_CHECK {\n misc_path \"/bin/true\n }\n }\n}\n",
+        "virtual_server 192.0.2.9 80 {\n real_server 192.0.2.8 80 {\n HTTP_GET {\n }\n }\n}\n",
+        "global_defs {\n router_id ${_ENV}\n}\n",
+        "global_defs {\n router_id $_ENV\n}\n",
+        "$A=@main \\\n x\n$A\n",
+        "vrrp_track_file f {\n file /run/f\n}\nvrrp_instance V {\n interface eth0\n virtual_router_id 51\n track_file {\n g\n }\n}\n",
+    ] {
+        let loaded = Fake::with(format!("{text}{INSTANCE}}}\n")).load();
+        assert_ne!(loaded.test_exit(), 0, "{text}");
+    }
+}
+
+/// keepalived: `skip_check_adv_addr false` skips the check, and `unicast_ttl` without peers lets no packet leave.
+#[test]
+fn words_that_stock_takes_for_their_contrary() {
+    let one = |line: &str| {
+        let loaded = Fake::with(format!("{INSTANCE} {line}\n}}\n")).load();
+        loaded.config.instances[0].clone()
+    };
+    assert!(one("skip_check_adv_addr").skip_check_adv_addr);
+    assert!(!one("skip_check_adv_addr false").skip_check_adv_addr);
+    assert_eq!(one("unicast_ttl 7").unicast, None);
+}
+
+#[test]
 fn an_interface_that_only_linkbeat_names_does_not_keep_the_daemon_from_running() {
     let fake = |text: String| Fake {
         interfaces: Some(vec!["eth0".into()]),

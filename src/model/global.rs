@@ -158,6 +158,21 @@ pub(crate) struct SyncDaemon {
     pub(crate) group: Option<IpAddr>,
 }
 
+impl SyncDaemon {
+    /// With nothing but its interface given.
+    pub(crate) fn on(interface: IfName) -> Self {
+        Self {
+            interface,
+            instance: None,
+            id: 0,
+            maxlen: None,
+            port: None,
+            ttl: None,
+            group: None,
+        }
+    }
+}
+
 /// The block `SSL`: what `SSL_GET` shows and trusts.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ssl {

@@ -76,15 +76,7 @@ fn sync_daemon(v: &mut GlobalDraft, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     if v.sync_daemon.is_some() {
         return Err(a.fault(Code::Repeated, "already specified - ignoring"));
     }
-    let mut found = SyncDaemon {
-        interface,
-        instance: None,
-        id: 0,
-        maxlen: None,
-        port: None,
-        ttl: None,
-        group: None,
-    };
+    let mut found = SyncDaemon::on(interface);
     let mut id = None;
     let mut place = 0;
     while let Some(word) = a.opt() {

@@ -28,4 +28,4 @@ const GLOBAL: &[&str] = &[
     "dbus_no_interface_name",
 ];
 
-const INSTANCE: &[&str] = &["track_bfd", "lvs_sync_daemon_interface"];
+const INSTANCE: &[&str] = &["track_bfd"];

@@ -12,6 +12,7 @@ use super::command;
 use super::tracking::other as other_tracker;
 use super::vrrp_instance::InstanceDraft;
 use crate::model::net::Family;
+use crate::model::net::IfName;
 use crate::model::unicast::{OldChecksum, Peer};
 use crate::model::vrrp::Version;
 
@@ -175,7 +176,8 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
     key(
         "linkbeat_use_polling",
         "deprecated: linkbeat_interfaces",
-        |_, a| {
+        |v, a| {
+            v.linkbeat = true;
             Err(a.fault(
                 Code::Deprecated,
                 "is deprecated - please use linkbeat_interfaces",
@@ -216,7 +218,9 @@ pub(super) const MORE_ROWS: &[Row<InstanceDraft>] = &[
         "lvs_sync_daemon_interface",
         "deprecated: lvs_sync_daemon",
         |v, a| {
-            a.word()?;
+            let interface = IfName::new(a.word()?);
+            let span = a.span();
+            v.sync_daemon = v.sync_daemon.take().or(interface.map(|i| (i, span)));
             let text = format!(
                 "({}) Specifying lvs_sync_daemon_interface against a vrrp is deprecated.",
                 v.name

@@ -123,6 +123,10 @@ pub(crate) struct InstanceDraft {
     /// The highest priority of the others.
     pub(crate) timer_expired_backup: u8,
     pub(crate) links: SubLinkDraft,
+    /// `linkbeat_use_polling`: its interface is asked for its link.
+    pub(crate) linkbeat: bool,
+    /// `lvs_sync_daemon_interface`, with the place of its statement.
+    pub(crate) sync_daemon: Option<(IfName, Span)>,
     pub(crate) hmac: Option<Box<HmacDraft>>,
     pub(crate) track_files: Vec<TrackDraft>,
     pub(crate) track_processes: Vec<TrackDraft>,
@@ -186,6 +190,8 @@ impl InstanceDraft {
             rx_buffer: None,
             timer_expired_backup: 254,
             links: SubLinkDraft::default(),
+            linkbeat: false,
+            sync_daemon: None,
             hmac: None,
             track_files: Vec::new(),
             track_processes: Vec::new(),

@@ -3,9 +3,22 @@
 use std::sync::Arc;
 
 use crate::config::blocks::global_net::SyncDaemonDraft;
-use crate::config::source::{Code, Diag, Diags, Weight};
+use crate::config::source::{Code, Diag, Diags, Span, Weight};
 use crate::model::global::SyncDaemon;
+use crate::model::net::IfName;
 use crate::model::vrrp::Instance;
+
+/// `lvs_sync_daemon_interface` of an instance, which is older: as `lvs_sync_daemon INTERFACE inst INSTANCE`.
+pub(super) fn of_instance(interface: IfName, instance: &Arc<str>, span: Span) -> SyncDaemonDraft {
+    SyncDaemonDraft {
+        model: SyncDaemon {
+            instance: Some(Arc::clone(instance)),
+            ..SyncDaemon::on(interface)
+        },
+        id: None,
+        span,
+    }
+}
 
 /// `lvs_sync_daemon`: without the instance that it names there is none.
 pub(super) fn sync_daemon(

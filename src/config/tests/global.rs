@@ -142,6 +142,35 @@ fn the_sync_daemon_takes_the_id_of_its_instance() {
 }
 
 #[test]
+fn the_older_words_of_an_instance_name_a_sync_daemon_and_a_link_to_ask() {
+    let instance = |name: &str, vrid: u8, more: &str| {
+        format!(
+            "vrrp_instance {name} {{\ninterface eth0\nvirtual_router_id {vrid}\n{more}\nvirtual_ipaddress {{\n10.0.0.{vrid}\n}}\n}}\n"
+        )
+    };
+    let text = instance(
+        "V",
+        8,
+        "linkbeat_use_polling\nlvs_sync_daemon_interface eth1",
+    ) + &instance("W", 9, "lvs_sync_daemon_interface eth2");
+    let loaded = Fake::with(&*text).load();
+    let daemon = loaded.config.global.ipvs.sync_daemon.clone();
+    let daemon = daemon.map(|d| (d.interface.to_string(), d.instance, d.id));
+    assert_eq!(daemon, Some(("eth1".into(), Some("V".into()), 8)));
+    let asked: Vec<_> = loaded.config.linkbeat.iter().collect();
+    assert_eq!((asked.len(), asked[0].kind), (1, None));
+    let global = "global_defs {\nlvs_sync_daemon eth3 id 5\n}\n".to_owned() + &text;
+    let daemon = Fake::with(global)
+        .load()
+        .config
+        .global
+        .ipvs
+        .sync_daemon
+        .clone();
+    assert_eq!(daemon.map(|d| (d.instance, d.id)), Some((None, 5)));
+}
+
+#[test]
 fn scripts_of_the_whole_daemon_count_for_security_where_they_run() {
     let with = |global: &str, rest: &str| {
         let mut fake = Fake::with(format!("global_defs {{\n{global}\n}}\n{rest}"));
