@@ -1,23 +1,27 @@
-//! Every way to speak: authentication header, unicast, version 3, over IPv4 and IPv6. Election, failover and failback,
-//! ours with ours and either with stock.
+//! Every way to speak: passwords, authentication header, unicast, version 3, over IPv4 and IPv6; and what moves along.
+//! Election, failover and failback, ours with ours and either with stock.
 
 use crate::with_every_pair;
 
 with_every_pair! {
+    version_2_with_a_password
     version_2_with_an_authentication_header
     version_2_unicast
     version_3_unicast_with_checked_peers
     version_3_over_ipv4
     version_3_over_ipv6
     version_3_unicast_over_ipv6
+    addresses_that_are_not_listed
+    routes_and_rules
 }
 
 mod story {
     use std::time::Duration;
 
+    use crate::kernel::wait_shows;
     use crate::lab::daemon::now;
     use crate::lab::{Lan, Node};
-    use crate::routers::{Which, assert_on_time, lan};
+    use crate::routers::{LATE, Which, assert_on_time, lan};
 
     /// A way to speak: what stands in the configuration, and the bound on a takeover by priority 100.
     struct Dialect {
@@ -25,6 +29,8 @@ mod story {
         lines: &'static str,
         vip: &'static str,
         down: Duration,
+        /// What else is on the master and nowhere else: an ip(8) command, and a text that it shows.
+        moves: &'static [(&'static str, &'static str)],
     }
 
     /// Three intervals and the skew time of priority 100.
@@ -49,15 +55,24 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
         node.ip(&format!("addr add fe80::{n}/64 dev eth0 nodad"));
     }
 
+    /// Everything is on this node, or nothing.
+    fn carries(lan: &Lan, dialect: &Dialect, node: usize, wanted: bool) {
+        lan.node(node).wait_has(dialect.vip, wanted);
+        for (command, text) in dialect.moves {
+            wait_shows(lan.node(node), command, text, wanted);
+        }
+    }
+
     /// The better router is elected, replaced when it is killed, and comes back.
     fn comes_and_goes(dialect: &Dialect, a: Which, b: Which) {
         let lan: Lan = lan();
         both_families(lan.node(0), 1);
         both_families(lan.node(1), 2);
         let mut master = a.start(lan.node(0), &conf(dialect, 0, 150));
-        lan.node(0).wait_has(dialect.vip, true);
+        carries(&lan, dialect, 0, true);
         let backup = b.start(lan.node(1), &conf(dialect, 1, 100));
         backup.wait_log("Entering BACKUP STATE");
+        carries(&lan, dialect, 1, false);
         // The backup has heard it, and so will not speak.
         let heard = now();
         for n in 1..=4 {
@@ -87,12 +102,81 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
         let last = last.expect("it was master").at;
         let first = lan.advert("the backup takes over", 1, killed, |a| a.priority == 100);
         assert_on_time(&lan, "takeover", last, first.at, dialect.down);
-        lan.node(1).wait_has(dialect.vip, true);
+        carries(&lan, dialect, 1, true);
         let again = now();
         let _master = a.start(lan.node(0), &conf(dialect, 0, 150));
-        lan.advert("the better router is back", 0, again, |a| a.priority == 150);
-        lan.node(1).wait_has(dialect.vip, false);
-        lan.node(0).wait_has(dialect.vip, true);
+        let back = lan.advert("the better router is back", 0, again, |a| a.priority == 150);
+        carries(&lan, dialect, 1, false);
+        carries(&lan, dialect, 0, true);
+        let two = |s: &&crate::lab::frame::Seen| {
+            let late = s.at > back.at + u64::try_from(LATE.as_nanos()).expect("it fits");
+            s.node == 1 && late && s.advert().is_some()
+        };
+        assert!(
+            !lan.events().iter().any(|s| two(&s)),
+            "two masters\n{}",
+            lan.story()
+        );
+    }
+
+    pub(super) fn version_2_with_a_password(a: Which, b: Which) {
+        let lines = format!(
+            "advert_int 1\n authentication {{\n auth_type PASS\n auth_pass s3cret\n }}\n {V4}"
+        );
+        comes_and_goes(
+            &Dialect {
+                lines: lines.leak(),
+                vip: "10.66.0.100",
+                down: SECOND_V2,
+                moves: &[],
+            },
+            a,
+            b,
+        );
+    }
+
+    pub(super) fn addresses_that_are_not_listed(a: Which, b: Which) {
+        let lines = format!(
+            "version 3\n advert_int 0.1\n {V4}
+ virtual_ipaddress_excluded {{\n 10.67.0.200/24\n 2001:db8:1::200/64\n }}"
+        );
+        comes_and_goes(
+            &Dialect {
+                lines: lines.leak(),
+                vip: "10.66.0.100",
+                down: TENTH_V3,
+                moves: &[
+                    ("addr show dev eth0", "10.67.0.200/24"),
+                    ("addr show dev eth0", "2001:db8:1::200/64"),
+                ],
+            },
+            a,
+            b,
+        );
+    }
+
+    pub(super) fn routes_and_rules(a: Which, b: Which) {
+        let lines = format!(
+            "version 3\n advert_int 0.1\n {V4}
+ virtual_routes {{\n 10.68.0.0/16 via 10.66.0.9 dev eth0\n 10.69.0.0/16 via 10.66.0.9 dev eth0 table 7\n
+ 2001:db8:2::/64 via fe80::9 dev eth0\n }}
+ virtual_rules {{\n from 10.69.0.0/16 table 7 priority 70\n }}"
+        );
+        comes_and_goes(
+            &Dialect {
+                lines: lines.leak(),
+                vip: "10.66.0.100",
+                down: TENTH_V3,
+                moves: &[
+                    ("route", "10.68.0.0/16"),
+                    ("route show table all", "10.69.0.0/16"),
+                    ("-6 route", "2001:db8:2::/64"),
+                    ("rule", "from 10.69.0.0/16 lookup 7"),
+                ],
+            },
+            a,
+            b,
+        );
     }
 
     pub(super) fn version_2_with_an_authentication_header(a: Which, b: Which) {
@@ -104,6 +188,7 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
                 lines: lines.leak(),
                 vip: "10.66.0.100",
                 down: SECOND_V2,
+                moves: &[],
             },
             a,
             b,
@@ -118,6 +203,7 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
                 lines: lines.leak(),
                 vip: "10.66.0.100",
                 down: SECOND_V2,
+                moves: &[],
             },
             a,
             b,
@@ -133,6 +219,7 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
                 lines: lines.leak(),
                 vip: "10.66.0.100",
                 down: TENTH_V3,
+                moves: &[],
             },
             a,
             b,
@@ -146,6 +233,7 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
                 lines: lines.leak(),
                 vip: "10.66.0.100",
                 down: TENTH_V3,
+                moves: &[],
             },
             a,
             b,
@@ -159,6 +247,7 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
                 lines: lines.leak(),
                 vip: "2001:db8::100",
                 down: TENTH_V3,
+                moves: &[],
             },
             a,
             b,
@@ -174,6 +263,7 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
                 lines: lines.leak(),
                 vip: "2001:db8::100",
                 down: TENTH_V3,
+                moves: &[],
             },
             a,
             b,
