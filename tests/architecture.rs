@@ -294,6 +294,25 @@ fn unsafe_lives_in_sys_and_nom_in_three_files_and_nothing_is_left_to_do() {
 }
 
 #[test]
+fn every_defect_of_stock_has_the_test_that_the_list_names() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = fs::read_to_string(root.join("tests/defects.tsv")).expect("the list");
+    let mut faults = String::new();
+    for line in list.lines().filter(|l| !l.starts_with('#')) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let found = match columns[..] {
+            [_, file, test] => fs::read_to_string(root.join(file))
+                .is_ok_and(|text| text.contains(&format!("fn {test}()"))),
+            _ => false,
+        };
+        if !found {
+            writeln!(faults, "{line}").expect("a String takes all");
+        }
+    }
+    assert!(faults.is_empty(), "{faults}");
+}
+
+#[test]
 fn the_top_level_is_as_agreed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     // What git, cargo and proptest leave lying about is theirs.

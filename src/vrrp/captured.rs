@@ -2,7 +2,7 @@
 //! keepalived takes them. None may be left out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use super::advert::{Seal, Template};
 use super::auth::{Form, Replay};
 use super::receive::{Arrival, Circumstances, Heard, Memory, check};
+use super::sample::{listing, vrid};
 use super::tally::Tally;
 use super::{Packet, PacketFault};
 use crate::model::auth::{AntiReplay, Auth, Hmac, HmacMode, Secret};
-use crate::model::global::Global;
-use crate::model::net::{Family, IfName, VirtualAddress};
+use crate::model::net::Family;
 use crate::model::unicast::{OldChecksum, Peer, Unicast};
-use crate::model::vrrp::{Instance, Version, Vrid};
+use crate::model::vrrp::{Instance, Version};
 use crate::wire::packets;
 use crate::wire::trailer::{Signed, TRAILER};
 use crate::wire::vrrp as wire;
@@ -31,24 +31,6 @@ struct Captured {
     priority: u8,
     /// Which of the targets it was sent to.
     target: usize,
-}
-
-fn model(addrs: &[&str]) -> Instance {
-    let eth0 = IfName::new("eth0").expect("a name");
-    let vrid = Vrid(51.try_into().expect("not zero"));
-    let mut model = Instance::new("V1", eth0.clone(), vrid, &Global::default());
-    for addr in addrs {
-        let addr: IpAddr = addr.parse().expect("an address");
-        model.family = addr.into();
-        model
-            .addresses
-            .push(VirtualAddress::new(addr, 24, eth0.clone()).into());
-    }
-    if model.family == Family::V6 {
-        model.version = Version::V3;
-        model.mcast_group = Global::default().vrrp_mcast_group6.into();
-    }
-    model
 }
 
 fn unicast(model: Instance, peers: &[&str]) -> Instance {
@@ -109,8 +91,8 @@ fn signed(id: u8, key: Vec<u8>, replay: AntiReplay) -> Auth {
 
 fn all() -> Vec<Captured> {
     const HALF: Duration = Duration::from_millis(500);
-    let one = || model(&["10.0.0.100"]);
-    let six = || model(&["fe80::100", "2001:db8::100"]);
+    let one = || listing(&["10.0.0.100"]);
+    let six = || listing(&["fe80::100", "2001:db8::100"]);
     let v3 = || every(HALF, three(one()));
     let (one_peer, two_peers) = (&["10.0.0.2"][..], &["10.0.0.2", "10.0.0.3"][..]);
     let pass = |text: &[u8; 8]| with(&one(), Auth::Pass(*text));
@@ -121,13 +103,13 @@ fn all() -> Vec<Captured> {
     let hmac2 = with(&one(), signed(7, ascii, AntiReplay::Monotonic));
     let hmac3 = with(&three(one()), hmac.clone());
     let mut long = every(Duration::from_millis(40_950), three(one()));
-    long.vrid = Vrid(std::num::NonZeroU8::MAX);
+    long.vrid = vrid(255);
     let far = {
         let mut i = v3();
         i.checksum_as_v2 = true;
         i
     };
-    let three_vips = model(&["10.0.0.100", "10.0.0.101", "10.0.0.9"]);
+    let three_vips = listing(&["10.0.0.100", "10.0.0.101", "10.0.0.9"]);
     let mut old_six = six();
     old_six.version = Version::V2;
     let both = || unicast(v3(), two_peers);

@@ -4,26 +4,27 @@
 //! After every event it checks what must always hold: the members of a group agree, addresses are wanted exactly while
 //! MASTER, only a master speaks, nothing that is due stays undone.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::daemon::bus::{Notice, Release, TrackerUpdate};
+use crate::daemon::bus::Release;
 use crate::model::Config;
-use crate::model::net::{IfName, VirtualAddress};
+use crate::model::net::IfName;
 use crate::time::Mono;
 
 use super::instance::State;
 use super::router::Router;
-use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Packet, Protocol, Socket};
+use super::{Action, Event, Frame, IfIndex, InstanceId, Packet};
 
 mod chaos;
+mod node;
 mod shape;
 mod stories;
 
-const ETH0: IfIndex = IfIndex(2);
-const ETH1: IfIndex = IfIndex(3);
+use self::node::Node;
+
 /// What a right wall clock shows at the origin of our own.
 const DAY: Duration = Duration::from_secs(1_795_260_000);
 /// Packets that wait in the socket of a frozen router; more are lost.
@@ -56,139 +57,6 @@ impl Dice {
     }
 }
 
-/// What a machine's trackers say. The default is a healthy one.
-#[derive(Clone, Copy, Debug)]
-struct Trackers {
-    script: bool,
-    /// The number in the file.
-    file: i32,
-    process: bool,
-    bfd: bool,
-    /// eth1 is up; it only is tracked.
-    spare: bool,
-}
-
-impl Default for Trackers {
-    fn default() -> Self {
-        Self {
-            script: true,
-            file: 0,
-            process: true,
-            bfd: true,
-            spare: true,
-        }
-    }
-}
-
-impl Trackers {
-    fn updates(self) -> [TrackerUpdate; 4] {
-        [
-            TrackerUpdate::File {
-                name: "number".into(),
-                value: self.file,
-            },
-            TrackerUpdate::Process {
-                name: "worker".into(),
-                good: self.process,
-            },
-            TrackerUpdate::Bfd {
-                name: "path".into(),
-                up: self.bfd,
-            },
-            TrackerUpdate::Script {
-                name: "chk".into(),
-                good: self.script,
-            },
-        ]
-    }
-}
-
-/// One router and its machine.
-#[derive(Debug)]
-struct Node {
-    router: Router,
-    config: Arc<Config>,
-    /// Its interface; whatever it is called for the moment.
-    facts: InterfaceFacts,
-    plugged: bool,
-    trackers: Trackers,
-    /// Interfaces that the router was told of.
-    told_of: BTreeSet<IfIndex>,
-    /// How far its wall clock is ahead of the right time.
-    clock: Duration,
-    /// A crashed one neither hears nor speaks, and holds nothing.
-    alive: bool,
-    frozen: bool,
-    socket: VecDeque<Packet>,
-    /// Only nodes on the same side hear each other.
-    side: u8,
-    /// Which of the lab's virtual routers it is MASTER of.
-    masters: Vec<bool>,
-    /// The last advertisement for each of them was refused for its authentication.
-    doubts: Vec<bool>,
-    notices: Vec<Notice>,
-    /// Instant, virtual router and priority of every advertisement.
-    sent: Vec<(Mono, u8, u8)>,
-    garps: u64,
-    /// What its kernel was asked to hold, by instance.
-    held: BTreeMap<InstanceId, Vec<Arc<VirtualAddress>>>,
-    /// Counts restarts: an answer of the kernel to a former life is lost.
-    life: u32,
-}
-
-impl Node {
-    fn connected(&self) -> bool {
-        self.plugged && self.facts.running
-    }
-
-    /// All interfaces of the machine. Its daemon makes the VMACs, in no time.
-    fn links(&self) -> Vec<InterfaceFacts> {
-        let mut links = vec![InterfaceFacts {
-            index: ETH1,
-            name: eth1(),
-            running: self.trackers.spare,
-            mac: [2, 0, 0, 0, 1, self.facts.mac[5]],
-            addrs: Vec::new(),
-            ..self.facts.clone()
-        }];
-        if self.plugged {
-            links.push(self.facts.clone());
-            let instances = self.config.instances.iter();
-            links.extend(instances.filter_map(|i| {
-                let name = i.links.own.as_ref()?.name.clone();
-                let local = self.facts.addrs.iter().filter(|(addr, _)| addr.is_ipv6());
-                Some(InterfaceFacts {
-                    index: IfIndex(self.facts.index.0 * 100 + u32::from(i.vrid.0.get())),
-                    name,
-                    addrs: local.copied().collect(),
-                    ..self.facts.clone()
-                })
-            }));
-        }
-        links
-    }
-
-    /// The sockets that a packet comes in through.
-    fn ears(&self, packet: &Packet) -> Vec<Socket> {
-        let (dst, protocol): (IpAddr, _) = match packet {
-            Packet::V4(octets) => {
-                let ah = octets[9] == crate::wire::ip::AH;
-                let protocol = if ah { Protocol::Ah } else { Protocol::Vrrp };
-                let dst: [u8; 4] = *octets[16..].first_chunk().expect("a whole header");
-                (dst.into(), protocol)
-            }
-            Packet::V6 { dst, .. } => ((*dst).into(), Protocol::Vrrp),
-        };
-        let links = self.links();
-        let there = |index: &IfIndex| links.iter().any(|l| l.index == *index && *index != ETH1);
-        let mut ears = self.router.sockets();
-        ears.retain(|s| {
-            s.local == dst && s.protocol == protocol && s.interface.as_ref().is_none_or(there)
-        });
-        ears
-    }
-}
-
 /// Something on its way.
 #[derive(Debug)]
 enum Parcel {
@@ -216,8 +84,8 @@ struct Lab {
     kernel: Duration,
     parcels: BTreeMap<(Mono, u64), Parcel>,
     sequence: u64,
-    /// The virtual routers, and since when each has two masters or none.
-    vrids: Vec<u8>,
+    /// The virtual routers, by the name of their instances, and since when each has two masters.
+    routers: Vec<String>,
     crowded_since: Vec<Option<Mono>>,
     /// Longest time with two masters; `None`: faults happen, nothing is promised.
     crowd_limit: Option<Duration>,
@@ -233,7 +101,7 @@ struct Lab {
 impl Lab {
     /// A LAN without loss whose packets take up to 1 ms, and kernels that take up to 1 ms. `trace`: remember what
     /// happens.
-    fn new(seed: u64, vrids: &[u8], trace: bool) -> Self {
+    fn new(seed: u64, routers: Vec<String>, trace: bool) -> Self {
         Self {
             now: Mono::from_micros(1_000_000),
             nodes: Vec::new(),
@@ -243,8 +111,8 @@ impl Lab {
             kernel: Duration::from_millis(1),
             parcels: BTreeMap::new(),
             sequence: 0,
-            vrids: vrids.to_vec(),
-            crowded_since: vec![None; vrids.len()],
+            crowded_since: vec![None; routers.len()],
+            routers,
             crowd_limit: None,
             master_from: Mono::NEVER,
             calm: false,
@@ -256,39 +124,7 @@ impl Lab {
     /// Adds a machine with 10.0.0.n and fe80::n, n from 1 on; [`Lab::start`] makes it run.
     fn add(&mut self, config: Config) -> usize {
         let n = u8::try_from(self.nodes.len() + 1).expect("a small LAN");
-        let link_local = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, n.into());
-        self.nodes.push(Node {
-            router: Router::new(),
-            config: Arc::new(config),
-            facts: InterfaceFacts {
-                index: ETH0,
-                name: eth0(),
-                running: true,
-                noarp: false,
-                mtu: 1500,
-                mac: [2, 0, 0, 0, 0, n],
-                forwarding: false,
-                addrs: vec![
-                    (IpAddr::from([10, 0, 0, n]), 24),
-                    (IpAddr::from(link_local), 64),
-                ],
-            },
-            plugged: true,
-            trackers: Trackers::default(),
-            told_of: BTreeSet::new(),
-            clock: Duration::ZERO,
-            alive: false,
-            frozen: false,
-            socket: VecDeque::new(),
-            side: 0,
-            masters: vec![false; self.vrids.len()],
-            doubts: vec![false; self.vrids.len()],
-            notices: Vec::new(),
-            sent: Vec::new(),
-            garps: 0,
-            held: BTreeMap::new(),
-            life: 0,
-        });
+        self.nodes.push(Node::new(n, config, self.routers.len()));
         self.nodes.len() - 1
     }
 
@@ -412,22 +248,32 @@ impl Lab {
     }
 
     fn hear(&mut self, n: usize, packet: Packet) -> Outcome {
-        let [_, vrid, _] = start_of_pdu(&packet);
-        let refused = |lab: &Self| {
-            let mut instances = lab.nodes[n].router.instances.iter();
-            let meant = instances.find(|i| i.model.vrid.0.get() == vrid);
-            meant.map_or(0, |i| i.counters.all().auth_failures)
+        // What each instance has heard, and what of that it did not believe.
+        let heard = |lab: &Self| -> Vec<(String, u64, u64)> {
+            let all = lab.nodes[n].router.instances.iter();
+            let counted = all.map(|i| {
+                let counters = i.counters.all();
+                let refused = counters.auth_failures;
+                (i.model.name.to_string(), counters.advert_received, refused)
+            });
+            counted.collect()
         };
-        let before = refused(self);
+        let before = heard(self);
         for socket in self.nodes[n].ears(&packet) {
             let packet = packet.clone();
             self.event(n, Event::Heard(Frame { socket, packet }))?;
         }
-        let doubts = refused(self) > before;
-        if let Some(at) = self.vrids.iter().position(|v| *v == vrid) {
-            self.nodes[n].doubts[at] = doubts;
+        for (was, is) in before.iter().zip(heard(self)) {
+            if let Some(at) = self.place_of(&is.0).filter(|_| *was != is) {
+                self.nodes[n].doubts[at] = is.2 > was.2;
+            }
         }
         Ok(())
+    }
+
+    /// The virtual router of the instances with this name.
+    fn place_of(&self, name: &str) -> Option<usize> {
+        self.routers.iter().position(|router| router == name)
     }
 
     fn run_for(&mut self, span: Duration) -> Outcome {
@@ -612,7 +458,7 @@ impl Lab {
                 return Err(format!("node {n}: members of {unit:?} disagree"));
             }
         }
-        let mut now = vec![false; self.vrids.len()];
+        let mut now = vec![false; self.routers.len()];
         for instance in router.instances.iter() {
             let master = matches!(instance.state, State::Master(_));
             if router.desired(instance.id).addresses.is_empty() == master {
@@ -621,8 +467,8 @@ impl Lab {
                     instance.model.name
                 ));
             }
-            let vrid = instance.model.vrid.0.get();
-            if let Some(at) = self.vrids.iter().position(|v| *v == vrid) {
+            let name = &instance.model.name;
+            if let Some(at) = self.place_of(name) {
                 now[at] = master;
                 let took = master && !self.nodes[n].masters[at];
                 let others = || (0..self.nodes.len()).any(|o| o != n && self.is_master(o, at));
@@ -631,7 +477,7 @@ impl Lab {
                 let deaf = self.nodes[n].doubts[at];
                 if took && self.calm && !instance.model.preempt && !deaf && others() {
                     return Err(format!(
-                        "node {n} takes virtual router {vrid} from a live master in spite of nopreempt"
+                        "node {n} takes virtual router {name} from a live master in spite of nopreempt"
                     ));
                 }
             }
@@ -656,7 +502,7 @@ impl Lab {
     }
 
     fn count_masters(&mut self) {
-        for at in 0..self.vrids.len() {
+        for at in 0..self.routers.len() {
             let crowded = self.masters_of(at).len() > 1;
             self.crowded_since[at] = match (crowded, self.crowded_since[at]) {
                 (true, None) => Some(self.now),
@@ -683,11 +529,11 @@ impl Lab {
             if long > limit {
                 return Err(format!(
                     "virtual router {} has two masters for {long:?}",
-                    self.vrids[at]
+                    self.routers[at]
                 ));
             }
             if self.now >= self.master_from && self.masters_of(at).is_empty() {
-                return Err(format!("virtual router {} has no master", self.vrids[at]));
+                return Err(format!("virtual router {} has no master", self.routers[at]));
             }
         }
         Ok(())

@@ -25,6 +25,8 @@ mod priority;
 mod receive;
 mod reload;
 pub(crate) mod router;
+#[cfg(test)]
+mod sample;
 mod sync;
 mod tally;
 mod throttle;

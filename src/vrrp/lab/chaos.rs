@@ -5,16 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::node::Trackers;
 use super::shape::{Proof, Shape};
 use super::*;
-use crate::daemon::bus::VrrpState;
+use crate::daemon::bus::{Notice, VrrpState};
+use crate::vrrp::InterfaceFacts;
 
 /// One random story. The trace is empty unless asked for.
 fn story(seed: u64, trace: bool) -> (Outcome, Vec<String>) {
     let mut dice = Dice(seed);
     let shape = Shape::random(&mut dice);
-    let vrids: Vec<u8> = (1..=shape.vrids).collect();
-    let mut lab = Lab::new(dice.below(u64::MAX), &vrids, trace);
+    let mut lab = Lab::new(dice.below(u64::MAX), shape.routers(), trace);
     lab.latency = dice.up_to((shape.interval / 20).min(Duration::from_millis(5)));
     lab.kernel = dice.up_to(shape.interval / 4);
     for n in 1..=2 + u8::try_from(dice.below(3)).expect("small") {
@@ -71,6 +72,7 @@ fn play(lab: &mut Lab, shape: &Shape, dice: &mut Dice) -> Outcome {
     // Whose sequence number is behind has to hear the other one before he can be heard; so has who has to be told in which
     // form to speak.
     let twice = shape.lower_prio_no_advert && !matches!(shape.proof, Proof::None | Proof::Pass);
+    lab.run_until(lab.now.max(shape.booted_at))?;
     lab.promise(shape.interval * if twice { 2 } else { 1 } + slack);
     lab.run_for(shape.startup_delay + shape.down() + slack)?;
     lab.master_from = lab.now;
@@ -153,6 +155,11 @@ fn mischief(lab: &mut Lab, shape: &Shape, dice: &mut Dice) -> Outcome {
         7 => lab.thaw(n),
         8 => {
             let mut config = shape.config(u8::try_from(n + 1).expect("small"), dice);
+            for instance in &mut config.instances {
+                if shape.is_multicast() && dice.one_in(8) {
+                    Arc::make_mut(instance).mcast_group = shape.another_group();
+                }
+            }
             if dice.one_in(3) {
                 let gone = config.instances.pop();
                 config.groups.clear();
@@ -191,19 +198,19 @@ fn eth2() -> IfName {
 
 /// The state of things when all is quiet.
 fn judge(lab: &Lab) -> Outcome {
-    for (at, vrid) in lab.vrids.iter().enumerate() {
+    for (at, name) in lab.routers.iter().enumerate() {
         let masters = lab.masters_of(at);
         let &[master] = &masters[..] else {
-            return Err(format!("virtual router {vrid} has the masters {masters:?}"));
+            return Err(format!("virtual router {name} has the masters {masters:?}"));
         };
         let model = |n: usize| {
             lab.nodes[n]
                 .router
                 .instances
                 .iter()
-                .find(|i| i.model.vrid.0.get() == *vrid)
+                .find(|i| *i.model.name == **name)
         };
-        let preempts = |n: usize| model(n).is_some_and(|i| i.model.preempt && !i.model.is_owner());
+        let preempts = |n: usize| model(n).is_none_or(|i| i.model.preempt && !i.model.is_owner());
         let grouped = lab
             .nodes
             .iter()
@@ -213,7 +220,7 @@ fn judge(lab: &Lab) -> Outcome {
             let best = (0..lab.nodes.len()).filter_map(|n| rank(&n)).max();
             if rank(&master) != best {
                 return Err(format!(
-                    "virtual router {vrid}: node {master} is master, but not the best"
+                    "virtual router {name}: node {master} is master, but not the best"
                 ));
             }
         }

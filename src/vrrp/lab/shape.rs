@@ -3,7 +3,7 @@
 //! Whatever is switched here must let a healthy network come to rest with one master. Left out for that reason: members of
 //! a group whose ranks differ, owners of one address that ignore each other, version 2 with different intervals.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +14,14 @@ use crate::model::bfd::BfdInstance;
 use crate::model::global::{ExtraIf, Global};
 use crate::model::net::{Family, IfName, VirtualAddress};
 use crate::model::track::{
-    Arguments, Command, InterfaceTrack, OtherTracks, Script, ScriptTrack, TrackFile, TrackProcess,
-    Tracked, Weight,
+    Arguments, InterfaceTrack, OtherTracks, ScriptTrack, TrackFile, TrackProcess, Tracked, Weight,
 };
 use crate::model::unicast::{OldChecksum, Peer, Unicast};
 use crate::model::vmac::{SubLink, SubLinkKind};
-use crate::model::vrrp::{
-    Garp, InitialState, Instance as Model, Priority, SyncGroup, Version, Vrid,
-};
+use crate::model::vrrp::{Garp, InitialState, Instance as Model, Priority, SyncGroup, Version};
+use crate::time::Mono;
 use crate::vrrp::instance::skew;
+use crate::vrrp::sample::{group, priority, script, vrid};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -49,7 +48,17 @@ pub(super) struct Shape {
     /// `owner_ignore_adverts`; only the first router may be the owner then.
     deaf_owner: bool,
     pub(super) startup_delay: Duration,
+    /// `vrrp_delay_after_boot`: until then nobody decides anything.
+    pub(super) booted_at: Mono,
     garp_interval: Duration,
+    /// `vrrp_strict`.
+    strict: bool,
+    /// `mcast_dst_ip` of each virtual router, in turn; the usual one where there is none.
+    groups: Vec<IpAddr>,
+    /// The first router has another instance of virtual router 1, whose peers are the others.
+    twins: bool,
+    /// Whose checksum it is; each router is one of them.
+    checksums: [OldChecksum; 2],
 }
 
 /// How unicast finds its way.
@@ -84,15 +93,22 @@ pub(super) enum Proof {
 }
 
 impl Proof {
-    fn random(dice: &mut Dice, version: Version, family: Family, window: Duration) -> Self {
+    fn random(
+        dice: &mut Dice,
+        version: Version,
+        family: Family,
+        window: Duration,
+        strict: bool,
+    ) -> Self {
         use HmacMode::{Enforce, Permissive, ReceiveOnly};
         let legacy = (version, family) == (Version::V2, Family::V4);
         let modes = match dice.below(8) {
+            0..3 if strict => return Self::None,
             0 if legacy => return Self::Pass,
             1 | 2 if legacy => return Self::Ah,
             3 => [Enforce, Enforce],
-            4 => [Permissive, Enforce],
-            5 => [ReceiveOnly, Permissive],
+            4 if !strict => [Permissive, Enforce],
+            5 if !strict => [ReceiveOnly, Permissive],
             _ => return Self::None,
         };
         let replay = match dice.one_in(3) {
@@ -139,7 +155,9 @@ impl Shape {
             true => dice.up_to(span),
             false => Duration::ZERO,
         };
+        let strict = dice.one_in(8) && (version, family) != (Version::V2, Family::V6);
         let unicast = match dice.below(9) {
+            _ if strict => None,
             0 => Some(Way::Interface),
             1 => Some(Way::Source),
             2 => Some(Way::Anywhere),
@@ -148,27 +166,66 @@ impl Shape {
         // Unicast never uses the VMAC's own address.
         let vmac = match (dice.below(6), unicast) {
             (0, None) => Some(Voice::Vmac),
-            (0 | 1, None | Some(Way::Interface | Way::Source)) => Some(Voice::Base),
+            (0 | 1, None | Some(Way::Interface | Way::Source)) if !strict => Some(Voice::Base),
             _ => None,
+        };
+        let grouped = vrids > 1 && dice.one_in(2);
+        let other: IpAddr = match family {
+            Family::V4 => [224, 0, 0, 99].into(),
+            Family::V6 => Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x99).into(),
+        };
+        let groups = match dice.below(4) {
+            0 => vec![other],
+            1 => vec![usual_group(family), other],
+            _ => Vec::new(),
+        };
+        let checksums = match dice.below(4) {
+            0 => [OldChecksum::Always; 2],
+            1 => [OldChecksum::Never; 2],
+            2 => [OldChecksum::Recognised, OldChecksum::Always],
+            _ => [OldChecksum::Recognised; 2],
         };
         Self {
             version,
             family,
             vrids,
-            grouped: vrids > 1 && dice.one_in(2),
+            grouped,
             interval,
             intervals_differ: version == Version::V3 && dice.one_in(3),
             unicast,
             vmac,
-            proof: Proof::random(dice, version, family, window_for(interval)),
-            down_timer_adverts: if dice.one_in(4) { 5 } else { 3 },
-            lower_prio_no_advert: dice.one_in(5),
-            higher_prio_send_advert: dice.one_in(5),
+            proof: Proof::random(dice, version, family, window_for(interval), strict),
+            down_timer_adverts: if dice.one_in(4) && !strict { 5 } else { 3 },
+            lower_prio_no_advert: strict || dice.one_in(5),
+            higher_prio_send_advert: dice.one_in(5) && !strict,
             skip_check_adv_addr: dice.one_in(4),
             checksum_as_v2: dice.one_in(5),
-            deaf_owner: dice.one_in(6),
+            deaf_owner: strict || dice.one_in(6),
             startup_delay: some(dice, interval * 3),
+            booted_at: Mono::from_micros(0) + some(dice, SECOND + interval * 3),
+            strict,
+            groups,
+            twins: unicast.is_some() && vmac.is_none() && !grouped && dice.one_in(3),
+            checksums,
             garp_interval: some(dice, interval / 2),
+        }
+    }
+
+    /// The virtual routers, by the name of their instances.
+    pub(super) fn routers(&self) -> Vec<String> {
+        let all = (1..=self.vrids).map(|number| format!("V{number}"));
+        all.chain(self.twins.then(|| TWIN.to_owned())).collect()
+    }
+
+    pub(super) fn is_multicast(&self) -> bool {
+        self.unicast.is_none()
+    }
+
+    /// One that nobody listens to who is configured as he should be.
+    pub(super) fn another_group(&self) -> IpAddr {
+        match self.family {
+            Family::V4 => [224, 0, 0, 77].into(),
+            Family::V6 => Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x77).into(),
         }
     }
 
@@ -200,7 +257,7 @@ impl Shape {
             1..4 => 100,
             _ => 1 + dice.below(254),
         };
-        Priority::new(u8::try_from(value).expect("small")).expect("not zero")
+        priority(u8::try_from(value).expect("small"))
     }
 
     /// The configuration of the `n`-th router, from 1 on.
@@ -208,7 +265,7 @@ impl Shape {
         let priority = self.priority(n, dice);
         let tracks = Tracks::random(dice);
         let preempt = !dice.one_in(3);
-        let preempt_delay = match dice.one_in(4) {
+        let preempt_delay = match dice.one_in(4) && !self.strict {
             true => dice.up_to(self.interval * 5),
             false => Duration::ZERO,
         };
@@ -231,6 +288,13 @@ impl Shape {
             model.advert_int = (self.interval / faster).max(SECOND / 100);
             (model.preempt, model.preempt_delay, model.initial_state) =
                 (preempt, preempt_delay, initial_state);
+            if self.strict {
+                // keepalived: only owners start as masters there, and they do.
+                model.initial_state = match model.is_owner() {
+                    true => InitialState::Master,
+                    false => InitialState::Backup,
+                };
+            }
             if own_tracks && !self.grouped {
                 tracks.clone().give(&mut model);
             } else if own_tracks {
@@ -243,20 +307,22 @@ impl Shape {
             }
             models.push(model);
         }
+        if self.twins {
+            self.part(&mut models, n);
+        }
         let group = self.grouped.then(|| {
             Arc::new(SyncGroup {
-                name: "G".into(),
-                members: models.iter().map(|m| m.name.clone()).collect(),
                 tracking_weight: own_tracks,
                 track_interfaces: tracks.interfaces(),
                 track_scripts: tracks.scripts(),
                 other_tracks: tracks.others(),
-                notify: crate::model::vrrp::Notify::default(),
+                ..group(&models)
             })
         });
         Config {
             global: Arc::new(Global {
                 startup_delay: self.startup_delay,
+                delay_after_boot: Duration::from_micros(self.booted_at.as_micros()),
                 garp_interval: self.garp_interval,
                 gna_interval: self.garp_interval,
                 ..Global::default()
@@ -266,14 +332,51 @@ impl Shape {
             track_processes: vec![Arc::new(worker())],
             instances: models.into_iter().map(Arc::new).collect(),
             groups: group.into_iter().collect(),
-            scripts: vec![Arc::new(chk())],
+            scripts: vec![Arc::new(script("chk", false))],
             ..Config::default()
         }
     }
 
+    /// Routers 1 and 2 share the first virtual router; the others, and router 1 with a second instance, share another one of
+    /// the same number.
+    fn part(&self, models: &mut Vec<Model>, n: u8) {
+        let own = |model: &mut Model, wanted: fn(u8) -> bool| {
+            if let Some(unicast) = &mut model.unicast {
+                let all = peers(self.family).into_iter().zip(1..);
+                let some = all.filter(|(_, number)| wanted(*number));
+                unicast.peers = some.map(|(peer, _)| peer).collect();
+            }
+        };
+        let mut twin = models[0].clone();
+        own(&mut models[0], |n| n <= 2);
+        if n == 2 {
+            return;
+        }
+        twin.name = TWIN.into();
+        own(&mut twin, |n| n != 2);
+        twin.excluded.clear();
+        for addr in &mut twin.addresses {
+            let addr = Arc::make_mut(addr);
+            addr.addr = match addr.addr {
+                IpAddr::V4(v4) => (v4 | Ipv4Addr::new(0, 0, 128, 0)).into(),
+                IpAddr::V6(v6) => (v6 | Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0x80, 0)).into(),
+            };
+        }
+        if n > 2 {
+            models[0] = twin;
+            return;
+        }
+        twin.twin = 1;
+        models.push(twin);
+    }
+
     fn model(&self, number: u8, n: u8, dice: &mut Dice) -> Model {
-        let vrid = Vrid(number.try_into().expect("not zero"));
-        let mut model = Model::new(&format!("V{number}"), eth0(), vrid, &Global::default());
+        let mut model = Model::new(
+            &format!("V{number}"),
+            eth0(),
+            vrid(number),
+            &Global::default(),
+        );
         (model.version, model.family) = (self.version, self.family);
         let addr = |host: u16| -> IpAddr {
             let [high, low] = host.to_be_bytes();
@@ -282,9 +385,10 @@ impl Shape {
                 Family::V6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, number.into(), host).into(),
             }
         };
-        if self.family == Family::V6 {
-            model.mcast_group = Global::default().vrrp_mcast_group6.into();
-        }
+        let turn = usize::from(number) % self.groups.len().max(1);
+        let group = self.groups.get(turn).copied();
+        model.mcast_group = group.unwrap_or_else(|| usual_group(self.family));
+        model.strict = self.strict;
         self.place(&mut model, number, n, dice);
         let carrier = model.links.own.as_ref().map_or(eth0(), |l| l.name.clone());
         for host in 0..1 + u16::try_from(dice.below(3)).expect("small") {
@@ -305,8 +409,15 @@ impl Shape {
                 false => Duration::ZERO,
             },
             master_refresh_repeat: 1,
-            lower_prio_delay: span(dice),
-            lower_prio_repeat: u32::try_from(dice.below(3)).expect("small"),
+            lower_prio_delay: if self.strict {
+                Duration::ZERO
+            } else {
+                span(dice)
+            },
+            lower_prio_repeat: match self.strict {
+                true => 0,
+                false => u32::try_from(dice.below(3)).expect("small"),
+            },
             extra: dice.one_in(4).then(|| ExtraIf {
                 all: dice.one_in(2),
                 interval: SECOND,
@@ -319,7 +430,7 @@ impl Shape {
             false => 3,
         };
         model.timer_expired_backup = u8::try_from(1 + dice.below(254)).expect("small");
-        model.lower_prio_no_advert = self.lower_prio_no_advert && dice.one_in(2);
+        model.lower_prio_no_advert = self.strict || self.lower_prio_no_advert && dice.one_in(2);
         model.higher_prio_send_advert = self.higher_prio_send_advert && dice.one_in(2);
         model.skip_check_adv_addr = self.skip_check_adv_addr;
         model.checksum_as_v2 = self.checksum_as_v2;
@@ -345,7 +456,7 @@ impl Shape {
             fault_no_peer: dice.one_in(2),
             check_source: dice.one_in(2),
             ttl: dice.one_in(2).then_some(9),
-            old_checksum: OldChecksum::Recognised,
+            old_checksum: self.checksums[usize::from(dice.one_in(2))],
         });
         if let Some(voice) = self.vmac {
             let v6 = self.family == Family::V6;
@@ -361,6 +472,16 @@ impl Shape {
             }));
             model.links.xmit_base = voice == Voice::Base;
         }
+    }
+}
+
+/// The second instance of the first virtual router.
+const TWIN: &str = "T";
+
+fn usual_group(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Global::default().vrrp_mcast_group4.into(),
+        Family::V6 => Global::default().vrrp_mcast_group6.into(),
     }
 }
 
@@ -454,24 +575,6 @@ fn number_file() -> TrackFile {
         weight: Weight::Adjust(1),
         reverse: false,
         init: None,
-    }
-}
-
-fn chk() -> Script {
-    Script {
-        name: "chk".into(),
-        command: Command {
-            path: "/bin/true".into(),
-            argv: Vec::new(),
-            user: None,
-        },
-        interval: SECOND,
-        timeout: SECOND,
-        rise: 1,
-        fall: 1,
-        init_fail: false,
-        weight: Weight::Fault,
-        reverse: false,
     }
 }
 

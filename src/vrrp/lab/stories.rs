@@ -4,28 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::model::global::Global;
-use crate::model::vrrp::{Instance as Model, Priority, Version, Vrid};
+use crate::model::net::VirtualAddress;
+use crate::model::vrrp::{Instance as Model, Version};
+use crate::vrrp::sample::{config, model};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn model(priority: u8) -> Model {
-    let vrid = Vrid(51.try_into().expect("not zero"));
-    let mut model = Model::new("V1", eth0(), vrid, &Global::default());
-    model.priority = Priority::new(priority).expect("not zero");
-    let addr = VirtualAddress::new([10, 0, 0, 100].into(), 24, eth0());
-    model.addresses.push(addr.into());
-    model
-}
-
 /// A LAN of routers with these models, all started at once.
 fn lab(models: &[Model]) -> Lab {
-    let mut lab = Lab::new(7, &[51], false);
+    let mut lab = Lab::new(7, vec!["V1".to_owned()], false);
     for model in models {
-        lab.add(Config {
-            instances: vec![Arc::new(model.clone())],
-            ..Config::default()
-        });
+        lab.add(config(std::slice::from_ref(model)));
     }
     for n in 0..models.len() {
         lab.start(n).expect("a start");
@@ -251,4 +240,53 @@ fn a_master_that_lost_its_ah_numbers_is_believed_again_as_soon_as_it_hears_highe
     lab.promise(Duration::ZERO);
     run(&mut lab, SECOND * 60);
     assert_eq!(lab.masters_of(0), [0]);
+}
+
+#[test]
+fn one_router_with_the_old_checksum_of_unicast_is_understood_and_understands() {
+    use crate::model::unicast::{OldChecksum, Peer, Unicast};
+    let speaking = |priority, own: u8, old_checksum| {
+        let mut model = model(priority);
+        model.version = Version::V3;
+        model.unicast = Some(Unicast {
+            peers: vec![Peer::new([10, 0, 0, 3 - own].into())],
+            fault_no_peer: false,
+            check_source: false,
+            ttl: None,
+            old_checksum,
+        });
+        model
+    };
+    let forms = [OldChecksum::Recognised, OldChecksum::Always];
+    // keepalived: whoever recognises the old one goes on sending the new one, which the other one refuses.
+    for better in forms {
+        for other in forms {
+            let mut lab = lab(&[speaking(150, 1, better), speaking(100, 2, other)]);
+            run(&mut lab, SECOND * 8);
+            assert_eq!(lab.masters_of(0), [0], "{better:?} and {other:?}");
+            lab.promise(Duration::ZERO);
+            run(&mut lab, SECOND * 60);
+            lab.crash(0);
+            run(&mut lab, SECOND * 5);
+            assert_eq!(lab.masters_of(0), [1], "{better:?} and {other:?}");
+        }
+    }
+}
+
+#[test]
+fn two_routers_with_one_address_and_one_priority_are_told_apart_when_one_moves() {
+    let mut lab = lab(&[model(100), model(100)]);
+    let moved = |lab: &mut Lab, host: u8| {
+        lab.alter(1, |node| node.facts.addrs[0].0 = [10, 0, 0, host].into())
+            .expect("another address");
+    };
+    moved(&mut lab, 1);
+    run(&mut lab, SECOND * 10);
+    // Nothing tells their advertisements apart: each takes the other's for its own echo.
+    let told = |lab: &Lab| lab.masters_of(0);
+    let before = told(&lab);
+    moved(&mut lab, 2);
+    lab.promise(SECOND + lab.latency * 2);
+    run(&mut lab, SECOND * 10);
+    assert_eq!((before, told(&lab)), (vec![0, 1], vec![1]));
 }

@@ -3,10 +3,9 @@ use std::net::Ipv6Addr;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::global::Global;
-use crate::model::net::{IfName, VirtualAddress};
-use crate::model::vrrp::{Auth, Vrid};
+use crate::model::vrrp::Auth;
 use crate::vrrp::Counters;
+use crate::vrrp::sample::listing;
 use crate::wire::packets;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -18,22 +17,8 @@ const FIRST: Circumstances = Circumstances {
 };
 
 /// The receiver that the captured packets were meant for.
-fn model(addrs: &[&str]) -> Instance {
-    let eth0 = IfName::new("eth0").expect("a name");
-    let vrid = Vrid(51.try_into().expect("not zero"));
-    let mut model = Instance::new("V1", eth0.clone(), vrid, &Global::default());
-    for addr in addrs {
-        let addr: IpAddr = addr.parse().expect("an address");
-        model.family = addr.into();
-        model
-            .addresses
-            .push(VirtualAddress::new(addr, 24, eth0.clone()).into());
-    }
-    model
-}
-
 fn one() -> Instance {
-    model(&["10.0.0.100"])
+    listing(&["10.0.0.100"])
 }
 
 fn with_password() -> Instance {
@@ -50,7 +35,7 @@ fn version_3() -> Instance {
 }
 
 fn over_v6(version: Version) -> Instance {
-    let mut i = model(&["fe80::100", "2001:db8::100"]);
+    let mut i = listing(&["fe80::100", "2001:db8::100"]);
     i.version = version;
     i
 }
@@ -124,6 +109,18 @@ fn every_check_has_its_fault() {
     let mut elsewhere = packets::ip("v3-ipv4");
     elsewhere[19] = 19;
     assert_eq!(fault(&version_3(), elsewhere), PacketFault::Checksum);
+}
+
+/// keepalived: with `v3_checksum_as_v2` it believes any checksum.
+#[test]
+fn with_v3_checksum_as_v2_a_wrong_checksum_is_still_wrong() {
+    let mut model = version_3();
+    model.checksum_as_v2 = true;
+    let mut octets = packets::ip("v3-ipv4-cksum-as-v2");
+    model.advert_int = SECOND;
+    assert!(judge(&model, &Packet::V4(octets.clone())).0.is_ok());
+    octets[27] ^= 1;
+    assert_eq!(fault(&model, octets), PacketFault::Checksum);
 }
 
 #[test]
@@ -227,7 +224,7 @@ fn each_fault_has_its_counter() {
             },
         ),
         (
-            count(&model(&["10.0.0.7"]), good.clone()),
+            count(&listing(&["10.0.0.7"]), good.clone()),
             Counters {
                 advert_received: 1,
                 address_list_errors: 1,
@@ -248,12 +245,12 @@ fn another_address_list_is_odd_and_obeyed() {
             .map(|h| h.oddities[1])
     };
     let missing = PacketFault::AddressMissing([10, 0, 0, 7].into());
-    assert_eq!(odd(&model(&["10.0.0.7"])), Ok(Some(missing)));
+    assert_eq!(odd(&listing(&["10.0.0.7"])), Ok(Some(missing)));
     let count = PacketFault::AddressCount { got: 1, want: 2 };
-    assert_eq!(odd(&model(&["10.0.0.100", "10.0.0.7"])), Ok(Some(count)));
+    assert_eq!(odd(&listing(&["10.0.0.100", "10.0.0.7"])), Ok(Some(count)));
     // The order makes no difference.
     let shuffled = {
-        let mut i = model(&["10.0.0.9", "10.0.0.100", "10.0.0.101"]);
+        let mut i = listing(&["10.0.0.9", "10.0.0.100", "10.0.0.101"]);
         i.advert_int = SECOND * 2;
         i
     };
@@ -267,7 +264,7 @@ fn with_skip_check_adv_addr_the_list_of_a_known_master_is_trusted() {
     let arrival = Arrival::of(&packet).expect("no runt");
     let odd = |skip_check_adv_addr, master: Option<IpAddr>, ours: &[&str]| {
         let model = {
-            let mut i = model(ours);
+            let mut i = listing(ours);
             i.skip_check_adv_addr = skip_check_adv_addr;
             i
         };

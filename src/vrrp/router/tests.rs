@@ -2,12 +2,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::*;
-use crate::model::global::Global;
 use crate::model::net::VirtualAddress;
-use crate::model::track::{Command, InterfaceTrack, Script, ScriptTrack, Weight};
-use crate::model::vrrp::{Instance as Model, Notify, Priority, SyncGroup, Vrid};
+use crate::model::track::{InterfaceTrack, ScriptTrack, Weight};
+use crate::model::vrrp::Instance as Model;
 use crate::time::MICROSECOND;
 use crate::vrrp::advert::{Seal, Template};
+use crate::vrrp::sample::{config, grouped, model, name, priority, script, vrid};
 use crate::vrrp::{FaultCause, Packet, Protocol};
 
 mod backup;
@@ -27,27 +27,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const DOWN_150: Duration = Duration::from_micros(3_414_062);
 const DOWN_100: Duration = Duration::from_micros(3_609_375);
 
-fn name(s: &str) -> IfName {
-    IfName::new(s).expect("a name")
-}
-
-fn priority(n: u8) -> Priority {
-    Priority::new(n).expect("not zero")
-}
-
-fn vrid(n: u8) -> Vrid {
-    Vrid(n.try_into().expect("not zero"))
-}
-
-/// `V1` on eth0, virtual router 51, one address 10.0.0.100/24.
-fn model(priority: u8) -> Model {
-    let mut model = Model::new("V1", name("eth0"), vrid(51), &Global::default());
-    model.priority = self::priority(priority);
-    let addr = VirtualAddress::new([10, 0, 0, 100].into(), 24, name("eth0"));
-    model.addresses.push(addr.into());
-    model
-}
-
 /// `V2` on eth0, virtual router 52, one address 10.0.0.200/24.
 fn second(priority: u8) -> Model {
     let mut model = model(priority);
@@ -56,47 +35,9 @@ fn second(priority: u8) -> Model {
     model
 }
 
-fn config(models: &[Model]) -> Config {
-    Config {
-        instances: models.iter().cloned().map(Arc::new).collect(),
-        ..Config::default()
-    }
-}
-
-/// All `models` in one sync group `G`.
-fn grouped(models: &[Model]) -> Config {
-    let group = SyncGroup {
-        name: "G".into(),
-        members: models.iter().map(|m| m.name.clone()).collect(),
-        tracking_weight: false,
-        track_interfaces: Vec::new(),
-        track_scripts: Vec::new(),
-        other_tracks: crate::model::track::OtherTracks::default(),
-        notify: Notify::default(),
-    };
-    Config {
-        groups: vec![Arc::new(group)],
-        ..config(models)
-    }
-}
-
 /// The configuration knows the script `chk`.
 fn with_script(mut config: Config, init_fail: bool) -> Config {
-    config.scripts.push(Arc::new(Script {
-        name: "chk".into(),
-        command: Command {
-            path: "/bin/true".into(),
-            argv: Vec::new(),
-            user: None,
-        },
-        interval: SECOND,
-        timeout: SECOND,
-        rise: 1,
-        fall: 1,
-        init_fail,
-        weight: Weight::Fault,
-        reverse: false,
-    }));
+    config.scripts.push(Arc::new(script("chk", init_fail)));
     config
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::diff::Keyed as _;
+use crate::model::global::Global;
 use crate::vrrp::router::Inheritance;
 
 /// A router that finds at its start, second 10, that an earlier run was master for `heirs` until then.

@@ -285,6 +285,25 @@ fn a_refresh_comes_after_the_second_burst() {
     assert_eq!(at, [5, 15, 25]);
 }
 
+/// keepalived: what was learned is put back on becoming MASTER only if details are logged.
+#[test]
+fn what_was_learned_as_a_backup_does_not_outlive_our_own_reign() {
+    let mut ours = model(150);
+    ours.version = crate::model::vrrp::Version::V3;
+    let mut theirs = ours.clone();
+    theirs.advert_int = SECOND * 5;
+    let mut rig = Rig::new(config(&[ours.clone()]));
+    rig.hear(&theirs, 2, 200);
+    rig.pass(SECOND * 20);
+    assert_eq!(rig.state(V1), VrrpState::Master);
+    rig.event(Event::Lost {
+        instance: V1,
+        entry: crate::vrrp::Lost::Address(ours.addresses[0].clone()),
+        by: "somebody".into(),
+    });
+    assert_eq!(rig.remaining(), Duration::from_micros(414_062)); // 106/256 x 1 s
+}
+
 #[test]
 fn an_address_deleted_by_somebody_else_costs_a_skew_time() {
     let mut rig = Rig::master(config(&[model(150)]));

@@ -106,7 +106,7 @@ fn processes_and_sessions_count_like_scripts() {
 #[test]
 fn what_a_group_tracks_counts_for_every_member() {
     let mut config = grouped(&[model(100), second(100)]);
-    let mut group = SyncGroup::clone(&config.groups[0]);
+    let mut group = crate::model::vrrp::SyncGroup::clone(&config.groups[0]);
     group.other_tracks = files(tracked("F", Weight::Adjust(1), false));
     config.groups = vec![Arc::new(group)];
     let mut rig = Rig::new(config);

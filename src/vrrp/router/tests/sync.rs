@@ -119,7 +119,7 @@ fn what_the_group_tracks_counts_for_every_member() {
     // The instance's own line gives way to the group's, unless it has weight 0.
     b.track_scripts.push(track_script(Weight::Adjust(-7)));
     let mut config = grouped(&[a, b]);
-    let mut group = SyncGroup::clone(&config.groups[0]);
+    let mut group = crate::model::vrrp::SyncGroup::clone(&config.groups[0]);
     group.track_scripts.push(track_script(Weight::Adjust(-50)));
     config.groups[0] = Arc::new(group);
     let mut rig = Rig::new(with_script(config, false));
