@@ -288,3 +288,46 @@ fn what_is_kept_on_request_is_kept() {
         assert_eq!(daemon.ended(), Some(0));
     }
 }
+
+/// The option, which counts more than the keyword: everything happens in the named namespace, and nothing elsewhere.
+#[test]
+fn with_s_it_lives_in_the_namespace_of_that_name() {
+    if !root() {
+        return;
+    }
+    let m = Machine::new();
+    for (name, host) in [("right", 1), ("wrong", 2)] {
+        m.sh(&format!(
+            "ip netns add {name}; ip link add {name} type veth peer name eth0 netns {name}; ip link set {name} up
+            ip -n {name} addr add 10.9.0.{host}/24 dev eth0; ip -n {name} link set eth0 up; ip -n {name} link set lo up"
+        ));
+    }
+    let conf = m.file("keepalived.conf", &one_master("net_namespace wrong"));
+    let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -s right -f {conf}"));
+    m.wait("ip -n right -o addr | grep -q 'eth0 *inet 10.9.0.100/24'");
+    for elsewhere in ["", "-n wrong"] {
+        assert!(!m.works(&format!("ip {elsewhere} -o addr | grep -q 10.9.0.100")));
+    }
+    // Its files are apart from those of a daemon of the machine, and of other namespaces.
+    let pid = m.sh("cat /run/keepalived/right/keepalived.pid");
+    let pid = pid.trim();
+    assert!(!m.works("test -e /run/keepalived.pid"));
+    assert_eq!(
+        m.sh(&format!("readlink /proc/{pid}/ns/net")),
+        m.sh("ip netns exec right readlink /proc/self/ns/net")
+    );
+    m.file(
+        "keepalived.conf",
+        &one_master("").replace("10.9.0.100", "10.9.0.101"),
+    );
+    m.sh(&format!("kill -HUP {pid}"));
+    m.wait("ip -n right -o addr | grep -q 10.9.0.101");
+    assert!(!m.works("ip -n right -o addr | grep -q 10.9.0.100"));
+    m.sh(&format!("kill -TERM {pid}"));
+    assert_eq!(daemon.ended(), Some(0), "{}", m.log());
+    assert!(!m.works("ip -n right -o addr | grep -q 10.9.0.101"));
+    assert!(!m.works("test -e /run/keepalived/right/keepalived.pid"));
+    let mut nowhere = m.start(&format!("/usr/sbin/keepalived -n -l -s nowhere -f {conf}"));
+    assert_eq!(nowhere.ended(), Some(0), "{}", m.log());
+    m.wait_log("Unable to set network namespace nowhere - exiting");
+}
