@@ -93,6 +93,19 @@ pub(crate) fn up(index: u32) -> Request {
     set(message)
 }
 
+/// Sets an interface down and gives it another name, which older kernels refuse for one that is up.
+pub(crate) fn rename(index: u32, name: &str) -> [Request; 2] {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.header.change_mask = LinkFlags::Up;
+    let down = set(message.clone());
+    message.header.change_mask = LinkFlags::empty();
+    message
+        .attributes
+        .push(LinkAttribute::IfName(name.to_owned()));
+    [down, set(message)]
+}
+
 /// Puts an interface into the group that it is in: the kernel tells everybody about it once more.
 pub(crate) fn tell_again(index: u32, group: u32) -> Request {
     let mut message = LinkMessage::default();

@@ -415,6 +415,44 @@ fn a_vmac_that_somebody_deletes_comes_back_and_so_does_the_master() {
 }
 
 #[test]
+fn a_vmac_that_somebody_renames_gets_its_name_back_and_so_does_the_master() {
+    with_master(|node, mut daemon| {
+        let before = index(node, "vrrp.51");
+        node.ip("link set vrrp.51 down");
+        node.ip("link set vrrp.51 name mine");
+        node.ip("link set mine up");
+        daemon.wait_log("Entering FAULT STATE");
+        daemon.wait_log_times("Entering MASTER STATE", 2);
+        wait_addr(node, "vrrp.51", "10.66.0.100", true);
+        assert_eq!(index(node, "vrrp.51"), before, "it is the same one");
+        assert!(!has_link(node, "mine"));
+        daemon.stop();
+        assert!(!has_link(node, "vrrp.51"));
+    });
+}
+
+#[test]
+fn an_interface_with_the_mac_of_a_vmac_is_taken_for_it() {
+    if !root() {
+        return;
+    }
+    for which in [Ours, Stock] {
+        let lan = lan();
+        let node = lan.node(0);
+        node.ip("link add mine link eth0 address 00:00:5e:00:01:33 type macvlan mode private");
+        // stock 2.2 waits for somebody to set it up, ours sets it up.
+        if which == Stock {
+            node.ip("link set mine up");
+        }
+        let mut daemon = which.start(node, &instance(150, V4));
+        wait_addr(node, "mine", "10.66.0.100", true);
+        assert!(!has_link(node, "vrrp.51"), "{which:?}");
+        daemon.stop();
+        wait_link(node, "mine", false);
+    }
+}
+
+#[test]
 fn the_base_comes_and_goes_and_the_vmac_with_it() {
     with_master(|node, mut daemon| {
         node.ip("link set eth0 down");

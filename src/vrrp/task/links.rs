@@ -110,6 +110,31 @@ fn sort(link: &SubLink) -> &'static str {
     }
 }
 
+/// The VMAC under a name that nobody wants, since somebody has renamed it. The kernel lets no other one be up with its MAC, so
+/// it gets its name back. keepalived: it makes another one, which is down for good.
+fn renamed(
+    w: &WantedLink,
+    base: &LinkTold,
+    there: &[LinkTold],
+    wanted: &Wanted,
+    route: &mut RouteSocket,
+) -> Option<LinkTold> {
+    let of_others = |name: &str| wanted.links.iter().any(|w| w.link.name.as_str() == name);
+    let mut fitting = there
+        .iter()
+        .filter(|l| w.link.is_vmac() && fits(&w.link, base.index, l));
+    let other = fitting.find(|l| !of_others(&l.name))?;
+    tracing::warn!(instance = %w.instance, iface = %w.link.name, before = other.name, "an interface with the MAC of ours gets its name");
+    let requests = link::rename(other.index, w.link.name.as_str());
+    ask(route, requests.into(), "give its name to", &w.link);
+    // It is down, and set up as a new one is.
+    let name = w.link.name.as_str().to_owned();
+    link::index_of(&name).map(|_| LinkTold {
+        name,
+        ..other.clone()
+    })
+}
+
 /// An interface that we brought into being, or took over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Held {
@@ -196,7 +221,11 @@ impl Links {
             let Some(base) = find(&w.link.base).cloned() else {
                 continue; // It may come.
             };
-            let found = find(&w.link.name).cloned();
+            let found = find(&w.link.name).cloned().or_else(|| {
+                let found = renamed(w, &base, &there, wanted, route)?;
+                self.held.remove(&w.link.name);
+                Some(found)
+            });
             let copy = copied.get(&w.link.name).copied();
             if let Some(index) = self.one(w, &base, found, route) {
                 ready.push((w, index, base.index, copy));
