@@ -2,20 +2,20 @@
 //! glued optional arguments (`-tFILE`), operands that are tolerated. No logic, no side effect: what is to be printed
 //! comes back to the caller. Source: keepalived(8), getopt_long(3).
 
+mod ask;
 pub(crate) mod check;
 #[cfg(test)]
 mod completions;
 mod getopt;
-mod reload;
 
 use std::path::PathBuf;
 
 use clap::ArgMatches;
 
+pub(crate) use self::ask::{AskOptions, Asked};
 use self::check::{CheckOptions, Usage};
 pub(crate) use self::getopt::HELP;
 use self::getopt::{OPERANDS, Row, place};
-pub(crate) use self::reload::ReloadOptions;
 
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +32,10 @@ pub(crate) enum Task {
     Adopt,
     /// `check` as the first word.
     Check(Box<CheckOptions>),
-    /// `check` or `reload` with `--help` or with a mistake.
+    /// `check`, `reload` or `status` with `--help` or with a mistake.
     CheckUsage(Usage),
-    /// `reload` as the first word.
-    Reload(ReloadOptions),
+    /// `reload` or `status` as the first word.
+    Ask(AskOptions),
     /// Nothing: the command line was not understood.
     Fail,
 }
@@ -156,11 +156,11 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Cli {
             operands: Vec::new(),
         };
     }
-    let adopts = words.next_if(|word| word == "adopt").is_some();
-    if words.next_if(|word| word == "reload").is_some() {
+    if let Some(asked) = words.peek().and_then(|word| Asked::named(word)) {
+        words.next();
         return Cli {
-            task: match reload::parse(words) {
-                Ok(options) => Task::Reload(options),
+            task: match ask::parse(asked, words) {
+                Ok(options) => Task::Ask(options),
                 Err(usage) => Task::CheckUsage(usage),
             },
             options: Options::default(),
@@ -168,6 +168,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Cli {
             operands: Vec::new(),
         };
     }
+    let adopts = words.next_if(|word| word == "adopt").is_some();
     let rows: Vec<Row> = getopt::rows().collect();
     let (matches, mut complaints) = getopt::scan(words.collect(), &rows);
     let mut task = task(&program, &matches, &mut complaints);

@@ -36,7 +36,7 @@ mod wire;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Task};
+use crate::cli::{Asked, Cli, Task};
 use crate::daemon::{signals, version};
 use crate::lvs::checker::genhash;
 
@@ -91,9 +91,12 @@ fn main() -> ExitCode {
                 check::NOTHING_CHECKED
             }
         }
-        Task::Reload(options) => {
+        Task::Ask(options) => {
             let pid_file = options.pid_file.unwrap_or_else(|| daemon::PID_FILE.into());
-            daemon::outcome::ask(&pid_file, options.patience)
+            match options.asked {
+                Asked::Reload => daemon::outcome::ask(&pid_file, options.patience),
+                Asked::Status => daemon::overview::ask(&pid_file, options.patience),
+            }
         }
         Task::Fail => 1,
     })

@@ -22,11 +22,23 @@ _keepalived__rs() {
             keepalived__rs,help)
                 cmd="keepalived__rs__subcmd__help"
                 ;;
+            keepalived__rs,reload)
+                cmd="keepalived__rs__subcmd__reload"
+                ;;
+            keepalived__rs,status)
+                cmd="keepalived__rs__subcmd__status"
+                ;;
             keepalived__rs__subcmd__help,check)
                 cmd="keepalived__rs__subcmd__help__subcmd__check"
                 ;;
             keepalived__rs__subcmd__help,help)
                 cmd="keepalived__rs__subcmd__help__subcmd__help"
+                ;;
+            keepalived__rs__subcmd__help,reload)
+                cmd="keepalived__rs__subcmd__help__subcmd__reload"
+                ;;
+            keepalived__rs__subcmd__help,status)
+                cmd="keepalived__rs__subcmd__help__subcmd__status"
                 ;;
             *)
                 ;;
@@ -35,7 +47,7 @@ _keepalived__rs() {
 
     case "${cmd}" in
         keepalived__rs)
-            opts="-f -P -C -B -i -s -e -n -p -r -c -b -u -V -I -X -R -m -M -L -l -D -S -G -g -d -a -x -A -t -T -v -h --use-file --vrrp --check --no_bfd --all --config-id --namespace --all-config --dont-fork --pid --vrrp_pid --checkers_pid --bfd_pid --umask --dont-release-vrrp --dont-release-ipvs --release-vips --dont-respawn --core-dump --core-dump-pattern --ignore-sigint --config-fd --mem-check-log --log-console --log-detail --log-facility --no-syslog --log-file --flush-log-file --log-level --log-format --dump-conf --address-monitoring --snmp --snmp-agent-socket --config-test --signum --genhash --version --help check help"
+            opts="-f -P -C -B -i -s -e -n -p -r -c -b -u -V -I -X -R -m -M -L -l -D -S -G -g -d -a -x -A -t -T -v -h --use-file --vrrp --check --no_bfd --all --config-id --namespace --all-config --dont-fork --pid --vrrp_pid --checkers_pid --bfd_pid --umask --dont-release-vrrp --dont-release-ipvs --release-vips --dont-respawn --core-dump --core-dump-pattern --ignore-sigint --config-fd --mem-check-log --log-console --log-detail --log-facility --no-syslog --log-file --flush-log-file --log-level --log-format --dump-conf --address-monitoring --snmp --snmp-agent-socket --config-test --signum --genhash --version --help check reload status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -413,7 +425,7 @@ _keepalived__rs() {
             return 0
             ;;
         keepalived__subcmd__rs__subcmd__help)
-            opts="check help"
+            opts="check reload status help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -447,6 +459,86 @@ _keepalived__rs() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        keepalived__subcmd__rs__subcmd__help__subcmd__reload)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        keepalived__subcmd__rs__subcmd__help__subcmd__status)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        keepalived__subcmd__rs__subcmd__reload)
+            opts="-p --pid --timeout"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        keepalived__subcmd__rs__subcmd__status)
+            opts="-p --pid --timeout"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

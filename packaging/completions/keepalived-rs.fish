@@ -65,6 +65,8 @@ complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s T -l genhas
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s v -l version -d 'Print versions'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -s h -l help -d 'Print this'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -f -a "check" -d 'Explain what is wrong with configuration files, without touching the machine.'
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -f -a "reload" -d 'Have the running daemon read its configuration again, and wait for the outcome.'
+complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -f -a "status" -d 'Show how the running daemon\'s instances, trackers and virtual servers are.'
 complete -c keepalived-rs -n "__fish_keepalived_rs_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -s i -l config-id -d 'Which lines \'@ID ...\' count [host name up to the first dot]' -r
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -s s -l namespace -d 'Look at the interfaces of this network namespace' -r
@@ -80,5 +82,11 @@ complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -l di
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -l migrate -d 'Say what will differ from the keepalived that runs here, and how to switch and to go back'
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -l effective -d 'Print the configuration in force, each value with its file and line'
 complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand check" -l show-secrets -d 'With --effective: print keys and passwords, too'
-complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand help; and not __fish_seen_subcommand_from check help" -f -a "check" -d 'Explain what is wrong with configuration files, without touching the machine.'
-complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand help; and not __fish_seen_subcommand_from check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand reload" -s p -l pid -d 'Pid file of the daemon [/run/keepalived.pid]' -r
+complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand reload" -l timeout -d 'How long to wait' -r
+complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand status" -s p -l pid -d 'Pid file of the daemon [/run/keepalived.pid]' -r
+complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand status" -l timeout -d 'How long to wait' -r
+complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand help; and not __fish_seen_subcommand_from check reload status help" -f -a "check" -d 'Explain what is wrong with configuration files, without touching the machine.'
+complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand help; and not __fish_seen_subcommand_from check reload status help" -f -a "reload" -d 'Have the running daemon read its configuration again, and wait for the outcome.'
+complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand help; and not __fish_seen_subcommand_from check reload status help" -f -a "status" -d 'Show how the running daemon\'s instances, trackers and virtual servers are.'
+complete -c keepalived-rs -n "__fish_keepalived_rs_using_subcommand help; and not __fish_seen_subcommand_from check reload status help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -7,6 +7,7 @@ use clap::builder::ValueHint;
 use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
 
+use super::ask::Asked;
 use super::check;
 use super::getopt::HELP;
 
@@ -35,6 +36,13 @@ fn command() -> Command {
         .disable_version_flag(true)
         .args(HELP.lines().filter_map(option))
         .subcommand(check::command().name("check").no_binary_name(false))
+        .subcommands([Asked::Reload, Asked::Status].map(|asked| {
+            let name = match asked {
+                Asked::Reload => "reload",
+                Asked::Status => "status",
+            };
+            asked.command().name(name).no_binary_name(false)
+        }))
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub(crate) const HELP: &str = "\
 Usage: keepalived [OPTION...]
        keepalived-rs check [OPTION...] FILE...   Explain what is wrong with a configuration
        keepalived-rs reload [OPTION...]          Reload, and tell whether the file was taken
+       keepalived-rs status [OPTION...]          Show how everything is
        keepalived-rs adopt [OPTION...]           End a keepalived; the next start goes on as master
 
 What to run

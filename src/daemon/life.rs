@@ -12,6 +12,7 @@ use super::bus::{Notice, Release};
 use super::dumps::Dumps;
 use super::identity::{Identity, PidFiles};
 use super::outcome::Answer;
+use super::overview::Overview;
 use super::place::Place;
 use super::reload::{self, Marker, Parts, Read, Reload};
 use super::reload_time::ReloadTime;
@@ -24,11 +25,13 @@ use super::tasks::{Ended, Releases, Tasks};
 use super::tidy::Tidy;
 use crate::cli::Options;
 use crate::config::LoadOptions;
+use crate::dump::{self, status::Found};
 use crate::model::Config;
 use crate::model::notify::Lifecycle;
 use crate::notify::Notifier;
 use crate::notify::lifecycle::{self, Moment};
 use crate::sys::{clock, link, startup};
+use crate::time::Mono;
 
 /// Exit code when a task or the daemon itself failed.
 pub(super) const FAILED: u8 = 70;
@@ -69,6 +72,10 @@ pub(super) struct Daemon {
     status_at: Option<Instant>,
     reload_time: Option<ReloadTime>,
     answer: Answer,
+    overview: Overview,
+    started: Mono,
+    /// The last one: when it was over, and whether it was taken.
+    reloaded: Option<(Mono, bool)>,
     marker: Option<Marker>,
     place: Place,
     /// `-u`, which beats the configuration.
@@ -107,6 +114,9 @@ impl Daemon {
             },
             systemd,
             answer: Answer::new(pid_files.main()),
+            overview: Overview::new(pid_files.main()),
+            started: clock::now(),
+            reloaded: None,
             pid_files,
             tidy: Tidy::default(),
             status: Status::new(|name| link::index_of(name).is_some()),
@@ -210,8 +220,30 @@ impl Daemon {
                 let trackers = self.tasks.trackers().await;
                 self.dumps.json(&self.config, &instances, &trackers);
             }
+            Request::Status => self.show().await,
         }
         Next::GoOn
+    }
+
+    /// Answers `keepalived-rs status`, if it was that.
+    async fn show(&self) {
+        if !self.overview.asked() {
+            return;
+        }
+        let services = match self.config.virtual_servers.is_empty() {
+            true => Vec::new(),
+            false => self.tasks.services().await,
+        };
+        let found = Found {
+            instances: &self.tasks.snapshot().await,
+            trackers: &self.tasks.trackers().await,
+            services: &services,
+            now: clock::now(),
+            started: self.started,
+            reload: self.reloaded,
+        };
+        let status = dump::status::status(&self.config, &found, std::process::id());
+        self.overview.answer(&status);
     }
 
     /// Feeds systemd's watchdog, if it has one.
@@ -311,6 +343,7 @@ impl Daemon {
         }
         self.marker = None;
         self.status.reloaded(&self.config, taken);
+        self.reloaded = Some((clock::now(), taken));
         self.answer.end(taken, &findings);
         self.systemd.ready(&self.status.sentence(&self.config));
         if self.reload.take_again() {

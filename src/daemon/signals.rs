@@ -24,6 +24,8 @@ pub(crate) enum Request {
     /// Write the statistics, then zero them.
     StatsClear,
     Json,
+    /// Answer who wants to know how everything is. Not keepalived's.
+    Status,
 }
 
 /// The number that `--signum NAME` prints. Case matters.
@@ -63,6 +65,7 @@ impl Requests {
             libc::SIGVTALRM,
             libc::SIGPROF,
             libc::SIGIO,
+            libc::SIGURG,
             libc::SIGPWR,
             libc::SIGSTKFLT,
             libc::SIGTSTP,
@@ -87,6 +90,7 @@ impl Requests {
                 Some(libc::SIGUSR2) => Request::Stats,
                 Some(STATS_CLEAR) => Request::StatsClear,
                 Some(JSON) => Request::Json,
+                Some(libc::SIGURG) => Request::Status,
                 Some(_) => continue,
                 None => std::future::pending().await, // it ends only when its handle says so; nobody has it
             };

@@ -10,6 +10,7 @@ mod global;
 pub(crate) mod json;
 mod lines;
 pub(crate) mod stats;
+pub(crate) mod status;
 mod words;
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Under systemd, played by a socket of the test, and asked by `keepalived-rs reload`.
+//! Under systemd, played by a socket of the test, and asked by `keepalived-rs reload` and `keepalived-rs status`.
 
 use std::fs;
 use std::io::Write as _;
@@ -128,6 +128,43 @@ fn the_reload_command_tells_what_became_of_it() {
         "for i in 1 2 3 4; do kill -HUP $(cat /run/keepalived.pid); done; {ask}"
     ));
     assert!(!m.path("/run/keepalived.outcome").exists());
+    m.sh("kill -TERM $(cat /run/keepalived.pid)");
+    assert_eq!(daemon.ended(), Some(0));
+}
+
+#[test]
+fn the_status_command_tells_how_it_is() {
+    if !root() {
+        return;
+    }
+    let m = Machine::new();
+    let ask = "/usr/sbin/keepalived status";
+    assert_eq!(m.run(ask).status.code(), Some(2), "nobody runs");
+    let file = m.file("keepalived.conf", &one_master(""));
+    let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -f {file}"));
+    m.wait_log("Entering MASTER STATE");
+    let said = m.sh(ask); // all is well
+    let row = |said: &str, state: &str| {
+        let row = said.lines().find(|l| l.starts_with("VI_1 "));
+        row.is_some_and(|l| l.contains(state))
+    };
+    assert!(
+        row(&said, "MASTER") && said.contains("this machine"),
+        "{said}"
+    );
+    m.sh("ip link set eth0 down");
+    m.wait_log("Entering FAULT STATE");
+    let bad = m.run(ask);
+    let said = String::from_utf8_lossy(&bad.stdout).into_owned();
+    assert_eq!(bad.status.code(), Some(1), "{said}");
+    assert!(
+        row(&said, "FAULT") && said.contains("! interface eth0 is down"),
+        "{said}"
+    );
+    // The signal alone means nothing.
+    m.sh("kill -URG $(cat /run/keepalived.pid)");
+    m.sh(&format!("{ask} || test $? = 1"));
+    assert!(!m.path("/run/keepalived.status").exists());
     m.sh("kill -TERM $(cat /run/keepalived.pid)");
     assert_eq!(daemon.ended(), Some(0));
 }

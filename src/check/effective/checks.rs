@@ -14,19 +14,16 @@ use crate::lvs::checker::smtp::Smtp;
 use crate::lvs::checker::udp::{Octet, Reply, Udp};
 use crate::model::lvs::{Checker, Timing};
 
-/// The block's keyword, and whether it connects: the others inherit what they have no keyword for.
-fn keyword(check: &Check) -> (&'static str, bool) {
+/// Whether it connects: the others inherit what they have no keyword for.
+fn connects(check: &Check) -> bool {
     match check {
-        Check::Tcp(_) => ("TCP_CHECK", true),
-        Check::Udp(..) => ("UDP_CHECK", true),
-        Check::Http(_, http) if http.tls.is_some() => ("SSL_GET", true),
-        Check::Http(..) => ("HTTP_GET", true),
-        Check::Smtp(..) => ("SMTP_CHECK", true),
-        Check::Dns(..) => ("DNS_CHECK", true),
-        Check::Ping(_) => ("PING_CHECK", true),
-        Check::Misc(_) => ("MISC_CHECK", false),
-        Check::File(_) => ("FILE_CHECK", false),
-        Check::Bfd(_) => ("BFD_CHECK", false),
+        Check::Tcp(_)
+        | Check::Udp(..)
+        | Check::Http(..)
+        | Check::Smtp(..)
+        | Check::Dns(..)
+        | Check::Ping(_) => true,
+        Check::Misc(_) | Check::File(_) | Check::Bfd(_) => false,
     }
 }
 
@@ -41,7 +38,7 @@ fn nearest(keyword: &str) -> [Said<'_>; 3] {
 
 /// What the real server must say for checkers without keywords of their own for it.
 pub(super) fn inherited(s: &mut Sheet<'_>, checkers: &[Checker]) {
-    let not_connecting = checkers.iter().find(|c| !keyword(&c.check).1);
+    let not_connecting = checkers.iter().find(|c| !connects(&c.check));
     if let Some(checker) = not_connecting {
         let from = nearest("connect_timeout");
         let value = seconds(checker.connect_timeout);
@@ -83,7 +80,7 @@ pub(super) fn odd_timeout<'m>(mut checkers: impl Iterator<Item = &'m Checker>) -
 pub(super) fn checkers(s: &mut Sheet<'_>, checkers: &[Checker]) {
     let mut nth = std::collections::HashMap::new();
     for checker in checkers {
-        let (keyword, connects) = keyword(&checker.check);
+        let (keyword, connects) = (checker.check.keyword(), connects(&checker.check));
         let count = nth.entry(keyword).or_insert(0_usize);
         let said = s.inner(keyword);
         let from = said.get(*count..=*count).unwrap_or_default();

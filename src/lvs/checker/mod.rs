@@ -42,6 +42,24 @@ pub(crate) enum Check {
     Bfd(bfd::Bfd),
 }
 
+impl Check {
+    /// The name of its block.
+    pub(crate) fn keyword(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "TCP_CHECK",
+            Self::Udp(..) => "UDP_CHECK",
+            Self::Http(_, http) if http.tls.is_some() => "SSL_GET",
+            Self::Http(..) => "HTTP_GET",
+            Self::Smtp(..) => "SMTP_CHECK",
+            Self::Dns(..) => "DNS_CHECK",
+            Self::Ping(_) => "PING_CHECK",
+            Self::Misc(_) => "MISC_CHECK",
+            Self::File(_) => "FILE_CHECK",
+            Self::Bfd(_) => "BFD_CHECK",
+        }
+    }
+}
+
 /// What a good attempt has found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Good {

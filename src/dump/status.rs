@@ -1,0 +1,646 @@
+//! What `keepalived-rs status` prints: how everything is, for people. stock keepalived has nothing like it.
+//!
+//! What is well is one line, what is not says why. Instances of the file come in its order; of real servers only those
+//! that do not serve have a line.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::daemon::bus::{
+    InstanceSnapshot, ServerSnapshot, ServiceSnapshot, TrackSnapshot, VrrpState,
+};
+use crate::model::Config;
+use crate::model::lvs::RealServer;
+use crate::model::net::Family;
+use crate::model::track::Script;
+use crate::time::Mono;
+use crate::track::command::Outcome;
+use crate::vrrp::{Counters, FaultCause};
+
+/// What the tasks answered, all of one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'a> {
+    pub(crate) instances: &'a [InstanceSnapshot],
+    pub(crate) trackers: &'a TrackSnapshot,
+    pub(crate) services: &'a [ServiceSnapshot],
+    pub(crate) now: Mono,
+    /// When the process started.
+    pub(crate) started: Mono,
+    /// The last reload: when, and whether it was taken.
+    pub(crate) reload: Option<(Mono, bool)>,
+}
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// Ends with a newline.
+    pub(crate) text: String,
+    /// Nothing is there that somebody should look at.
+    pub(crate) well: bool,
+}
+
+/// `pid`: of the daemon.
+pub(crate) fn status(config: &Config, found: &Found<'_>, pid: u32) -> Status {
+    let mut page = Page {
+        text: String::new(),
+        well: true,
+        now: found.now,
+    };
+    page.process(found, pid);
+    page.instances(config, found.instances);
+    page.trackers(config, found.trackers);
+    page.servers(config, found.services);
+    Status {
+        text: page.text,
+        well: page.well,
+    }
+}
+
+struct Page {
+    text: String,
+    well: bool,
+    now: Mono,
+}
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        _ = writeln!(self.text, "{line}"); // writing to a String cannot fail
+    }
+
+    /// Something that somebody should look at.
+    fn trouble(&mut self, line: &str) {
+        self.well = false;
+        self.line(line);
+    }
+
+    fn ago(&self, at: Mono) -> String {
+        span(self.now.since(at))
+    }
+
+    fn process(&mut self, found: &Found<'_>, pid: u32) {
+        let up = self.ago(found.started);
+        self.line(&format!(
+            "keepalived-rs {} (pid {pid}), running for {up}",
+            env!("CARGO_PKG_VERSION")
+        ));
+        match found.reload {
+            None => {}
+            Some((at, true)) => {
+                let ago = self.ago(at);
+                self.line(&format!("Reloaded {ago} ago"));
+            }
+            Some((at, false)) => {
+                let ago = self.ago(at);
+                self.trouble(&format!(
+                    "! The reload {ago} ago was refused, the configuration before it is in force"
+                ));
+            }
+        }
+    }
+
+    fn instances(&mut self, config: &Config, all: &[InstanceSnapshot]) {
+        if config.instances.is_empty() {
+            return;
+        }
+        self.line("");
+        if all.is_empty() {
+            self.trouble("! The VRRP task does not answer");
+            return;
+        }
+        let mut table = Table::new([
+            "instance",
+            "state",
+            "for",
+            "priority",
+            "interface",
+            "vrid",
+            "master",
+        ]);
+        for now in all {
+            let i = &now.instance;
+            let master = match (now.state, now.master) {
+                (VrrpState::Master, _) => "this machine".to_owned(),
+                (_, Some(seen)) => format!("{} (priority {})", seen.addr, seen.priority),
+                (_, None) => "-".to_owned(),
+            };
+            let under = self.remarks(now);
+            table.row(
+                [
+                    i.name.to_string(),
+                    now.state.word().to_owned(),
+                    now.since.map_or("-".to_owned(), |at| self.ago(at)),
+                    now.effective_priority.to_string(),
+                    i.interface
+                        .as_ref()
+                        .map_or("-".to_owned(), ToString::to_string),
+                    i.vrid.0.to_string(),
+                    master,
+                ],
+                under,
+            );
+        }
+        self.text += &table.text();
+    }
+
+    /// What there is to say of an instance besides its row.
+    fn remarks(&mut self, now: &InstanceSnapshot) -> Vec<String> {
+        let mut remarks = Vec::new();
+        for cause in &now.causes {
+            let (text, fault) = why(cause);
+            remarks.push(format!("{} {text}", if fault { "!" } else { " " }));
+            self.well &= !fault;
+        }
+        if now.state == VrrpState::Fault && now.causes.is_empty() {
+            remarks.push("! its sync group is in fault".to_owned());
+            self.well = false;
+        }
+        let refused = refused(&now.counters);
+        if refused > 0 {
+            remarks.push(format!(
+                "  {refused} advertisements of others were refused; keepalived.stats tells for what"
+            ));
+        }
+        if now.counters.overslept > 0 {
+            remarks.push(format!(
+                "  woke too late {} times and listened first",
+                now.counters.overslept
+            ));
+        }
+        remarks
+    }
+
+    fn trackers(&mut self, config: &Config, found: &TrackSnapshot) {
+        let mut table = Table::new(["tracked", "name", "result", "last run"]);
+        for script in &config.scripts {
+            self.script(script, found, &mut table);
+        }
+        for (name, process) in &found.processes {
+            let (word, remarks) = match process.good {
+                Some(true) => ("good", None),
+                Some(false) => ("BAD", Some("! too few or too many of them run".to_owned())),
+                None => ("unknown", None),
+            };
+            self.well &= remarks.is_none();
+            let count = format!("{} running", process.count);
+            table.row(
+                ["process".into(), name.to_string(), word.into(), count],
+                remarks,
+            );
+        }
+        for (name, value) in &found.files {
+            table.row(
+                [
+                    "file".into(),
+                    name.to_string(),
+                    value.to_string(),
+                    "-".into(),
+                ],
+                None,
+            );
+        }
+        if !table.rows.is_empty() {
+            self.line("");
+            self.text += &table.text();
+        }
+    }
+
+    fn script(&mut self, script: &Script, found: &TrackSnapshot, table: &mut Table<4>) {
+        let Some(now) = found.scripts.get(&script.name) else {
+            return; // nobody follows it
+        };
+        let (word, bad) = match now.good {
+            Some(true) => ("good", false),
+            Some(false) => ("BAD", true),
+            None => ("unknown", false),
+        };
+        self.well &= !bad;
+        let last = now.last.as_ref().map_or("-".to_owned(), |last| {
+            let end = match last.outcome {
+                Outcome::Status(status) => format!("exit status {status}"),
+                Outcome::Signal(signal) => format!("killed by signal {signal}"),
+            };
+            format!("{end} after {} ms", last.took.as_millis())
+        });
+        let mut remarks = Vec::new();
+        if let (true, Some(said)) = (bad, now.last.as_ref().and_then(|last| last.said.as_ref())) {
+            remarks.push(format!(
+                "! it said: {}",
+                said.replace(char::is_control, " ")
+            ));
+        }
+        if now.stuck > 0 {
+            remarks.push(format!("! {} of its runs cannot be killed", now.stuck));
+            self.well = false;
+        }
+        table.row(
+            ["script".into(), script.name.to_string(), word.into(), last],
+            remarks,
+        );
+    }
+
+    fn servers(&mut self, config: &Config, found: &[ServiceSnapshot]) {
+        if config.virtual_servers.is_empty() {
+            return;
+        }
+        self.line("");
+        if found.is_empty() {
+            self.trouble("! The LVS task does not answer");
+            return;
+        }
+        let mut table = Table::new(["virtual server", "real servers", "quorum"]);
+        for service in found {
+            let vs = &service.vs;
+            let both = || vs.real_servers.iter().zip(&service.servers);
+            let up = both().filter(|(_, now)| now.alive).count();
+            let quorum = match (service.quorum_met, vs.sorry_server.is_some()) {
+                (true, _) => "met",
+                (false, true) => "LOST, the sorry server serves",
+                (false, false) => "LOST",
+            };
+            self.well &= service.quorum_met;
+            let down: Vec<_> = both().filter_map(|(rs, now)| serving(rs, now)).collect();
+            self.well &= down.iter().all(|line| !line.starts_with('!'));
+            table.row(
+                [
+                    vs.key.to_string(),
+                    format!("{up} of {} up", vs.real_servers.len()),
+                    quorum.to_owned(),
+                ],
+                down,
+            );
+        }
+        self.text += &table.text();
+    }
+}
+
+/// Why that server has no full share of the requests; `None`: it has.
+fn serving(rs: &RealServer, now: &ServerSnapshot) -> Option<String> {
+    let addr = rs.addr;
+    if now.alive {
+        return (now.weight == 0).then(|| format!("  {addr} is up, with weight 0"));
+    }
+    if now.checks.iter().any(|check| !check.enabled) {
+        return Some(format!("  {addr} is suspended until its address is here"));
+    }
+    let failed: Vec<_> = rs
+        .checkers
+        .iter()
+        .zip(&now.checks)
+        .filter(|(_, check)| !check.up)
+        .map(|(checker, check)| match check.ran {
+            true => format!("{} fails", checker.check.keyword()),
+            false => format!("{} was not run yet", checker.check.keyword()),
+        })
+        .collect();
+    Some(format!("! {addr} is down: {}", failed.join(", ")))
+}
+
+/// In words, and whether it is anything to look at.
+fn why(cause: &FaultCause) -> (String, bool) {
+    let text = match cause {
+        FaultCause::InterfaceDown(name) => format!("interface {name} is down or missing"),
+        FaultCause::InterfaceUp(name) => format!("interface {name} is up"),
+        FaultCause::NoSource(Family::V4) => "the interface has no IPv4 address".to_owned(),
+        FaultCause::NoSource(Family::V6) => {
+            "the interface has no IPv6 link-local address".to_owned()
+        }
+        FaultCause::SourceMissing(addr) => format!("the source address {addr} is missing"),
+        FaultCause::NoPeer => "there are no unicast peers".to_owned(),
+        FaultCause::Script(name) => format!("tracked script {name}"),
+        FaultCause::File(name) => format!("tracked file {name}"),
+        FaultCause::Process(name) => format!("tracked process {name}"),
+        FaultCause::Bfd(name) => format!("BFD session {name}"),
+        FaultCause::ScriptPending(name) => {
+            return (
+                format!("waits for the first result of script {name}"),
+                false,
+            );
+        }
+    };
+    (text, true)
+}
+
+/// Advertisements that were not believed.
+fn refused(counters: &Counters) -> u64 {
+    let Counters {
+        advert_received: _,
+        advert_sent: _,
+        became_master: _,
+        released_master: _,
+        packet_length_errors,
+        ttl_errors,
+        invalid_type,
+        advert_interval_errors,
+        address_list_errors,
+        invalid_auth_type,
+        auth_type_mismatch,
+        auth_failures,
+        version_errors,
+        checksum_errors,
+        hmac_missing,
+        hmac_malformed,
+        hmac_unknown_key,
+        hmac_invalid,
+        hmac_stale,
+        hmac_replay,
+        priority_zero_received: _,
+        priority_zero_sent: _,
+        overslept: _,
+    } = *counters;
+    [
+        packet_length_errors,
+        ttl_errors,
+        invalid_type,
+        advert_interval_errors,
+        address_list_errors,
+        invalid_auth_type,
+        auth_type_mismatch,
+        auth_failures,
+        version_errors,
+        checksum_errors,
+        hmac_missing,
+        hmac_malformed,
+        hmac_unknown_key,
+        hmac_invalid,
+        hmac_stale,
+        hmac_replay,
+    ]
+    .iter()
+    .sum()
+}
+
+/// The two largest units.
+fn span(span: Duration) -> String {
+    let s = span.as_secs();
+    let (days, hours, minutes) = (s / 86_400, s / 3_600 % 24, s / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{s} s"),
+        (0, 0, _) => format!("{minutes} min {} s", s % 60),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        (..) => format!("{days} d {hours} h"),
+    }
+}
+
+/// Columns as wide as they must be, and lines under rows.
+struct Table<const N: usize> {
+    rows: Vec<([String; N], Vec<String>)>,
+    head: [&'static str; N],
+}
+
+impl<const N: usize> Table<N> {
+    fn new(head: [&'static str; N]) -> Self {
+        Self {
+            rows: Vec::new(),
+            head,
+        }
+    }
+
+    fn row(&mut self, cells: [String; N], under: impl IntoIterator<Item = String>) {
+        self.rows.push((cells, under.into_iter().collect()));
+    }
+
+    fn text(&self) -> String {
+        let width = |n: usize| {
+            let cells = self.rows.iter().filter_map(|(cells, _)| cells.get(n));
+            let widest = cells.map(|c| c.chars().count()).max().unwrap_or(0);
+            widest.max(self.head.get(n).map_or(0, |h| h.len()))
+        };
+        let widths: [usize; N] = std::array::from_fn(width);
+        let line = |cells: [&str; N]| {
+            let padded = cells.iter().zip(widths);
+            let padded: Vec<_> = padded
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
+            format!("{}\n", padded.join("  ").trim_end())
+        };
+        let mut text = line(self.head);
+        for (cells, under) in &self.rows {
+            text += &line(cells.each_ref().map(String::as_str));
+            for remark in under {
+                _ = writeln!(text, "  {remark}"); // writing to a String cannot fail
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::fake::Fake;
+    use crate::daemon::bus::{
+        CheckSnapshot, LastRun, MasterSeen, ProcessSnapshot, RunState, ScriptSnapshot,
+    };
+    use crate::dump::data::tests::snapshot;
+
+    const CONF: &str = "
+        vrrp_script chk {
+            script /usr/bin/false
+        }
+        vrrp_instance VI_1 {
+            interface eth0
+            virtual_router_id 51
+            track_script {
+                chk
+            }
+            virtual_ipaddress {
+                10.0.0.100
+            }
+        }
+        virtual_server 10.0.0.1 80 {
+            protocol TCP
+            sorry_server 10.0.0.9 80
+            real_server 10.0.1.1 80 {
+                TCP_CHECK {
+                }
+            }
+            real_server 10.0.1.2 80 {
+                TCP_CHECK {
+                }
+                MISC_CHECK {
+                    misc_path /usr/bin/true
+                }
+            }
+        }
+    ";
+
+    fn config() -> Arc<Config> {
+        let mut fake = Fake::with(CONF);
+        fake.scripts_in = Some("/usr/bin/true /usr/bin/false".into());
+        fake.load().config
+    }
+
+    const MINUTE: u64 = 60_000_000;
+
+    fn page(
+        config: &Config,
+        instances: &[InstanceSnapshot],
+        trackers: &TrackSnapshot,
+        services: &[ServiceSnapshot],
+        reload: Option<(Mono, bool)>,
+    ) -> (Vec<String>, bool) {
+        let found = Found {
+            instances,
+            trackers,
+            services,
+            now: Mono::from_micros(100 * MINUTE),
+            started: Mono::from_micros(MINUTE),
+            reload,
+        };
+        let Status { text, well } = status(config, &found, 7);
+        (text.lines().map(str::to_owned).collect(), well)
+    }
+
+    fn server(alive: bool, checks: &[(bool, bool)]) -> ServerSnapshot {
+        let check = |(up, ran): &(bool, bool)| CheckSnapshot {
+            enabled: true,
+            up: *up,
+            ran: *ran,
+            tries: 0,
+        };
+        ServerSnapshot {
+            alive,
+            weight: u32::from(alive),
+            in_table: alive,
+            checks: checks.iter().map(check).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_well_is_one_line_each() {
+        let config = config();
+        let mut now = snapshot("VI_1");
+        now.since = Some(Mono::from_micros(98 * MINUTE));
+        let mut backup = snapshot("VI_2");
+        backup.state = VrrpState::Backup;
+        backup.master = Some(MasterSeen {
+            addr: [10, 0, 0, 2].into(),
+            priority: 150,
+            interval: Duration::from_secs(1),
+        });
+        let services = [ServiceSnapshot {
+            vs: Arc::clone(&config.virtual_servers[0]),
+            quorum_met: true,
+            servers: vec![
+                server(true, &[(true, true)]),
+                server(true, &[(true, true); 2]),
+            ],
+        }];
+        let reload = Some((Mono::from_micros(40 * MINUTE), true));
+        let nothing = TrackSnapshot::default();
+        let (lines, well) = page(&config, &[now, backup], &nothing, &services, reload);
+        let version = env!("CARGO_PKG_VERSION");
+        assert_eq!(
+            lines,
+            [
+                &format!("keepalived-rs {version} (pid 7), running for 1 h 39 min"),
+                "Reloaded 1 h 0 min ago",
+                "",
+                "instance  state   for        priority  interface  vrid  master",
+                "VI_1      MASTER  2 min 0 s  98        eth0       51    this machine",
+                "VI_2      BACKUP  -          98        eth0       51    10.0.0.2 (priority 150)",
+                "",
+                "virtual server     real servers  quorum",
+                "[10.0.0.1]:tcp:80  2 of 2 up     met",
+            ]
+        );
+        assert!(well);
+    }
+
+    #[test]
+    fn what_is_not_well_says_why() {
+        let config = config();
+        let mut now = snapshot("VI_1");
+        now.state = VrrpState::Fault;
+        now.causes = vec![
+            FaultCause::Script("chk".into()),
+            FaultCause::ScriptPending("other".into()),
+        ];
+        now.counters.checksum_errors = 3;
+        now.counters.auth_failures = 1;
+        now.counters.overslept = 2;
+        let mut grouped = snapshot("VI_2");
+        grouped.state = VrrpState::Fault;
+        let services = [ServiceSnapshot {
+            vs: Arc::clone(&config.virtual_servers[0]),
+            quorum_met: false,
+            servers: vec![
+                server(false, &[(false, false)]),
+                server(false, &[(true, true), (false, true)]),
+            ],
+        }];
+        let mut trackers = TrackSnapshot::default();
+        let script = ScriptSnapshot {
+            good: Some(false),
+            result: 0,
+            run: RunState::Idle,
+            last: Some(LastRun {
+                outcome: Outcome::Status(1),
+                took: Duration::from_millis(12),
+                said: Some("cannot connect\u{1b}[2J".into()),
+            }),
+            stuck: 0,
+        };
+        trackers.scripts.insert("chk".into(), script);
+        let process = ProcessSnapshot {
+            count: 0,
+            good: Some(false),
+            delayed: false,
+        };
+        trackers.processes.insert("nginx".into(), process);
+        trackers.files.insert("weight".into(), -20);
+        let reload = Some((Mono::from_micros(100 * MINUTE - 5_000_000), false));
+        let (lines, well) = page(&config, &[now, grouped], &trackers, &services, reload);
+        assert_eq!(
+            lines[1..],
+            [
+                "! The reload 5 s ago was refused, the configuration before it is in force",
+                "",
+                "instance  state  for  priority  interface  vrid  master",
+                "VI_1      FAULT  -    98        eth0       51    -",
+                "  ! tracked script chk",
+                "    waits for the first result of script other",
+                "    4 advertisements of others were refused; keepalived.stats tells for what",
+                "    woke too late 2 times and listened first",
+                "VI_2      FAULT  -    98        eth0       51    -",
+                "  ! its sync group is in fault",
+                "",
+                "tracked  name    result  last run",
+                "script   chk     BAD     exit status 1 after 12 ms",
+                "  ! it said: cannot connect [2J",
+                "process  nginx   BAD     0 running",
+                "  ! too few or too many of them run",
+                "file     weight  -20     -",
+                "",
+                "virtual server     real servers  quorum",
+                "[10.0.0.1]:tcp:80  0 of 2 up     LOST, the sorry server serves",
+                "  ! 10.0.1.1:80 is down: TCP_CHECK was not run yet",
+                "  ! 10.0.1.2:80 is down: MISC_CHECK fails",
+            ]
+        );
+        assert!(!well);
+    }
+
+    #[test]
+    fn who_does_not_answer_is_named() {
+        let (lines, well) = page(&config(), &[], &TrackSnapshot::default(), &[], None);
+        assert!(!well);
+        let named = |task: &str| lines.contains(&format!("! The {task} task does not answer"));
+        assert!(named("VRRP") && named("LVS"), "{lines:?}");
+    }
+
+    #[test]
+    fn spans_have_their_two_largest_units() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min 1 s"),
+            (3_600, "1 h 0 min"),
+            (90_061, "1 d 1 h"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+}
