@@ -57,6 +57,15 @@ impl Verdict {
         }
     }
 
+    /// An earlier run has found it down.
+    pub(crate) fn found_down() -> Self {
+        Self {
+            up: false,
+            ran: true,
+            ..Self::assumed_up()
+        }
+    }
+
     pub(crate) fn is_up(self) -> bool {
         self.up
     }
@@ -92,8 +101,8 @@ impl Verdict {
             true => Duration::ZERO,
             false => cfg.delay_loop,
         };
-        // With several pages, all of them have to be good from the first one on, the one that failed included.
-        if pages > 1 && std::mem::take(&mut self.stuck) {
+        // The page that failed is good; now all of them have to be, from the first one on, also where it is the only one.
+        if cfg.check.is_page() && std::mem::take(&mut self.stuck) {
             self.page = 0;
             return (Change::None, next);
         }
@@ -125,7 +134,6 @@ impl Verdict {
             (false, true) => Change::None,
             (false, false) => Change::ConfirmedDown,
         };
-        let pages = cfg.check.pages();
         *self = Self {
             up: false,
             ran: true,
@@ -133,9 +141,9 @@ impl Verdict {
             page: self.page,
             stuck: true,
         };
-        let next = match pages {
-            1 => cfg.delay_loop,
-            _ => cfg.delay_loop.max(cfg.delay_before_retry),
+        let next = match cfg.check.is_page() {
+            false => cfg.delay_loop,
+            true => cfg.delay_loop.max(cfg.delay_before_retry),
         };
         (change, next)
     }
@@ -267,6 +275,22 @@ mod tests {
         assert_eq!(turn(true), (0, Change::None, LOOP));
         assert_eq!(turn(true), (1, Change::None, LOOP));
         assert_eq!(turn(true), (2, Change::Up, LOOP));
+    }
+
+    #[test]
+    fn the_only_page_has_to_be_good_twice_after_it_has_failed() {
+        let mut cfg = pages(1, false);
+        let mut v = Verdict::new(&cfg);
+        assert_eq!(v.on_success(&cfg), (Change::ConfirmedUp, LOOP));
+        assert_eq!(v.on_failure(&cfg), (Change::None, RETRY));
+        let timing = Arc::make_mut(&mut cfg.timing);
+        timing.delay_before_retry = LOOP * 2;
+        let down = Change::Down { retries: Some(1) };
+        assert_eq!(v.on_failure(&cfg), (down, LOOP * 2));
+        assert_eq!(v.on_success(&cfg), (Change::None, LOOP));
+        assert_eq!(v.on_failure(&cfg), (Change::None, LOOP * 2));
+        assert_eq!(v.on_success(&cfg), (Change::None, LOOP));
+        assert_eq!(v.on_success(&cfg), (Change::Up, LOOP));
     }
 
     #[test]

@@ -74,9 +74,8 @@ impl Service {
     /// A reload has taken the virtual server away.
     pub(crate) fn remove(&self, out: &mut Vec<Action>) {
         out.push(Action::Report(Report::Removed(self.cfg.key.clone())));
-        let pool_is_out = self.sorry_serves().is_some();
         for (rs, checks) in self.cfg.real_servers.iter().zip(&self.servers) {
-            let held = rs.inhibit_on_failure || (alive(checks) && !pool_is_out);
+            let held = rs.inhibit_on_failure || (alive(checks) && self.holds(rs));
             self.leave(rs, checks, held, out);
         }
         if self.quorum_met {
@@ -103,7 +102,7 @@ impl Service {
                     what,
                 }));
             }
-            if self.cfg.omega && alive(checks) {
+            if self.cfg.omega && alive(checks) && self.holds(rs) {
                 self.notice_server(&name, Way::Out, out);
             }
         }
@@ -113,15 +112,21 @@ impl Service {
         out.push(Action::Converge(self.cfg.key.clone()));
     }
 
+    /// Whether the table holds the server, if it is alive.
+    fn holds(&self, rs: &RealServer) -> bool {
+        rs.inhibit_on_failure || self.sorry_serves().is_none()
+    }
+
     fn leave(&self, rs: &RealServer, checks: &[Health], in_table: bool, out: &mut Vec<Action>) {
         let name = self.name(rs.addr);
-        if in_table {
-            let what = ServerChange::Down(Absence::Removed);
-            out.push(Action::Report(Report::Server {
-                rs: name.clone(),
-                what,
-            }));
+        // Who made room for the sorry server was told of then, with the virtual server.
+        if !in_table {
+            return;
         }
+        out.push(Action::Report(Report::Server {
+            rs: name.clone(),
+            what: ServerChange::Down(Absence::Removed),
+        }));
         if alive(checks) {
             // The hooks of the configuration that had it.
             self.notice_server(&name, Way::Out, out);
