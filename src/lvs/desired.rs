@@ -24,7 +24,7 @@ pub(crate) enum Front {
 
 impl Front {
     /// Where packets for a server with that address and method go: only NAT can change the port.
-    fn dest(self, server: SocketAddr, method: Method) -> SocketAddr {
+    pub(super) fn dest(self, server: SocketAddr, method: Method) -> SocketAddr {
         let own = match self {
             Self::At(at, _) => at.port(),
             Self::Fwmark { .. } => 0,
@@ -54,7 +54,7 @@ fn fronts(cfg: &VirtualServer, mark: Option<u32>) -> Vec<Front> {
         .collect()
 }
 
-fn one_by_one(cfg: &VirtualServer) -> impl Iterator<Item = Front> + '_ {
+pub(super) fn one_by_one(cfg: &VirtualServer) -> impl Iterator<Item = Front> + '_ {
     cfg.listen.iter().flat_map(move |listen| {
         let (first, count) = match *listen {
             Listen::Addresses { first, last, .. } => (first, number(last) - number(first)),

@@ -4,12 +4,12 @@
 //! Source: keepalived.conf(5) `delay_loop`, `warmup`, `connect_timeout`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::checker::{Down, Good};
-use super::desired::{Wanted, desired};
+use super::desired::{Front, Wanted, desired};
 use super::marks::{Marking, Marks};
 use super::schedule::{Deadlines, Spread};
 use super::service::{CheckIds, Manners, Service};
@@ -61,6 +61,8 @@ pub(crate) struct Director {
     budget: usize,
     /// What was last told about each file and each session.
     known: Vec<Told>,
+    /// Until the first configuration, see [`Event::Left`].
+    left: HashSet<(Front, SocketAddr)>,
     /// The addresses of this machine.
     present: BTreeSet<IpAddr>,
     marks: Marks,
@@ -79,6 +81,7 @@ impl Director {
             running: Deadlines::default(),
             budget: budget.max(1),
             known: Vec::new(),
+            left: HashSet::new(),
             present: BTreeSet::new(),
             marks: Marks::default(),
         }
@@ -130,6 +133,7 @@ impl Director {
         let begin = matches!(event, Event::Wake);
         match event {
             Event::Wake => {}
+            Event::Left(left) => self.left = left,
             Event::Apply(config) => self.apply(now, config, &mut out),
             Event::Stop => self.stop(&mut out),
             Event::Told(told) => self.told(told, &mut out),
@@ -213,6 +217,7 @@ impl Director {
         let old = std::mem::replace(&mut self.config, Arc::clone(&config));
         let manners = Manners::of(&config.global);
         self.forget(&config);
+        let left = std::mem::take(&mut self.left);
         let mut fresh = Vec::new();
         for change in diff::<_, VirtualServer>(&old.virtual_servers, &config.virtual_servers) {
             match change {
@@ -225,8 +230,9 @@ impl Director {
                 // The configuration refuses a second virtual server of the same key; here the first one counts.
                 Change::Added(vs) if self.services.contains_key(&vs.key) => {}
                 Change::Added(vs) => {
+                    let known = (&self.known[..], &left);
                     let service =
-                        Service::start(Arc::clone(vs), manners, &self.known, &mut self.ids, out);
+                        Service::start(Arc::clone(vs), manners, known, &mut self.ids, out);
                     self.services.insert(vs.key.clone(), service);
                     self.place(&vs.key, HashSet::new(), &mut fresh, out);
                 }
@@ -305,11 +311,10 @@ impl Director {
         };
         let checker = rs.checkers.get(check);
         if let Some(checker) = checker {
-            let name = service.name(rs.addr);
-            let check = Box::new(checker.check.clone());
+            let rs = service.name(rs.addr);
             out.push(Action::Report(Report::Check {
-                rs: name,
-                check,
+                rs,
+                check: Box::new(checker.check.clone()),
                 said: match self.is_suspended(service) {
                     true => Said::Deactivating,
                     false => Said::Activating,
@@ -318,8 +323,12 @@ impl Director {
             if !checker.check.is_tried() {
                 return;
             }
-            let part = self.spread.up_to(checker.warmup);
-            self.due.set(id, now + SETTLE + part);
+            // What an earlier run believed may have been true for a moment only.
+            let at = match service.is_recalled(server, check) {
+                true => now,
+                false => now + SETTLE + self.spread.up_to(checker.warmup),
+            };
+            self.due.set(id, at);
         }
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod task;
 pub(crate) mod verdict;
 pub(crate) mod words;
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::model::Config;
 use crate::model::lvs::{Checker, ServiceKey, Transport, VirtualServer};
 use checker::http::Judged;
 use checker::{Check, Down, Good, Local};
+use desired::Front;
 
 /// Handle of a running checker; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +35,8 @@ pub(crate) struct CheckId(pub(crate) u64);
 pub(crate) enum Event {
     /// Time passed.
     Wake,
+    /// Before the first configuration: destinations that an earlier run knew of, and that get nothing new by now.
+    Left(HashSet<(Front, SocketAddr)>),
     /// Start or reload.
     Apply(Arc<Config>),
     /// Stop: serve nothing any more.

@@ -5,13 +5,16 @@
 //! [`super::desired`]. Source: keepalived.conf(5) `quorum`, `hysteresis`, `sorry_server`, `inhibit_on_failure`.
 
 mod change;
+mod recall;
 mod tell;
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::checker::{Check, Down, Good, Local};
+use super::desired::Front;
 use super::verdict::{Change, Verdict};
 use super::{
     Absence, Action, CheckId, QuorumChange, Report, Rs, Said, ServerChange, Sums, Told, Way,
@@ -93,10 +96,11 @@ pub(crate) struct Service {
 
 impl Service {
     /// A virtual server that was not there before. `known`: what was told to checkers that watch nothing themselves.
+    /// `left`: see [`super::Event::Left`].
     pub(crate) fn start(
         cfg: Arc<VirtualServer>,
         manners: Manners,
-        known: &[Told],
+        (known, left): (&[Told], &HashSet<(Front, SocketAddr)>),
         ids: &mut CheckIds,
         out: &mut Vec<Action>,
     ) -> Self {
@@ -108,6 +112,7 @@ impl Service {
             quorum_met: false,
             servers,
         };
+        service.recall(left);
         out.push(Action::Converge(service.cfg.key.clone()));
         if manners.tell_start {
             service.tell_all_alive(out);

@@ -294,6 +294,12 @@ impl Task {
                 }
             }
         }
+        if let Some(table) = &mut self.table
+            && !left.is_empty()
+        {
+            let left = table.left_out(&left).await;
+            self.event(Event::Left(left));
+        }
         self.director.allow(attempts_for(&config));
         self.flush_on_stop = settings.flush_on_stop;
         self.event(Event::Apply(Arc::clone(&config)));

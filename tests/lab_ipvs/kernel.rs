@@ -7,6 +7,7 @@ crate::guests! {
     what_others_put_into_the_table_stays_there
     a_flushed_table_comes_back
     after_a_kill_everything_is_taken_over
+    after_a_kill_the_dead_stay_out
     what_a_killed_run_has_left_and_nobody_wants_goes_and_nothing_else
     killed_at_any_moment_the_next_start_leaves_the_table_as_a_fresh_one
     ipvs_may_be_left_behind_on_request
@@ -209,6 +210,32 @@ mod story {
         let heavier = up.map(|rule| rule.replace("-w 1", "-w 3"));
         let heavier = heavier.each_ref().map(String::as_str);
         world.wait_rules("taken over", &daemon, &heavier);
+        assert!(daemon.stop().success(), "{}", daemon.log());
+        world.wait_rules("stopped", &daemon, &[]);
+    }
+
+    /// Stock puts them back until they have been checked.
+    pub(super) fn after_a_kill_the_dead_stay_out() {
+        let world = World::new(&[163, 164]);
+        let _first = world.serve(163);
+        let conf = checked(166, &[163, 164]);
+        let mut daemon = world.start(OURS, &conf, &["-C"]);
+        let out = [
+            "-t 10.1.1.166:80 -s rr",
+            "-t 10.1.1.166:80 -r 10.1.1.163:80 -m -w 1",
+        ];
+        world.wait_rules("one is dead", &daemon, &out);
+        daemon.kill();
+        // Whoever is put back, too early or not, is added to the table and to the log.
+        let mut daemon = world.start(OURS, &conf, &["-C"]);
+        daemon.wait_log("TCP connection to [10.1.1.163]:tcp:80 success.");
+        world.wait_rules("still out", &daemon, &out);
+        let log = daemon.log();
+        let lost = "TCP_CHECK on service [10.1.1.164]:tcp:80 failed";
+        assert!(!log.contains(lost), "it never was back\n{log}");
+        let _second = world.serve(164);
+        let back = "-t 10.1.1.166:80 -r 10.1.1.164:80 -m -w 1";
+        world.wait_rules("it is back", &daemon, &[out[0], out[1], back]);
         assert!(daemon.stop().success(), "{}", daemon.log());
         world.wait_rules("stopped", &daemon, &[]);
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::lvs::checker::Down;
 use crate::lvs::service::tests::{moved, rs, vs};
-use crate::model::lvs::Listen;
+use crate::model::lvs::{Listen, Transport};
 use crate::time::MICROSECOND;
 use nix::errno::Errno;
 
@@ -246,4 +246,24 @@ fn checks_pause_while_no_address_of_the_virtual_server_is_here() {
     assert_eq!(probes(&d.on_event(now, Event::Wake)).len(), 1);
     let left = said(d.on_event(now, addr(false)));
     assert_eq!(left, [format!("Suspending {name}")]);
+}
+
+#[test]
+fn who_is_out_since_the_last_run_is_looked_at_at_once() {
+    let mut d = Director::new(1, 9);
+    let front = Front::At(([10, 9, 9, 9], 80).into(), Some(Transport::Tcp));
+    let left = HashSet::from([(front, ([10, 0, 0, 2], 80).into())]);
+    d.on_event(Mono::ZERO, Event::Left(left));
+    let both = config(vec![at(80, &[1, 2])]);
+    d.on_event(Mono::ZERO, Event::Apply(Arc::clone(&both)));
+    let key = &both.virtual_servers[0].key;
+    let pool = |d: &Director| d.desired(key)[0].dests.len();
+    assert_eq!((pool(&d), d.deadline()), (1, Mono::ZERO));
+    let result = GOOD;
+    let [id] = probes(&d.on_event(Mono::ZERO, Event::Wake))[..] else {
+        panic!("one check is due");
+    };
+    d.on_event(Mono::ZERO, Event::Probed { id, result });
+    assert_eq!(pool(&d), 2);
+    assert!(d.deadline() >= Mono::ZERO + SECOND);
 }

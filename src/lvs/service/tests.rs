@@ -1,7 +1,10 @@
 //! Stories of one virtual server, with the lines that keepalived 2.2.7 logged in the same story.
 
+mod any;
+mod reload;
+mod told;
+
 use nix::errno::Errno;
-use proptest::prelude::*;
 
 use super::*;
 use crate::daemon::bus::Notice;
@@ -112,7 +115,13 @@ struct Story {
 impl Story {
     fn start(cfg: VirtualServer) -> Self {
         let (mut ids, mut out) = (CheckIds::default(), Vec::new());
-        let service = Service::start(Arc::new(cfg), QUIET, &[], &mut ids, &mut out);
+        let service = Service::start(
+            Arc::new(cfg),
+            QUIET,
+            (&[], &HashSet::new()),
+            &mut ids,
+            &mut out,
+        );
         Self { service, ids, out }
     }
 
@@ -389,54 +398,6 @@ fn a_server_is_down_while_any_of_its_checkers_is() {
 }
 
 #[test]
-fn a_reload_keeps_what_is_known_and_tells_what_changes() {
-    let mut s = Story::start(vs(vec![rs(11), rs(12), rs(13)]));
-    s.result(1, BAD);
-    s.log();
-    let mut cfg = vs(vec![rs(10), rs(12), rs(13)]);
-    cfg.real_servers[2].weight = 7;
-    s.reload(cfg.clone());
-    assert_eq!(s.pool(), [(10, 1), (13, 7)], "the failed one stays out");
-    assert_eq!(
-        s.log(),
-        [
-            "service [10.0.0.11]:tcp:80 no longer exist",
-            "Removing service [10.0.0.11]:tcp:80 from VS [10.9.9.9]:tcp:80",
-            "Changing weight from 1 to 7 for active service [10.0.0.13]:tcp:80 of VS [10.9.9.9]:tcp:80",
-        ]
-    );
-    s.reload(cfg.clone());
-    assert_eq!(s.log(), [""; 0]);
-    cfg.real_servers[1].checkers.clear();
-    s.reload(cfg);
-    assert_eq!(s.pool(), [(10, 1), (12, 1), (13, 7)]);
-    assert_eq!(
-        s.log(),
-        ["Adding service [10.0.0.12]:tcp:80 to VS [10.9.9.9]:tcp:80"]
-    );
-}
-
-#[test]
-fn a_reload_that_takes_the_sorry_server_away_puts_the_alive_back() {
-    let mut cfg = vs(vec![rs(11), rs(12)]);
-    (cfg.quorum, cfg.sorry_server) = (2, Some(sorry()));
-    let mut s = Story::start(cfg.clone());
-    s.result(0, BAD);
-    assert_eq!(s.pool(), [(14, 1)]);
-    s.log();
-    cfg.sorry_server = None;
-    s.reload(cfg);
-    assert_eq!(s.pool(), [(12, 1)]);
-    assert_eq!(
-        s.log(),
-        [
-            "Removing sorry server [10.0.0.14]:tcp:80 from VS [10.9.9.9]:tcp:80",
-            "Adding alive servers to the pool for VS [10.9.9.9]:tcp:80",
-        ]
-    );
-}
-
-#[test]
 fn stop_tells_scripts_only_with_omega() {
     let mut cfg = vs(vec![rs(11), rs(12)]);
     cfg.real_servers[1].inhibit_on_failure = true;
@@ -459,161 +420,30 @@ fn stop_tells_scripts_only_with_omega() {
     }
 }
 
-fn any_cfg() -> impl Strategy<Value = VirtualServer> {
-    let server = (11_u8..17, 0_u32..4, any::<bool>(), any::<bool>(), 0_u32..3);
-    (
-        proptest::collection::vec(server, 1..6),
-        1_u32..8,
-        0_u32..3,
-        proptest::option::of(any::<bool>()),
-    )
-        .prop_map(|(servers, quorum, hysteresis, with_sorry)| {
-            let mut cfg = vs(vec![]);
-            for (last, weight, inhibit, alpha, retry) in servers {
-                let mut rs = rs(last);
-                (rs.weight, rs.inhibit_on_failure) = (weight, inhibit);
-                (rs.checkers[0].alpha, rs.checkers[0].retry) = (alpha, retry);
-                if cfg.real_servers.iter().all(|r| r.addr != rs.addr) {
-                    cfg.real_servers.push(rs);
-                }
-            }
-            (cfg.quorum, cfg.hysteresis) = (quorum, hysteresis.min(quorum - 1));
-            cfg.sorry_server = with_sorry.map(|inhibit| SorryServer { inhibit, ..sorry() });
-            cfg
-        })
-}
-
-proptest! {
-    #[test]
-    fn the_pool_follows_from_who_is_alive(
-        cfg in any_cfg(),
-        results in proptest::collection::vec((0_usize..6, any::<bool>()), 0..60),
-    ) {
-        let mut s = Story::start(cfg.clone());
-        let mut met = false;
-        for (server, good) in std::iter::once((99, true)).chain(results) {
-            if server < cfg.real_servers.len() {
-                s.result(server, if good { GOOD } else { BAD });
-            }
-            let n = cfg.real_servers.len();
-            let alive: Vec<bool> = (0..n).map(|i| s.service.is_alive(i)).collect();
-            let sum: u32 = cfg.real_servers.iter().zip(&alive).filter(|(_, a)| **a).map(|(r, _)| r.weight).sum();
-            met = if met { sum > 0 && sum >= cfg.quorum - cfg.hysteresis } else { sum >= cfg.quorum + cfg.hysteresis };
-            prop_assert_eq!(s.service.quorum_met(), met);
-            let sorry_serves = !met && cfg.sorry_server.is_some();
-            let mut pool: Vec<(u8, u32)> = Vec::new();
-            for (rs, alive) in cfg.real_servers.iter().zip(alive) {
-                let serves = alive && !sorry_serves;
-                if serves || rs.inhibit_on_failure {
-                    let std::net::IpAddr::V4(v4) = rs.addr.ip() else { unreachable!() };
-                    pool.push((v4.octets()[3], if serves { rs.weight } else { 0 }));
-                }
-            }
-            let doubled = cfg.real_servers.iter().any(|r| r.addr == sorry().addr);
-            if sorry_serves {
-                pool.retain(|(last, _)| *last != 14);
-                pool.push((14, 1));
-            } else if cfg.sorry_server.as_ref().is_some_and(|s| s.inhibit) && !doubled {
-                pool.push((14, 0));
-            }
-            prop_assert_eq!(s.pool(), pool);
-        }
-    }
-
-    #[test]
-    fn a_reload_and_back_changes_no_verdict(
-        cfg in any_cfg(),
-        other in any_cfg(),
-        results in proptest::collection::vec((0_usize..6, any::<bool>()), 0..30),
-    ) {
-        let mut s = Story::start(cfg.clone());
-        for (server, good) in results {
-            if server < cfg.real_servers.len() {
-                s.result(server, if good { GOOD } else { BAD });
-            }
-        }
-        // With every server of the first one in it, so that none is forgotten on the way.
-        let mut both = cfg.clone();
-        (both.quorum, both.sorry_server) = (other.quorum, other.sorry_server);
-        for rs in other.real_servers {
-            if both.real_servers.iter().all(|r| r.addr != rs.addr) {
-                both.real_servers.insert(0, rs);
-            }
-        }
-        let n = cfg.real_servers.len();
-        let alive: Vec<bool> = (0..n).map(|i| s.service.is_alive(i)).collect();
-        s.reload(both.clone());
-        s.reload(both);
-        s.reload(cfg);
-        let after: Vec<bool> = (0..n).map(|i| s.service.is_alive(i)).collect();
-        prop_assert_eq!(alive, after);
-    }
-}
-
 #[test]
-fn scripts_set_weights_and_a_reload_keeps_what_they_said() {
-    let mut cfg = vs(vec![rs(1), rs(2)]);
-    cfg.quorum = 2;
-    let mut s = Story::start(cfg.clone());
-    let weight = |w| Ok(Good::Weight(w));
-    s.service.on_result(0, 0, weight(Some(7)), &mut s.out);
-    assert_eq!(s.pool(), [(1, 7), (2, 1)]);
-    let lines = s.log();
-    let changed =
-        "Changing weight from 1 to 7 for active service [10.0.0.1]:tcp:80 of VS [10.9.9.9]:tcp:80";
-    assert!(lines.iter().any(|l| l == changed), "{lines:?}");
-    // What a script sets is the weight, whatever the configuration says next.
-    cfg.real_servers[0].weight = 3;
-    s.reload(cfg.clone());
-    assert_eq!(s.pool(), [(1, 7), (2, 1)]);
-    s.service.on_result(0, 0, weight(None), &mut s.out);
-    assert_eq!(s.pool(), [(1, 3), (2, 1)]);
-    s.reload(cfg);
-    assert_eq!(s.pool(), [(1, 3), (2, 1)]);
-    // Weight 0 is alive and counts nothing: the quorum can be lost by it.
-    s.service.on_result(0, 0, weight(Some(0)), &mut s.out);
-    assert!(!s.service.quorum_met());
-}
-
-#[test]
-fn a_number_in_a_file_is_health_or_weight_at_start_as_later() {
-    let file = |weight, reverse| {
-        let mut server = rs(1);
-        server.checkers[0].check = Check::File(crate::lvs::checker::file::File {
-            file: "F".into(),
-            weight,
-            reverse,
-        });
-        vs(vec![server, rs(2)])
-    };
-    let told = |value| Told::File {
-        name: "F".into(),
-        value,
-    };
-    for (weight, reverse, value, expected) in [
-        (0, false, 0, vec![(1, 1), (2, 1)]),
-        (0, false, 5, vec![(2, 1)]),
-        (0, true, 0, vec![(2, 1)]),
-        (0, true, 5, vec![(1, 1), (2, 1)]),
-        (2, false, 5, vec![(1, 11), (2, 1)]),
-        (2, true, 5, vec![(1, 0), (2, 1)]),
-        (2_147_483_647, true, 2, vec![(2, 1)]),
-    ] {
-        let mut later = Story::start(file(weight, reverse));
-        later.service.on_told(&told(value), &mut later.out);
-        assert_eq!(later.pool(), expected, "{weight} {reverse} {value}");
-        let (mut ids, mut out) = (CheckIds::default(), Vec::new());
-        let known = [told(value)];
-        let cfg = Arc::new(file(weight, reverse));
-        let service = Service::start(cfg, QUIET, &known, &mut ids, &mut out);
-        let at_start = Story { service, ids, out };
-        assert_eq!(at_start.pool(), expected, "{weight} {reverse} {value}");
-        // A reload neither adds nor removes anything.
-        let mut s = at_start;
-        s.out.clear();
-        let cfg = Arc::new(file(weight, reverse));
-        s.service.reload(cfg, QUIET, &known, &mut s.ids, &mut s.out);
-        assert_eq!(s.pool(), expected);
+fn who_made_room_for_the_sorry_server_does_not_go_down_once_more() {
+    let mut cfg = vs(vec![rs(11), rs(12)]);
+    (cfg.quorum, cfg.omega, cfg.sorry_server) = (2, true, Some(sorry()));
+    for inhibit in [false, true] {
+        cfg.real_servers[1].inhibit_on_failure = inhibit;
+        let fallen = || {
+            let mut s = Story::start(cfg.clone());
+            s.result(0, BAD);
+            s.out.clear();
+            s
+        };
+        let of_server: &[_] = if inhibit { &[(12, false)] } else { &[] };
+        let mut s = fallen();
+        s.service.stop(true, &mut s.out);
+        assert_eq!(s.notices(), [of_server, &[(0, false)]].concat());
+        let mut s = fallen();
+        let mut without = cfg.clone();
+        (without.quorum, without.real_servers) = (1, vec![rs(11)]);
+        s.reload(without);
+        assert_eq!(s.notices(), of_server);
+        let mut s = fallen();
+        s.service.remove(&mut s.out);
+        assert_eq!(s.notices(), of_server);
     }
 }
 
@@ -638,88 +468,4 @@ fn mails_are_sent_where_they_are_wanted_with_the_words_of_the_checker() {
         (false, false, "Lost quorum 1-0=1 > 0".to_owned()),
     ];
     assert_eq!(mails, expected);
-}
-
-#[test]
-fn a_session_is_health_at_start_as_later() {
-    let mut server = rs(1);
-    let name: Arc<str> = "S".into();
-    server.checkers[0].check = Check::Bfd(crate::lvs::checker::bfd::Bfd { name });
-    let cfg = vs(vec![server, rs(2)]);
-    let told = |name: &str, up| Told::Bfd {
-        name: name.into(),
-        up,
-    };
-    let mut s = Story::start(cfg.clone());
-    for (name, up, pool) in [
-        ("S", false, vec![(2, 1)]),
-        ("other", true, vec![(2, 1)]),
-        ("S", true, vec![(1, 1), (2, 1)]),
-        ("S", false, vec![(2, 1)]),
-    ] {
-        s.service.on_told(&told(name, up), &mut s.out);
-        assert_eq!(s.pool(), pool, "{name} {up}");
-    }
-    let (mut ids, mut out) = (CheckIds::default(), Vec::new());
-    let known = [told("S", false)];
-    let service = Service::start(Arc::new(cfg), QUIET, &known, &mut ids, &mut out);
-    assert_eq!(Story { service, ids, out }.pool(), [(2, 1)]);
-}
-
-/// A reload neither adds nor removes a server whose file is a fault: the kernel is asked for nothing.
-#[test]
-fn a_reload_keeps_a_server_out_whose_file_says_so() {
-    let mut server = rs(1);
-    server.checkers[0].check = Check::File(crate::lvs::checker::file::File {
-        file: "F".into(),
-        weight: 0,
-        reverse: false,
-    });
-    let cfg = vs(vec![server, rs(2)]);
-    let told = Told::File {
-        name: "F".into(),
-        value: 1,
-    };
-    let mut s = Story::start(cfg.clone());
-    s.service.on_told(&told, &mut s.out);
-    assert_eq!(s.pool(), [(2, 1)]);
-    s.out.clear();
-    let cfg = Arc::new(cfg);
-    s.service
-        .reload(cfg, QUIET, &[told], &mut s.ids, &mut s.out);
-    assert_eq!(s.pool(), [(2, 1)]);
-    let told: Vec<_> = s
-        .out
-        .iter()
-        .filter(|a| matches!(a, Action::Notice(_)))
-        .collect();
-    assert!(told.is_empty(), "{told:?}");
-}
-
-/// Stock puts a server that has failed back into the table with its full weight.
-#[test]
-fn a_reload_with_another_method_leaves_a_server_out_that_has_failed() {
-    let mut cfg = vs(vec![rs(1), rs(2)]);
-    let mut s = Story::start(cfg.clone());
-    s.result(0, BAD);
-    assert_eq!(s.pool(), [(2, 1)]);
-    cfg.real_servers[0].method = Method::Dr;
-    s.reload(cfg);
-    assert_eq!(s.pool(), [(2, 1)]);
-}
-
-/// Stock sends nothing.
-#[test]
-fn thresholds_that_a_reload_changes_are_wanted_in_the_kernel() {
-    let mut cfg = vs(vec![rs(1)]);
-    let mut s = Story::start(cfg.clone());
-    (
-        cfg.real_servers[0].uthreshold,
-        cfg.real_servers[0].lthreshold,
-    ) = (9, 3);
-    s.out.clear();
-    s.reload(cfg.clone());
-    assert!(s.out.contains(&Action::Converge(cfg.key.clone())));
-    let dest = desired(&s.service, None)[0].dests[0];
-    assert_eq!((dest.uthreshold, dest.lthreshold), (9, 3));
 }

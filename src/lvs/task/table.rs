@@ -6,8 +6,9 @@
 //! never touched, except that a service of ours takes everything in it along when it goes. Dropping the table withdraws
 //! what is ours. Source: linux/ip_vs.h.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +16,11 @@ use nix::errno::Errno;
 use tracing::{debug, info};
 
 use super::legacy::Entry;
+use super::terms;
 use super::unit::{Again, Step, Unit};
 use super::whole::{self, Whole};
 use crate::daemon::bus::VrrpState;
-use crate::lvs::desired::Wanted;
+use crate::lvs::desired::{Front, Wanted};
 use crate::model::global::IpvsSettings;
 use crate::model::lvs::ServiceKey;
 use crate::sys::genl::{GenlError, Request};
@@ -157,6 +159,37 @@ impl Table {
     pub(super) fn apply(&mut self, settings: &IpvsSettings, serves: bool) {
         let requests = self.whole.apply(settings, serves);
         self.ask(requests);
+    }
+
+    /// The destinations of `left` that are not in the table, or with weight 0. Before anything else is asked for.
+    pub(super) async fn left_out(
+        &mut self,
+        left: &BTreeSet<Entry>,
+    ) -> HashSet<(Front, SocketAddr)> {
+        let mut known: BTreeMap<ServiceId, HashSet<SocketAddr>> = BTreeMap::new();
+        for entry in left {
+            if let Entry::Dest(id, addr) = entry {
+                known.entry(*id).or_default().insert(*addr);
+            }
+        }
+        for id in known.keys() {
+            self.ipvs.submit(Tag::Table, Call::AllDests(id).request());
+        }
+        let mut answers = Vec::with_capacity(known.len());
+        while answers.len() < known.len() {
+            answers.extend(self.ipvs.next_done().await);
+        }
+        let mut out = HashSet::new();
+        for ((id, mut dests), (_, answer)) in known.into_iter().zip(answers) {
+            let (Some(front), Ok(told)) = (terms::front(&id), answer) else {
+                continue;
+            };
+            for dest in told.dests.iter().filter(|d| d.weight > 0) {
+                dests.remove(&dest.addr);
+            }
+            out.extend(dests.into_iter().map(|addr| (front, addr)));
+        }
+        out
     }
 
     /// Removes what an earlier run has left, if it is still there. Before anything else is asked for.

@@ -1,7 +1,7 @@
 //! From the words of the configuration to those of the kernel.
 
 use crate::lvs::desired::{Front, Wanted, WantedDest};
-use crate::model::lvs::{Granularity, Method, Tunnel, TunnelChecksum};
+use crate::model::lvs::{Granularity, Method, Transport, Tunnel, TunnelChecksum};
 use crate::model::net::Family;
 use crate::sys::ipvs::dest::{self, Dest, Forward};
 use crate::sys::ipvs::service::{self, Persistence, Service, ServiceId};
@@ -21,6 +21,21 @@ pub(super) fn service_id(front: &Front) -> ServiceId {
             ipv6: family == Family::V6,
         },
     }
+}
+
+/// `None`: no virtual server asks for it.
+pub(super) fn front(id: &ServiceId) -> Option<Front> {
+    let transports = [Transport::Tcp, Transport::Udp, Transport::Sctp];
+    Some(match *id {
+        ServiceId::Address { addr, protocol } => {
+            let transport = transports.into_iter().find(|t| *t as u8 == protocol);
+            Front::At(addr, Some(transport?))
+        }
+        ServiceId::Fwmark { mark, ipv6 } => Front::Fwmark {
+            mark,
+            family: if ipv6 { Family::V6 } else { Family::V4 },
+        },
+    })
 }
 
 pub(super) fn service(wanted: &Wanted) -> Service {
