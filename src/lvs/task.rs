@@ -252,8 +252,7 @@ impl Task {
             self.over(id, Err(down));
         }
         while let Some((name, result)) = self.tools.swarm.dialled() {
-            let result = result.map_err(|e| connect::refusal(connect::errno(&e)));
-            self.over(CheckId(name), result.map(|()| Good::Plain));
+            self.over(CheckId(name), connect::made(result).map(|()| Good::Plain));
         }
     }
 

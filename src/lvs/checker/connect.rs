@@ -120,6 +120,16 @@ pub(crate) fn errno(e: &io::Error) -> Errno {
     e.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
+/// What a connection says that was only to be made. One that was made and has ended since was made: how soon we look must
+/// not decide.
+pub(crate) fn made(result: io::Result<()>) -> Result<(), Down> {
+    match result.map_err(|e| errno(&e)) {
+        // Before it is made, a reset is a refusal (tcp(7)).
+        Ok(()) | Err(Errno::ECONNRESET | Errno::EPIPE) => Ok(()),
+        Err(errno) => Err(refusal(errno)),
+    }
+}
+
 /// Which failures of `connect(2)` are a verdict; all others are trouble of this machine.
 pub(crate) fn refusal(errno: Errno) -> Down {
     const VERDICTS: [Errno; 8] = [
@@ -182,6 +192,22 @@ mod tests {
         std::io::Read::read_to_end(&mut peer, &mut sent).expect("closed in good order");
         assert!(sent.is_empty(), "nothing is ever sent");
         assert_eq!(from.ip(), addr.ip());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_reset_before_anybody_looks_was_made() {
+        let (listener, addr) = listener();
+        let swarm = Swarm::new().expect("a runtime");
+        let seat = check(addr).dial(&swarm, 1);
+        assert!(seat.is_ok());
+        let (peer, _) = listener.accept().expect("the probe is here");
+        let _ = socket2::Socket::from(peer).set_linger(Some(std::time::Duration::ZERO));
+        // Loopback: it has been reset when this returns.
+        swarm.turn().await;
+        let (_, result) = swarm.dialled().expect("it is known");
+        assert_eq!(made(result), Ok(()));
+        let refused = Err(io::Error::from_raw_os_error(Errno::ECONNREFUSED as i32));
+        assert_eq!(made(refused), Err(Down::Connect(Errno::ECONNREFUSED)));
     }
 
     #[tokio::test]

@@ -127,6 +127,21 @@ mod tests {
         assert!(!is_answer(&good, &sent, false), "another number");
     }
 
+    /// Stock keeps a socket for each.
+    #[tokio::test]
+    async fn an_address_that_is_not_ours_costs_no_descriptor() {
+        let mut to = Connect::to(([127, 0, 0, 1], 0).into());
+        to.from.get_or_insert_default().addr = Some([192, 0, 2, 1].into());
+        let open = || std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        let before = open();
+        for _ in 0..1000 {
+            let outcome = probe(&to).await;
+            assert!(matches!(outcome, Err(Down::Local(_))), "{outcome:?}");
+        }
+        // Other tests have some open meanwhile.
+        assert!(open() < before + 500, "{before}, then {}", open());
+    }
+
     #[tokio::test]
     async fn this_machine_answers() {
         let to = Connect::to(([127, 0, 0, 1], 80).into());
