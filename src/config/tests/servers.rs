@@ -261,3 +261,29 @@ fn alerts_are_on_for_real_servers_and_off_for_virtual_ones_unless_said() {
         (true, false)
     );
 }
+
+/// Stock serves both, and each removes what the other one added.
+#[test]
+fn a_virtual_server_that_is_there_already_is_refused() {
+    let server = |at: &str, method: &str, rs: u8| {
+        format!(
+            "virtual_server {at} {{\n lb_algo rr\n lb_kind {method}\n protocol TCP\n\
+             real_server 192.0.2.{rs} 80 {{\n}}\n}}\n"
+        )
+    };
+    let all = [
+        server("192.0.2.8 80", "NAT", 18),
+        server("192.0.2.8 80", "NAT", 19),
+        server("192.0.2.8 81", "NAT", 19),
+        server("fwmark 7", "DR", 18),
+        server("fwmark 7", "NAT", 19),
+    ];
+    let (servers, codes) = read(&all.concat());
+    let first: Vec<_> = servers
+        .iter()
+        .map(|vs| vs.real_servers[0].addr.ip().to_string())
+        .collect();
+    assert_eq!(first, ["192.0.2.18", "192.0.2.19", "192.0.2.18"]);
+    let refused = codes.iter().filter(|c| **c == Code::Duplicate).count();
+    assert_eq!(refused, 2);
+}
