@@ -7,16 +7,18 @@ crate::guests! {
 mod story {
     use std::fmt::Write as _;
     use std::fs;
-    use std::io::{Read as _, Write as _};
+    use std::io::{Read, Write};
     use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
-    use socket2::Socket;
+    use openssl::ssl::{SslAcceptor, SslMethod, SslStream};
+    use socket2::SockRef;
 
     use crate::lab::daemon::Daemon;
     use crate::lab::until_or;
@@ -32,6 +34,8 @@ mod story {
     /// One step of a server that talks over TCP.
     #[derive(Clone, Copy)]
     enum Step {
+        /// From here on by TLS.
+        Shakes,
         Says(&'static [u8]),
         /// One octet at a time.
         Drips(&'static [u8]),
@@ -45,7 +49,7 @@ mod story {
         /// Says that it is done, and keeps the connection.
         Ends,
     }
-    use Step::{Drips, Endless, Ends, Hears, Resets, Says, Stays};
+    use Step::{Drips, Endless, Ends, Hears, Resets, Says, Shakes, Stays};
 
     const HTTP: &str = "HTTP_GET {\nurl {\npath /\nstatus_code 200\n}";
     const DIGEST: &str = "HTTP_GET {\nurl {\npath /\ndigest 6f5902ac237024bdd0c176cb93063dc4\n}";
@@ -56,6 +60,9 @@ mod story {
     const TCP: &[(&str, &str, Verdict, &[Step])] = &[
         ("half open", "TCP_CHECK {", Up, &[Stays]),
         ("talks without end", "TCP_CHECK {", Up, &[Endless(b"noise")]),
+        // Whoever accepts a connection is there, whatever follows, and however late it is noticed.
+        ("reset once accepted", "TCP_CHECK {", Up, &[Resets]),
+        ("closed once accepted", "TCP_CHECK {", Up, &[]),
         ("a good page", DIGEST, Up, &[Hears, Says(PAGE)]),
         ("slow octets", DIGEST, Up, &[Hears, Drips(PAGE)]),
         ("speaks first", HTTP, Up, &[Says(PAGE), Hears]),
@@ -138,7 +145,93 @@ mod story {
             Down,
             &[Hears, Says(b"HTTP/1.0 200 OK\r\n\r\nhel"), Hears, Resets],
         ),
+        (
+            "reset behind the body",
+            HTTP,
+            Down,
+            &[Hears, Says(PAGE), Resets],
+        ),
         ("half closed", HTTP, Up, &[Hears, Says(PAGE), Ends, Stays]),
+        // Without a word of TLS that it is over.
+        ("a good page", SSL, Up, &[Shakes, Hears, Says(PAGE)]),
+        (
+            "too short",
+            SSL,
+            Up,
+            &[
+                Shakes,
+                Hears,
+                Says(b"HTTP/1.0 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nshort"),
+            ],
+        ),
+        (
+            "endless header",
+            SSL,
+            Down,
+            &[
+                Shakes,
+                Hears,
+                Says(b"HTTP/1.0 200 OK\r\n"),
+                Endless(b"X-More: and more\r\n"),
+            ],
+        ),
+        (
+            "endless body",
+            SSL,
+            Down,
+            &[
+                Shakes,
+                Hears,
+                Says(b"HTTP/1.0 200 OK\r\n\r\n"),
+                Endless(&[b'a'; 4096]),
+            ],
+        ),
+        (
+            "redirects to itself",
+            SSL,
+            Down,
+            &[
+                Shakes,
+                Hears,
+                Says(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n"),
+            ],
+        ),
+        (
+            "half a header",
+            SSL,
+            Down,
+            &[Shakes, Hears, Says(b"HTTP/1.0 200 OK\r\nA: b\r\n")],
+        ),
+        (
+            "silence behind the handshake",
+            SSL,
+            Down,
+            &[Shakes, Hears, Stays],
+        ),
+        (
+            "reset behind the handshake",
+            SSL,
+            Down,
+            &[Shakes, Hears, Resets],
+        ),
+        (
+            "reset in the body",
+            SSL,
+            Down,
+            &[
+                Shakes,
+                Hears,
+                Says(b"HTTP/1.0 200 OK\r\n\r\nhel"),
+                Hears,
+                Resets,
+            ],
+        ),
+        (
+            "garbage behind the handshake",
+            SSL,
+            Down,
+            &[Shakes, Hears, Says(&[0x55; 600])],
+        ),
         ("silence", SSL, Down, &[Stays]),
         ("no TLS", SSL, Down, &[Hears, Says(PAGE)]),
         ("garbage", SSL, Down, &[Hears, Says(&[0x55; 600])]),
@@ -212,6 +305,24 @@ mod story {
             SMTP,
             Down,
             &[Says(b"220 hi\r\n"), Hears, Resets],
+        ),
+        (
+            "reset for a farewell",
+            SMTP,
+            Down,
+            &[
+                Says(b"220 hi\r\n"),
+                Hears,
+                Says(b"250 hi\r\n"),
+                Hears,
+                Resets,
+            ],
+        ),
+        (
+            "half an answer",
+            SMTP,
+            Down,
+            &[Says(b"220 hi\r\n"), Hears, Says(b"25"), Stays],
         ),
     ];
 
@@ -290,12 +401,49 @@ mod story {
         ("number", Down, "  7 and more"),
     ];
 
+    /// A connection, as it is or by TLS.
+    trait Stream: Read + Write {
+        fn socket(&self) -> &TcpStream;
+    }
+
+    impl Stream for TcpStream {
+        fn socket(&self) -> &TcpStream {
+            self
+        }
+    }
+
+    impl Stream for SslStream<TcpStream> {
+        fn socket(&self) -> &TcpStream {
+            self.get_ref()
+        }
+    }
+
+    /// What a server needs that talks TLS.
+    fn acceptor() -> SslAcceptor {
+        let (key, cert) = crate::servers::identity("hostile").expect("a key and a certificate");
+        let made = || {
+            let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls())?;
+            acceptor.set_private_key(&key)?;
+            acceptor.set_certificate(&cert)?;
+            Ok::<_, openssl::error::ErrorStack>(acceptor.build())
+        };
+        made().expect("an acceptor")
+    }
+
     /// A server's whole life with one client.
-    fn talk(mut stream: TcpStream, steps: &[Step]) {
+    fn talk(stream: TcpStream, steps: &[Step], tls: &SslAcceptor) {
         let _ = stream.set_read_timeout(Some(Duration::from_millis(700)));
+        let mut stream: Box<dyn Stream> = Box::new(stream);
         let mut some = [0; 4096];
         for step in steps {
             let going = match *step {
+                Shakes => {
+                    let plain = stream.socket().try_clone();
+                    let shaken = plain.ok().and_then(|plain| tls.accept(plain).ok());
+                    let Some(shaken) = shaken else { return };
+                    stream = Box::new(shaken);
+                    true
+                }
                 Says(text) => stream.write_all(text).is_ok(),
                 Drips(text) => text.iter().all(|octet| {
                     std::thread::sleep(Duration::from_millis(10));
@@ -313,15 +461,15 @@ mod story {
                     false
                 }
                 Stays => {
-                    let _ = stream.set_read_timeout(None);
+                    let _ = stream.socket().set_read_timeout(None);
                     while stream.read(&mut some).is_ok_and(|n| n > 0) {}
                     false
                 }
                 Resets => {
-                    let _ = Socket::from(stream).set_linger(Some(Duration::ZERO));
+                    let _ = SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO));
                     return;
                 }
-                Ends => stream.shutdown(Shutdown::Write).is_ok(),
+                Ends => stream.socket().shutdown(Shutdown::Write).is_ok(),
             };
             if !going {
                 return;
@@ -340,13 +488,16 @@ mod story {
 
     fn serve(world: &World) {
         let ns = world.server(11);
+        let tls = Arc::new(acceptor());
         for (n, (.., steps)) in (FIRST_TCP..).zip(TCP) {
             let listener = ns.run(|| TcpListener::bind(("0.0.0.0", n)));
             let listener = listener.expect("a port of a namespace of ours");
+            let tls = Arc::clone(&tls);
             std::thread::spawn(move || {
                 for stream in listener.incoming().flatten() {
                     SERVED.fetch_add(1, Ordering::Relaxed);
-                    std::thread::spawn(move || talk(stream, steps));
+                    let tls = Arc::clone(&tls);
+                    std::thread::spawn(move || talk(stream, steps, &tls));
                 }
             });
         }
@@ -370,7 +521,14 @@ mod story {
         number: u16,
         name: String,
         verdict: Verdict,
+        /// Until when the verdict has come.
+        limit: Duration,
     }
+
+    /// The first check, a retry, a second for the connection and for each step, and a machine that is slow.
+    const SOON: Duration = Duration::from_secs(20);
+    /// Thirty times `connect_timeout` is the longest that a page may take.
+    const LATE: Duration = Duration::from_secs(50);
 
     fn conf(dir: &Path) -> (String, Vec<Case>) {
         let mut conf = String::from("global_defs {\nscript_user root\n}\n");
@@ -406,6 +564,7 @@ delay_before_retry 1\nwarmup 0\n{alpha}real_server 10.1.1.{server} {number} {{\n
             );
             cases.push(Case {
                 number,
+                limit: if name == "endless body" { LATE } else { SOON },
                 name: format!("{checker}: {name}"),
                 verdict,
             });
@@ -443,7 +602,7 @@ delay_before_retry 1\nwarmup 0\n{alpha}real_server 10.1.1.{server} {number} {{\n
             let checker = format!("FILE_CHECK {{\ntrack_file f{n}\nweight 0\n}}");
             add(number, (*file).into(), *verdict, 11, &checker);
         }
-        // Nobody there; there, and deaf; no port there.
+        // Nobody there; there, and deaf; no port there; what it says is lost on the way.
         let deaf = "PING_CHECK {\nconnect_timeout 1\n}";
         add(FIRST_PING, "nobody there".into(), Down, 99, deaf);
         add(FIRST_PING + 1, "deaf".into(), Down, 12, deaf);
@@ -462,6 +621,13 @@ delay_before_retry 1\nwarmup 0\n{alpha}real_server 10.1.1.{server} {number} {{\n
             ("TCP_CHECK {", 12),
             (DNS, 12),
             ("UDP_CHECK {", 12),
+            (HTTP, 13),
+            (SSL, 13),
+            (SMTP, 13),
+            ("TCP_CHECK {", 13),
+            (DNS, 13),
+            (ANSWER, 13),
+            ("PING_CHECK {", 13),
         ])
         .enumerate()
         {
@@ -499,8 +665,9 @@ delay_before_retry 1\nwarmup 0\n{alpha}real_server 10.1.1.{server} {number} {{\n
     }
 
     pub(super) fn whatever_servers_do_the_verdict_is_right_and_nothing_is_kept() {
-        let world = World::new(&[11, 12]);
+        let world = World::new(&[11, 12, 13]);
         serve(&world);
+        world.server(13).ip("route add blackhole 10.1.1.160/32");
         world
             .server(12)
             .sysctl("net/ipv4/icmp_echo_ignore_all", "1");
@@ -514,7 +681,20 @@ delay_before_retry 1\nwarmup 0\n{alpha}real_server 10.1.1.{server} {number} {{\n
                 || wrong(&world, &cases).is_empty().then_some(()),
             );
         };
-        as_they_should();
+        let began = Instant::now();
+        let mut late: Vec<&Case> = cases.iter().collect();
+        until_or(
+            || format!("wrong: {:#?}\n{}", wrong(&world, &cases), daemon.log()),
+            LIMIT,
+            || {
+                let wrong = wrong(&world, &cases);
+                late.retain(|case| wrong.contains(&case.name.as_str()));
+                let late = late.iter().find(|case| began.elapsed() > case.limit);
+                let late = late.map(|case| &case.name);
+                assert!(late.is_none(), "{late:?} in vain\n{}", daemon.log());
+                wrong.is_empty().then_some(())
+            },
+        );
         let before = kept(&daemon);
         // Many more rounds of all of them.
         let more = SERVED.load(Ordering::Relaxed) + 12 * TCP.len();

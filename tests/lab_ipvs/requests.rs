@@ -8,10 +8,13 @@ crate::guests! {
 
 mod story {
     use std::collections::BTreeSet;
+    use std::io;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
 
+    use crate::lab::ns::Namespace;
     use crate::lab::until;
-    use crate::world::{LIMIT, OURS, World};
+    use crate::world::{LIMIT, OURS, World, ask};
 
     /// The virtual address comes with VRRP, as on a machine of a person.
     fn conf(vip: &str, interface: &str, method: &str) -> String {
@@ -64,6 +67,29 @@ mod story {
         death(&world, &conf("10.1.1.166", "eth0", "TUN"), "10.1.1.166:80");
     }
 
+    /// Who ask at the same time.
+    const CLIENTS: usize = 3;
+
+    /// One request.
+    #[derive(Debug)]
+    struct Asked {
+        began: Instant,
+        ended: Instant,
+        who: io::Result<u8>,
+    }
+
+    /// One request after the other.
+    fn asks(client: &Namespace, to: &str, over: &AtomicBool) -> Vec<Asked> {
+        let mut all = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let began = Instant::now();
+            let who = ask(client, to);
+            let ended = Instant::now();
+            all.push(Asked { began, ended, who });
+        }
+        all
+    }
+
     fn death(world: &World, conf: &str, to: &str) {
         let _first = world.serve(163);
         let second = world.serve(164);
@@ -77,27 +103,40 @@ mod story {
         });
         daemon.wait_log_times("success.", 3);
 
-        drop(second);
-        let died = Instant::now();
-        let mut refused = 0;
-        // Until the check has seen it, every third request meets the closed port: at most two intervals and a retry.
-        until("the dead one is out", LIMIT, || {
-            if world.ask(to).is_err() {
-                refused += 1;
-            }
-            (world.rules().len() == 3).then_some(())
+        let over = AtomicBool::new(false);
+        let (asked, died, out) = std::thread::scope(|scope| {
+            let (client, over) = (&world.client, &over);
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|_| scope.spawn(move || asks(client, to, over)))
+                .collect();
+            drop(second);
+            let died = Instant::now();
+            until("the dead one is out", LIMIT, || {
+                (world.rules().len() == 3).then_some(())
+            });
+            let out = Instant::now();
+            let _second = world.serve(164);
+            world.wait_rules_that(&daemon, |rules| rules.len() == 4);
+            until("it answers again", LIMIT, || {
+                (answerers(6) == all).then_some(())
+            });
+            over.store(true, Ordering::Relaxed);
+            let asked = clients.into_iter().flat_map(|c| c.join());
+            (asked.flatten().collect::<Vec<_>>(), died, out)
         });
-        let out = died.elapsed();
-        assert!(out < Duration::from_secs(6), "{refused} refused in {out:?}");
-        for n in 0..30 {
-            let who = world.ask(to);
-            assert!(matches!(who, Ok(163 | 165)), "request {n}: {who:?}");
-        }
-
-        let _second = world.serve(164);
-        until("it answers again", LIMIT, || {
-            (answerers(6) == all).then_some(())
-        });
+        // Until the check has seen it: at most two intervals and a retry.
+        let took = out - died;
+        assert!(took < Duration::from_secs(6), "out after {took:?}");
+        let meanwhile = |a: &&Asked| a.ended >= died && a.began <= out;
+        let total = asked.iter().filter(meanwhile).count();
+        let lost: Vec<&Asked> = asked.iter().filter(|a| a.who.is_err()).collect();
+        let others: Vec<_> = lost.iter().filter(|a| !meanwhile(a)).collect();
+        assert!(others.is_empty(), "lost, and nobody had died: {others:?}");
+        // Each third one goes to the dead one; each client had one on its way when it began and when it ended.
+        let most = total.div_ceil(3) + 2 * CLIENTS;
+        let lost = lost.len();
+        assert!(lost <= most, "{lost} of {total} lost, not at most {most}");
+        assert!(total > 3 * CLIENTS, "there was something to lose: {total}");
         assert!(daemon.stop().success(), "{}", daemon.log());
         assert_eq!(world.rules(), [""; 0]);
     }

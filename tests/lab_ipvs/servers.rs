@@ -1,5 +1,32 @@
 //! Checkers against servers that people run: nginx, in clear and by TLS, dnsmasq, OpenSMTPD, and the kernel's own echo.
 
+use openssl::asn1::Asn1Time;
+use openssl::error::ErrorStack;
+use openssl::hash::MessageDigest;
+use openssl::pkey::{PKey, Private};
+use openssl::rsa::Rsa;
+use openssl::x509::{X509, X509NameBuilder};
+
+/// A key, and a certificate that nobody has signed but itself.
+///
+/// # Errors
+/// No randomness to be had.
+pub(crate) fn identity(name: &str) -> Result<(PKey<Private>, X509), ErrorStack> {
+    let key = PKey::from_rsa(Rsa::generate(2048)?)?;
+    let mut subject = X509NameBuilder::new()?;
+    subject.append_entry_by_text("CN", name)?;
+    let subject = subject.build();
+    let mut cert = X509::builder()?;
+    cert.set_version(2)?;
+    cert.set_subject_name(&subject)?;
+    cert.set_issuer_name(&subject)?;
+    cert.set_pubkey(&key)?;
+    cert.set_not_before(Asn1Time::days_from_now(0)?.as_ref())?;
+    cert.set_not_after(Asn1Time::days_from_now(1)?.as_ref())?;
+    cert.sign(&key, MessageDigest::sha256())?;
+    Ok((key, cert.build()))
+}
+
 crate::guests! {
     checkers_say_of_real_servers_what_stock_says
 }
@@ -10,11 +37,7 @@ mod story {
     use std::path::{Path, PathBuf};
     use std::process::{Child, Command, Stdio};
 
-    use openssl::asn1::Asn1Time;
-    use openssl::hash::MessageDigest;
-    use openssl::pkey::PKey;
-    use openssl::rsa::Rsa;
-    use openssl::x509::X509;
+    use openssl::error::ErrorStack;
 
     use crate::lab::daemon::Daemon;
     use crate::lab::ns::Namespace;
@@ -132,19 +155,11 @@ virtual_server 10.1.1.207 25 {
 
     /// A page, a certificate and how nginx serves both.
     fn site(dir: &Path) -> PathBuf {
-        let made = || {
-            let key = PKey::from_rsa(Rsa::generate(2048)?)?;
-            let mut cert = X509::builder()?;
-            cert.set_pubkey(&key)?;
-            cert.set_not_before(Asn1Time::days_from_now(0)?.as_ref())?;
-            cert.set_not_after(Asn1Time::days_from_now(1)?.as_ref())?;
-            cert.sign(&key, MessageDigest::sha256())?;
-            Ok::<_, openssl::error::ErrorStack>((
-                key.private_key_to_pem_pkcs8()?,
-                cert.build().to_pem()?,
-            ))
+        let pem = |who: &str| {
+            let (key, cert) = super::identity(who)?;
+            Ok::<_, ErrorStack>((key.private_key_to_pem_pkcs8()?, cert.to_pem()?))
         };
-        let (key, cert) = made().expect("a key and a certificate");
+        let (key, cert) = pem("server").expect("a key and a certificate");
         let write = |name: &str, text: &[u8]| {
             let path = dir.join(name);
             fs::write(&path, text).expect("our own directory");
