@@ -1,6 +1,7 @@
 //! A daemon with keepalived's command line, in the foreground, with everything it writes in files of the test.
 
 use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -51,7 +52,9 @@ impl Daemon {
             .stdout(out)
             .stderr(err)
             .env("TMPDIR", dir)
-            .env("LC_ALL", "C");
+            .env("LC_ALL", "C")
+            // keepalived: at a stop that finds a check's script running it may end its whole process group.
+            .process_group(0);
         let child = ns
             .spawn(&mut command)
             .unwrap_or_else(|e| panic!("{}: {e}", binary.display()));
@@ -74,7 +77,7 @@ impl Daemon {
     pub(crate) fn wait_log_times(&self, text: &str, times: usize) {
         until_or(
             || format!("{times} times in the log: {text}\n{}", self.log()),
-            Duration::from_secs(20),
+            Duration::from_secs(60),
             || (self.log().matches(text).count() >= times).then_some(()),
         );
     }

@@ -19,6 +19,7 @@ mod requests;
 #[path = "../lab/routers.rs"]
 mod routers;
 mod servers;
+mod stories;
 mod tells;
 mod vrrp;
 mod wire;
@@ -62,7 +63,14 @@ fn in_guest(name: &str, inside: fn()) {
     // Many kills take their time.
     let limit = std::env::var_os("LAB_KILLS").map_or("480", |_| "3600");
     let out = Command::new(&uml_run)
-        .args(["--timeout", limit, "--env", "LAB_KILLS"])
+        .args([
+            "--timeout",
+            limit,
+            "--env",
+            "LAB_KILLS",
+            "--env",
+            "LAB_SEED",
+        ])
         .args(["--modules", "ipvlan vrf", "--share"])
         .arg(ours.parent().expect("a file is in a directory"))
         .arg(std::env::current_exe().expect("this binary"))

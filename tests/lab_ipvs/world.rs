@@ -89,7 +89,23 @@ impl World {
             .server(last)
             .run(|| TcpListener::bind("0.0.0.0:80"))
             .expect("port 80 of a namespace of ours");
-        Server::start(listener, last)
+        Server::start(listener, move |mut stream| {
+            // The client may be gone already.
+            let _ = stream.write_all(&[last]);
+        })
+    }
+
+    /// Lets a real server answer on `port`: with `page`, as a web server.
+    pub(crate) fn serve_pages(&self, last: u8, port: u16, page: &'static [u8]) -> Server {
+        let listener = self
+            .server(last)
+            .run(|| TcpListener::bind(("0.0.0.0", port)))
+            .expect("a port of a namespace of ours");
+        Server::start(listener, move |mut stream| {
+            let mut some = [0; 2048];
+            let _ = stream.read(&mut some);
+            let _ = stream.write_all(page);
+        })
     }
 
     pub(crate) fn configure(&self, conf: &str) -> PathBuf {
@@ -169,15 +185,18 @@ impl World {
 
     /// One request of the client: who answered.
     pub(crate) fn ask(&self, to: &str) -> io::Result<u8> {
-        let to: SocketAddr = to.parse().expect("address and port");
-        let mut stream = self
-            .client
-            .run(|| TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
-        stream.set_read_timeout(Some(Duration::from_secs(3)))?;
-        let mut answer = [0];
-        stream.read_exact(&mut answer)?;
-        Ok(answer[0])
+        ask(&self.client, to)
     }
+}
+
+/// One request from there: who answered.
+pub(crate) fn ask(client: &Namespace, to: &str) -> io::Result<u8> {
+    let to: SocketAddr = to.parse().expect("address and port");
+    let mut stream = client.run(|| TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    Ok(answer[0])
 }
 
 impl Drop for World {
@@ -186,19 +205,18 @@ impl Drop for World {
     }
 }
 
-/// Answers every connection with one octet, and closes it. Ends when dropped: the port is closed then.
+/// Answers every connection, and closes it. Ends when dropped: the port is closed then.
 pub(crate) struct Server {
     listener: TcpListener,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    fn start(listener: TcpListener, name: u8) -> Self {
+    fn start(listener: TcpListener, answer: impl Fn(TcpStream) + Send + 'static) -> Self {
         let accepting = listener.try_clone().expect("a second descriptor");
         let thread = std::thread::spawn(move || {
-            while let Ok((mut stream, _)) = accepting.accept() {
-                // The client may be gone already.
-                let _ = stream.write_all(&[name]);
+            while let Ok((stream, _)) = accepting.accept() {
+                answer(stream);
             }
         });
         Self {
