@@ -10,8 +10,9 @@ use super::receive::Heard;
 use super::told::{Matter, Told};
 use super::{Action, Report};
 
-/// A wake-up that is late by less is the machine's normal jitter.
-const JITTER: Duration = Duration::from_millis(1);
+/// A wake-up that is late by less, or by less than this part of an interval, is the machine's normal jitter.
+const JITTER: Duration = Duration::from_micros(500);
+const JITTER_PART: u32 = 16;
 /// Late wake-ups in a row that excuse the master: a machine that stops again and again cannot judge, but must not wait for
 /// ever either.
 const EXCUSES: u8 = 3;
@@ -39,6 +40,25 @@ enum Preempt {
     At(Mono),
 }
 
+/// Time that this machine has lost when a timer is served: it was asleep, or did nothing for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Since the timer ran out. Time spent on others whose timers ran out at the same time is none.
+    pub(super) own: Duration,
+    /// Of others whose timers had run out when the machine went on, less than that ago; and when it did.
+    pub(super) lately: Duration,
+    pub(super) woke_at: Mono,
+}
+
+impl Lost {
+    /// Nothing is late.
+    pub(super) const NOTHING: Self = Self {
+        own: Duration::ZERO,
+        lately: Duration::ZERO,
+        woke_at: Mono::from_micros(0),
+    };
+}
+
 /// How long a new backup waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
@@ -53,13 +73,29 @@ pub(super) enum Wait {
 impl Instance {
     /// Whoever wakes up late, what waited in its sockets being read, has lost time that the master may have lost too, on
     /// the same host or a like one: it waits for as long again, and longer after a long sleep.
-    pub(super) fn master_is_silent(&mut self, now: Mono, b: Backup, out: &mut Vec<Action>) -> Turn {
-        let late = now.since(b.down_at);
-        let (skew, down) = (self.skew(b.interval), self.down(b.interval));
-        if late > (b.interval / 4).max(JITTER) && b.roused < EXCUSES {
-            let more = if late > down { down } else { late.min(skew) };
-            if late > down {
-                self.report_overslept(late, out);
+    pub(super) fn master_is_silent(
+        &mut self,
+        now: Mono,
+        b: Backup,
+        lost: Lost,
+        out: &mut Vec<Action>,
+    ) -> Turn {
+        let down = self.down(b.interval);
+        // A timer that was set since then has lost nothing.
+        let shared = b.roused == 0 && b.down_at < lost.woke_at + down;
+        let late = if shared {
+            lost.own.max(lost.lately)
+        } else {
+            lost.own
+        };
+        if late > (b.interval / JITTER_PART).max(JITTER) && b.roused < EXCUSES {
+            let more = if late > down {
+                down
+            } else {
+                late.min(b.interval)
+            };
+            if lost.own > down {
+                self.report_overslept(lost.own, out);
             }
             self.state = State::Backup(Backup {
                 down_at: now + more,

@@ -14,7 +14,7 @@ use crate::wire::trailer::Signed;
 
 use super::advert::{Seal, Template};
 use super::auth::Form;
-use super::backup::Backup;
+use super::backup::{Backup, Lost};
 use super::garp::{self, Rounds};
 use super::master::{Conflict, Master};
 use super::priority::{Standing, Watch};
@@ -259,7 +259,13 @@ impl Instance {
     }
 
     /// A deadline may be here.
-    pub(super) fn wake(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) -> Turn {
+    pub(super) fn wake(
+        &mut self,
+        now: Mono,
+        lost: Lost,
+        world: &World,
+        out: &mut Vec<Action>,
+    ) -> Turn {
         match self.state {
             State::Idle => Turn::Stay,
             State::Fault => {
@@ -268,7 +274,7 @@ impl Instance {
                 }
                 Turn::Stay
             }
-            State::Backup(b) if b.down_at <= now => self.master_is_silent(now, b, out),
+            State::Backup(b) if b.down_at <= now => self.master_is_silent(now, b, lost, out),
             State::Backup(_) => Turn::Stay,
             State::Master(m) => {
                 let turn = if m.advert_at <= now {

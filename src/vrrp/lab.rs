@@ -20,6 +20,7 @@ use super::{Action, Event, Frame, IfIndex, InstanceId, Packet};
 
 mod chaos;
 mod node;
+mod pauses;
 mod shape;
 mod stories;
 
@@ -220,24 +221,30 @@ impl Lab {
         }
     }
 
-    /// SIGCONT: what waits in the socket comes first, then what is due.
+    /// SIGCONT after a long sleep, in which anything may have changed: what waits in the socket comes first, then what is
+    /// due, then a reload.
     fn thaw(&mut self, n: usize) -> Outcome {
         if !self.nodes[n].frozen {
             return Ok(());
         }
-        self.nodes[n].frozen = false;
+        self.stir(n)?;
         let config = self.nodes[n].config.clone();
         let wall = DAY + self.nodes[n].clock;
+        self.event(n, Event::WallClock(wall))?;
+        self.tell_links(n)?;
+        self.event(n, Event::Apply(config))?;
+        self.tell_trackers(n)
+    }
+
+    /// SIGCONT: what waits in the socket comes first, then what is due.
+    fn stir(&mut self, n: usize) -> Outcome {
+        self.nodes[n].frozen = false;
         self.waking = true;
         while let Some(packet) = self.nodes[n].socket.pop_front() {
             self.hear(n, packet)?;
         }
         self.waking = false;
-        self.event(n, Event::Wake)?;
-        self.event(n, Event::WallClock(wall))?;
-        self.tell_links(n)?;
-        self.event(n, Event::Apply(config))?;
-        self.tell_trackers(n)
+        self.event(n, Event::Wake)
     }
 
     fn stop(&mut self, n: usize) -> Outcome {

@@ -16,8 +16,11 @@ use super::world::World;
 use super::{Action, Report};
 
 /// How long a master that has been silent for too long listens at most before it speaks again: what others have said meanwhile
-/// is in our sockets, or will be in a moment.
+/// is in our sockets, which are read first, or will be in a moment.
 const HARK: Duration = Duration::from_millis(50);
+/// The part of an interval that it listens at most: the patience of others may be about to end, which a whole interval of
+/// silence more would turn into a takeover.
+const HARK_PART: u32 = 16;
 
 /// A lower-priority master is answered at most this often, so that a flood of its packets is not answered by a flood.
 const ANSWER_SPACING: Duration = Duration::from_millis(10);
@@ -56,15 +59,24 @@ impl Master {
 }
 
 impl Instance {
-    /// A master that was silent for so long that another one may be there, and has not listened since.
+    /// A master that was silent for so long that another one is there, and has not listened since. Who may not preempt has to
+    /// expect one as soon as the timer of the best of the others has run out; who may is waited for by nobody, but makes his
+    /// own silence a takeover if he listens while others still have patience.
     pub(super) fn overslept(&self, now: Mono) -> bool {
         let State::Master(m) = &self.state else {
             return false;
         };
-        let (interval, other) = (self.advert_int(), self.model.timer_expired_backup);
-        let others_patience =
-            interval * self.model.down_timer_adverts + skew(self.model.version, other, interval);
-        now.since(m.sent_at) > others_patience && !m.roused
+        let interval = self.advert_int();
+        let skew = match self.model.preempt {
+            true => interval,
+            false => skew(
+                self.model.version,
+                self.model.timer_expired_backup,
+                interval,
+            ),
+        };
+        let patience = interval * self.model.down_timer_adverts + skew;
+        now.since(m.sent_at) > patience && !m.roused
     }
 
     pub(super) fn advert_is_due(&mut self, now: Mono, m: Master, out: &mut Vec<Action>) -> Turn {
@@ -76,7 +88,7 @@ impl Instance {
             }
             // Nobody else may be master at all: giving everything up would be a failover for nothing, and so would be a
             // long silence.
-            let advert_at = now + interval.min(HARK);
+            let advert_at = now + (interval / HARK_PART).min(HARK);
             self.state = State::Master(Master {
                 advert_at,
                 roused: true,

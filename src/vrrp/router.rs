@@ -17,6 +17,7 @@ use crate::model::process::PacketBuffer;
 use crate::model::vrrp::{Instance as Model, InstanceKey};
 use crate::time::Mono;
 
+use super::backup::Lost as Missed;
 use super::desired::{self, Desired};
 use super::instance::{Instance, State};
 use super::priority::{self, Watch};
@@ -24,7 +25,7 @@ use super::receive::Arrival;
 use super::sync::Unit;
 use super::tally::Tally;
 use super::throttle::Throttle;
-use super::timers::Timers;
+use super::timers::{Lateness, Timers};
 use super::world::World;
 use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Lost, Report, Socket};
 
@@ -60,6 +61,7 @@ pub(crate) struct Router {
     pub(super) roamers: Vec<InstanceId>,
     pub(super) dependents: BTreeMap<Tracked, Vec<InstanceId>>,
     pub(super) timers: Timers,
+    lateness: Lateness,
     /// Whose packet is it? By socket, then by virtual router, in order; several of one have peers of their own.
     listeners: BTreeMap<Socket, Vec<(u8, InstanceId)>>,
     /// Interfaces on which a runt was reported.
@@ -202,6 +204,7 @@ impl Router {
         let instances = &self.instances;
         self.timers
             .settle(|id| instances.get(id).map_or(Mono::NEVER, Instance::deadline));
+        self.lateness.settle(now, self.timers.first_at());
         let world = &self.world;
         self.throttle
             .pass(now, &mut out, |index| world.name_of(index));
@@ -321,6 +324,7 @@ impl Router {
     }
 
     fn wake(&mut self, now: Mono, out: &mut Vec<Action>) {
+        self.lateness.note(now, self.timers.first_at());
         for _ in 0..SERVED {
             let next = self.timers.first().filter(|(at, id)| {
                 // Somebody is due: who is due next leaves with him, and need not be woken up for.
@@ -332,7 +336,8 @@ impl Router {
             let (world, at) = (&self.world, at.max(now));
             let id = self.oversleeper(at, id).unwrap_or(id);
             if let Some(instance) = self.instances.get_mut(id) {
-                let turn = instance.wake(at, world, out);
+                let lost = self.lateness.of(now, instance.deadline());
+                let turn = instance.wake(at, lost, world, out);
                 self.turn(at, id, turn, out);
             }
             let instances = &self.instances;
@@ -387,7 +392,8 @@ impl Router {
         let itself = self.instances.get(id).filter(|i| i.overslept(now));
         let late = itself.map(|_| id).or_else(|| self.oversleeper(now, id));
         if let Some((late, instance)) = late.and_then(|l| Some((l, self.instances.get_mut(l)?))) {
-            let turn = instance.wake(now, &self.world, out);
+            // None of them is a backup.
+            let turn = instance.wake(now, Missed::NOTHING, &self.world, out);
             self.turn(now, late, turn, out);
         }
         if let Some(instance) = self.instances.get_mut(id) {

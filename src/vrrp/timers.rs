@@ -6,10 +6,53 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use crate::time::Mono;
 
 use super::InstanceId;
+use super::backup::Lost;
+
+/// How late timers are served: what this machine has lost, and its neighbours perhaps with it.
+#[derive(Debug, Default)]
+pub(super) struct Lateness {
+    /// Since when timers that have run out are being served, one portion after the other; `None`: none is left.
+    since: Option<Mono>,
+    /// The greatest lateness of one such series, and when it began.
+    lately: (Duration, Mono),
+}
+
+impl Lateness {
+    /// The earliest timer, of `first`, is served at `now`.
+    pub(super) fn note(&mut self, now: Mono, first: Mono) {
+        if self.since.is_none() && first <= now {
+            self.since = Some(now);
+            let late = now.since(first);
+            let (greatest, at) = self.lately;
+            if now + late > at + greatest {
+                self.lately = (late, now);
+            }
+        }
+    }
+
+    /// `first`: the earliest timer that is left.
+    pub(super) fn settle(&mut self, now: Mono, first: Mono) {
+        if first > now {
+            self.since = None;
+        }
+    }
+
+    /// What was lost when a timer that ran out at `at` is served at `now`.
+    pub(super) fn of(&self, now: Mono, at: Mono) -> Lost {
+        let (late, woke_at) = self.lately;
+        let recent = now <= woke_at + late;
+        Lost {
+            own: self.since.unwrap_or(now).since(at),
+            lately: if recent { late } else { Duration::ZERO },
+            woke_at,
+        }
+    }
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -51,6 +94,11 @@ impl Timers {
     /// The earliest deadline, if it was settled.
     pub(super) fn first(&self) -> Option<(Mono, InstanceId)> {
         self.heap.peek().map(|Reverse(first)| *first)
+    }
+
+    /// When it is; [`Mono::NEVER`]: there is none.
+    pub(super) fn first_at(&self) -> Mono {
+        self.first().map_or(Mono::NEVER, |(at, _)| at)
     }
 
     fn live_mut(&mut self, id: InstanceId) -> &mut Mono {

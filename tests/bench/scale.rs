@@ -1,6 +1,7 @@
 //! Many instances, ours beside stock keepalived: what they cost, and whether they stand a machine that has no time.
 //!
-//!     sudo cargo bench --bench scale -- [--case NAME] [--seconds N] [--hog] [--real-time] [--only ours|stock]
+//!     sudo cargo bench --bench scale -- [--case NAME] [--seconds N] [--hog] [--real-time] [--stall MS]
+//!                                       [--only ours|stock]
 //!
 //! For each case and each daemon two copies run in two network namespaces that veth pairs join: one becomes master of
 //! every instance, the other stays backup. Each copy has a binary of its own in memory, as two machines would have.
@@ -23,7 +24,9 @@
 //! | false | instances that changed their state, though nothing was wrong |
 //!
 //! `--hog` gives each processor one loop that never ends and the disk one writer that always syncs; `--real-time` adds
-//! `vrrp_rt_priority 50` to the configuration. Absolute figures drift with the machine and its load: compare rows.
+//! `vrrp_rt_priority 50` to the configuration. `--stall` stops master, backup and both in turn for that many
+//! milliseconds, every seven seconds; what `false` counts then is what that led to. A line tells of each second with changes.
+//! Absolute figures drift with the machine and its load: compare rows.
 //! `LAB_OURS` and `LAB_STOCK` name other binaries.
 
 mod hogs;
@@ -31,6 +34,8 @@ mod hogs;
 mod lab;
 #[path = "../lab/routers.rs"]
 mod routers;
+#[path = "scale/trouble.rs"]
+mod trouble;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -47,6 +52,7 @@ use lab::ns::Namespace;
 use lab::{TempDir, poll};
 use nix::unistd::Pid;
 use routers::Which::{self, Ours, Stock};
+use trouble::Watch;
 
 /// From the last transition until announcements are over (5 s) and what starting needed is given back (15 s).
 const SETTLE: Duration = Duration::from_secs(18);
@@ -89,6 +95,7 @@ struct Settings {
     window: Duration,
     hog: bool,
     real_time: bool,
+    stall: Option<Duration>,
     only: Option<Which>,
 }
 
@@ -98,6 +105,7 @@ fn settings() -> Option<Settings> {
         window: Duration::from_secs(60),
         hog: false,
         real_time: false,
+        stall: None,
         only: None,
     };
     let mut words = std::env::args().skip(1).filter(|w| w != "--bench");
@@ -106,6 +114,7 @@ fn settings() -> Option<Settings> {
             "--hog" => found.hog = true,
             "--real-time" => found.real_time = true,
             "--seconds" => found.window = Duration::from_secs(words.next()?.parse().ok()?),
+            "--stall" => found.stall = Some(Duration::from_millis(words.next()?.parse().ok()?)),
             "--case" => {
                 let name = words.next()?;
                 found.cases.push(*CASES.iter().find(|c| c.name == name)?);
@@ -314,7 +323,10 @@ fn measure(which: Which, case: Case, settings: &Settings) -> Result<[Row; 2], St
     thread::sleep(SETTLE);
     let hogs = settings.hog.then(|| Hogs::start(dir.path()));
     let (before, start) = ([master.count(), backup.count()], Instant::now());
-    thread::sleep(settings.window);
+    match settings.stall {
+        Some(stall) => Watch::start(&copies).stalls(stall, settings.window),
+        None => Watch::start(&copies).peace(settings.window),
+    }
     let (after, took) = ([master.count(), backup.count()], start.elapsed());
     drop(hogs);
     let adverts = after[0].adverts - before[0].adverts;

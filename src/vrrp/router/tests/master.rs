@@ -221,7 +221,11 @@ fn a_master_that_overslept_listens_first() {
     assert!(matches!(reports(&actions)[0], Report::Overslept { .. }));
     assert_eq!(frames(&actions), 0);
     assert_eq!(rig.remaining(), DOWN_150);
-    // Who may take over from a lower one anyway keeps what he has while he listens.
+    // Who may take over from a lower one anyway speaks at once while others still have patience.
+    let mut rig = Rig::master(config(&[model(150)]));
+    rig.now = rig.router.deadline() + SECOND * 5 / 2;
+    assert_eq!(sent(&rig.event(Event::Wake)), [150]);
+    // Later he keeps what he has while he listens.
     let overslept = || {
         let mut rig = Rig::master(config(&[model(150)]));
         rig.pass(SECOND);

@@ -1,0 +1,110 @@
+//! Machines that pause for some milliseconds while 10 ms count: what a pause costs, and how it ends.
+
+use std::time::Duration;
+
+use super::*;
+use crate::daemon::bus::{Notice, VrrpState};
+use crate::model::vrrp::Version;
+use crate::vrrp::sample::{config, model, vrid};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn run(lab: &mut Lab, span: Duration) {
+    lab.run_for(span)
+        .unwrap_or_else(|broken| panic!("{broken}"));
+}
+
+/// Eight virtual routers at 10 ms between two machines on a fast network.
+fn dense() -> Lab {
+    let names: Vec<String> = (1..=8).map(|n| format!("V{n}")).collect();
+    let mut lab = Lab::new(7, names, false);
+    lab.latency = Duration::from_micros(100);
+    for priority in [200, 100] {
+        let instance = |n: u8| {
+            let mut model = model(priority);
+            model.name = format!("V{n}").into();
+            model.vrid = vrid(n);
+            model.version = Version::V3;
+            model.advert_int = MS * 10;
+            model
+        };
+        let models: Vec<_> = (1..=8).map(instance).collect();
+        lab.add(config(&models));
+    }
+    for n in [0, 1] {
+        lab.start(n).expect("a start");
+    }
+    run(&mut lab, MS * 1000);
+    for at in 0..8 {
+        assert_eq!(lab.masters_of(at), [0]);
+    }
+    lab
+}
+
+/// How often instances of node `n` became master.
+fn takeovers(lab: &Lab, n: usize) -> usize {
+    let is_master = |notice: &&Notice| {
+        matches!(
+            notice,
+            Notice::Instance {
+                state: VrrpState::Master,
+                ..
+            }
+        )
+    };
+    lab.nodes[n].notices.iter().filter(is_master).count()
+}
+
+#[test]
+fn a_host_that_pauses_with_both_routers_on_it_has_no_takeover() {
+    for first in [0, 1] {
+        let mut lab = dense();
+        let mut before = takeovers(&lab, 1);
+        for pause in 1..=150 {
+            run(&mut lab, MS * 40 + Duration::from_micros(pause * 770));
+            lab.freeze(0);
+            lab.freeze(1);
+            run(&mut lab, MS * u32::try_from(pause).expect("short"));
+            let last = lab.nodes[0].sent.last().expect("it spoke").0;
+            let silence = lab.now.since(last);
+            lab.stir(first).expect("nothing breaks");
+            lab.stir(1 - first).expect("nothing breaks");
+            run(&mut lab, MS * 40);
+            let more = takeovers(&lab, 1) - before;
+            // Who wakes up just when its timer runs out cannot know that it was asleep.
+            let unlucky = silence > MS * 36 - lab.latency && silence < MS * 37;
+            assert!(
+                more == 0 || unlucky,
+                "{more} after {silence:?}, {first} first"
+            );
+            before += more;
+        }
+    }
+}
+
+#[test]
+fn a_master_that_pauses_costs_each_instance_one_takeover_at_most_and_is_back_at_once() {
+    let mut lab = dense();
+    for pause in 1..=150 {
+        let before = takeovers(&lab, 1);
+        run(&mut lab, MS * 40 + Duration::from_micros(pause * 770));
+        lab.freeze(0);
+        run(&mut lab, MS * u32::try_from(pause).expect("short"));
+        lab.stir(0).expect("nothing breaks");
+        run(&mut lab, MS * 3);
+        let more = takeovers(&lab, 1) - before;
+        // 36 ms after the last word, which was up to 10 ms before the pause.
+        let (least, most) = match pause {
+            0..25 => (0, 0),
+            25..38 => (0, 8),
+            _ => (8, 8),
+        };
+        assert!(more >= least && more <= most, "{more} after {pause} ms");
+        for at in 0..8 {
+            assert_eq!(lab.masters_of(at), [0], "after {pause} ms");
+        }
+        run(&mut lab, MS * 100);
+        assert_eq!(takeovers(&lab, 1) - before, more, "again after {pause} ms");
+    }
+    assert_eq!(takeovers(&lab, 0), 8);
+}
