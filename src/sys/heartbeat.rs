@@ -1,22 +1,53 @@
 //! An instant in a file that outlives the process without a system call: a page of the file is mapped, and storing a number
 //! there is all it takes. Whatever ends the process, the page belongs to the file.
 //!
+//! The page must never wait for a disk, so it lies in memory in any case: where its directory does not, elsewhere ([`in_memory`]).
+//!
 //! The instant is one of `CLOCK_BOOTTIME`, which stands still at no suspend and is nobody's to set. Source: mmap(2),
 //! clock_gettime(2).
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 
 /// Length of the file in octets: one number, native byte order, microseconds.
 const LENGTH: usize = size_of::<u64>();
+
+/// A file system in memory that is there nearly everywhere.
+const MEMORY: &str = "/dev/shm";
+
+/// Where a file that is meant for `path` lies: there, or in memory under a name of its own, should `path` be on a disk. Whoever
+/// writes there may have to wait for others who write, for as long as the disk takes: also for storing to a mapped page.
+pub(crate) fn in_memory(path: &Path) -> PathBuf {
+    let volatile = |dir: &Path| {
+        let kind = statfs(dir).map(|fs| fs.filesystem_type());
+        kind == Ok(TMPFS_MAGIC)
+    };
+    let dir = path.parent().unwrap_or(path);
+    let other = Path::new(MEMORY);
+    if volatile(dir) || !volatile(other) {
+        return path.to_owned();
+    }
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    let mut name = std::ffi::OsString::from("keepalived-rs");
+    for part in dir
+        .join(path.file_name().unwrap_or_default())
+        .iter()
+        .skip(1)
+    {
+        name.push("-");
+        name.push(part);
+    }
+    other.join(name)
+}
 
 /// See the module. The file stays when this goes.
 #[derive(Debug)]
@@ -39,8 +70,8 @@ impl Heartbeat {
             .mode(0o600)
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
             .open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("not a regular file"));
+        if !is_ours(&file)? {
+            return Err(io::Error::other("not a regular file of ours"));
         }
         file.set_len(LENGTH as u64)?;
         let length = NonZeroUsize::new(LENGTH).expect("eight is not zero");
@@ -72,11 +103,18 @@ pub(crate) fn age(path: &Path) -> Option<Duration> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
         .open(path);
     let mut octets = [0; LENGTH];
-    file.ok()?.read_exact(&mut octets).ok()?;
+    let mut file = file.ok().filter(|file| is_ours(file).unwrap_or(false))?;
+    file.read_exact(&mut octets).ok()?;
     match u64::from_ne_bytes(octets) {
         0 => None,
         micros => since_boot().checked_sub(Duration::from_micros(micros)),
     }
+}
+
+/// Where everybody may make files, one may be somebody else's.
+fn is_ours(file: &File) -> io::Result<bool> {
+    let about = file.metadata()?;
+    Ok(about.is_file() && about.uid() == nix::unistd::geteuid().as_raw())
 }
 
 fn since_boot() -> Duration {
@@ -113,5 +151,14 @@ mod tests {
         std::os::unix::fs::symlink("/dev/null", &path).expect("writable");
         assert!(Heartbeat::open(&path).is_err());
         std::fs::remove_file(&path).expect("ours");
+    }
+
+    #[test]
+    fn a_file_on_a_disk_is_kept_in_memory_instead() {
+        let [run, shm] = ["/dev/shm/vrrp.alive", "/proc/vrrp.alive"].map(Path::new);
+        assert_eq!(in_memory(run), run);
+        let other = in_memory(shm);
+        let there = Path::new("/dev/shm/keepalived-rs-proc-vrrp.alive");
+        assert!(other == there || other == shm, "{}", other.display());
     }
 }

@@ -97,6 +97,14 @@ impl TempDir {
 impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
+        // What daemons that were killed have put into memory, since the directory is on a disk.
+        let words = self.0.iter().skip(1).map(|part| part.to_string_lossy());
+        let ours = format!("keepalived-rs-{}-", words.collect::<Vec<_>>().join("-"));
+        for entry in fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&ours) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 }
 

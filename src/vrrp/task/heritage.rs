@@ -1,7 +1,8 @@
 //! What a run that is killed leaves to the next one: for which instances it was master, and when it was alive last.
 //!
 //! Who comes back before the others can have noticed goes on as the master it was, and nobody sees a change. The
-//! files stand beside [`super::kernel`]'s record, in the run directory, and go with an orderly end.
+//! files stand beside [`super::kernel`]'s record, in the run directory, or in memory should that be on a disk, and go with an
+//! orderly end.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -74,7 +75,8 @@ pub(crate) fn bequeath(held: &Path, masters: &[Arc<Instance>]) -> io::Result<()>
 impl Heritage {
     /// `held`: the path of the kernel's record.
     pub(super) fn new(held: Option<&Path>) -> Self {
-        let paths = held.map(|held| (held.with_extension("masters"), held.with_extension("alive")));
+        let path = |held: &Path, kind| heartbeat::in_memory(&held.with_extension(kind));
+        let paths = held.map(|held| (path(held, "masters"), path(held, "alive")));
         Self {
             paths,
             ..Self::default()
@@ -168,7 +170,7 @@ mod tests {
 
     #[test]
     fn many_that_change_at_once_are_written_together() {
-        let mut heritage = Heritage::new(Some(Path::new("/x/vrrp.held")));
+        let mut heritage = Heritage::new(Some(Path::new("/dev/shm/vrrp.held")));
         let all: Vec<_> = (1..=255).map(instance).collect();
         let now = Mono::from_micros(1_000_000);
         assert_eq!(heritage.due(now, &all), None);
@@ -176,7 +178,10 @@ mod tests {
         let (path, text) = heritage
             .due(now, &all[..1])
             .expect("the first is written at once");
-        assert_eq!((path, text.lines().count()), ("/x/vrrp.masters".into(), 1));
+        assert_eq!(
+            (path, text.lines().count()),
+            ("/dev/shm/vrrp.masters".into(), 1)
+        );
         all[1..].iter().for_each(|_| heritage.doubt());
         assert_eq!(heritage.due(now, &all), None);
         let (_, text) = heritage.due(now + SPACING, &all).expect("the rest");
