@@ -146,7 +146,7 @@ impl Daemon {
         }
         self.settle(config);
         self.marker = None;
-        self.tidy.now();
+        self.tidy.now(&self.config.global.process);
         tracing::info!("Startup complete");
         self.systemd.ready(&self.status.sentence(&self.config));
         if let Some(report) = report.take() {
@@ -336,7 +336,7 @@ impl Daemon {
                 }
                 self.settle(config);
                 self.torn = torn;
-                self.tidy.now();
+                self.tidy.now(&self.config.global.process);
                 tracing::info!("Reload complete");
             }
             None => tracing::error!("Reload refused, the old configuration stays in force"),

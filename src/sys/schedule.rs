@@ -2,10 +2,11 @@
 //!
 //! A real-time thread that does not wait for longer than its limit gets SIGXCPU, which would end the process: here it
 //! makes the thread an ordinary one until [`restore`], so that it neither starves the machine nor dies. Children are
-//! ordinary from the start. Sources: sched(7), getrlimit(2), mlockall(2), setpriority(2).
+//! ordinary from the start. A thread that works for the real-time one may [`follow`] it: were it an ordinary one, the other
+//! would wait for it behind every program of the machine whenever it holds what both need. Sources: sched(7), getrlimit(2), mlockall(2), setpriority(2).
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, Ordering};
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -28,10 +29,60 @@ pub(crate) struct Plan {
     pub(crate) locked: bool,
 }
 
-/// The real-time thread that SIGXCPU is about; 0: none.
-static THREAD: AtomicI32 = AtomicI32::new(0);
-/// It was made an ordinary one.
-static DEMOTED: AtomicBool = AtomicBool::new(false);
+/// A real-time thread, as the handler of SIGXCPU sees it.
+struct Slot {
+    /// 0: none.
+    thread: AtomicI32,
+    priority: AtomicU8,
+    /// It was made an ordinary one.
+    demoted: AtomicBool,
+}
+
+impl Slot {
+    const fn new() -> Self {
+        Self {
+            thread: AtomicI32::new(0),
+            priority: AtomicU8::new(0),
+            demoted: AtomicBool::new(false),
+        }
+    }
+
+    fn set(&self, thread: libc::pid_t, priority: Option<u8>) -> io::Result<()> {
+        let Some(priority) = priority else {
+            self.thread.store(0, Ordering::SeqCst);
+            return scheduler(thread, libc::SCHED_OTHER, 0);
+        };
+        self.priority.store(priority, Ordering::SeqCst);
+        self.thread.store(thread, Ordering::SeqCst);
+        scheduler(thread, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, priority)
+    }
+
+    /// Async-signal-safe.
+    fn demote(&self) {
+        let thread = self.thread.load(Ordering::SeqCst);
+        if thread != 0 && scheduler(thread, libc::SCHED_OTHER, 0).is_ok() {
+            self.demoted.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether it had been demoted; if so, it is real-time again.
+    fn restore(&self) -> bool {
+        let demoted =
+            self.demoted.load(Ordering::Relaxed) && self.demoted.swap(false, Ordering::SeqCst);
+        let thread = self.thread.load(Ordering::Relaxed);
+        if demoted && thread != 0 {
+            // It was allowed before.
+            let priority = self.priority.load(Ordering::Relaxed);
+            let _ = scheduler(thread, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, priority);
+        }
+        demoted
+    }
+}
+
+/// The real-time thread.
+static LEADER: Slot = Slot::new();
+/// The one that follows it.
+static FOLLOWER: Slot = Slot::new();
 /// SIGXCPU is ours.
 static HANDLED: AtomicBool = AtomicBool::new(false);
 
@@ -88,38 +139,56 @@ fn lock(locked: bool) -> io::Result<()> {
 
 /// `limit` counts only while real-time.
 fn real_time(priority: Option<u8>, limit: Duration) -> io::Result<()> {
-    let Some(priority) = priority else {
-        THREAD.store(0, Ordering::SeqCst);
-        return scheduler(0, libc::SCHED_OTHER, 0);
-    };
-    if !HANDLED.swap(true, Ordering::SeqCst) {
-        // SAFETY: the handler does nothing but atomic loads and stores and one system call, all of them async-signal-safe.
-        unsafe { signal_hook::low_level::register(libc::SIGXCPU, demote) }?;
+    if priority.is_some() {
+        if !HANDLED.swap(true, Ordering::SeqCst) {
+            // SAFETY: the handler does nothing but atomic loads and stores and two system calls, all of them async-signal-safe.
+            unsafe { signal_hook::low_level::register(libc::SIGXCPU, demote) }?;
+        }
+        let (_, hard) = getrlimit(Resource::RLIMIT_RTTIME)?;
+        let soft = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        setrlimit(Resource::RLIMIT_RTTIME, soft.min(hard), hard)?;
     }
-    let (_, hard) = getrlimit(Resource::RLIMIT_RTTIME)?;
-    let soft = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-    setrlimit(Resource::RLIMIT_RTTIME, soft.min(hard), hard)?;
+    LEADER.set(own_thread(), priority)
+}
+
+/// The calling thread's number.
+pub(crate) fn own_thread() -> libc::pid_t {
     // SAFETY: no pointers are passed; the call cannot fail.
-    THREAD.store(unsafe { libc::gettid() }, Ordering::SeqCst);
-    scheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, priority)
+    unsafe { libc::gettid() }
 }
 
-/// The handler of SIGXCPU.
+/// Makes another thread of the process real-time one step below `leader`, or, where there is no such step, an ordinary one. It
+/// has to wait now and then, see [`is_real_time`].
+///
+/// # Errors
+/// Not privileged; no real-time time for this group.
+pub(crate) fn follow(thread: libc::pid_t, leader: Option<u8>) -> io::Result<()> {
+    let below = leader.and_then(|priority| priority.checked_sub(1));
+    FOLLOWER.set(thread, below.filter(|priority| *priority > 0))
+}
+
+/// Whether the calling thread is.
+pub(crate) fn is_real_time() -> bool {
+    // SAFETY: no pointers are passed.
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    policy & !libc::SCHED_RESET_ON_FORK == libc::SCHED_RR
+}
+
+/// The handler of SIGXCPU, which the kernel gives to the thread that it is about, if it can.
 fn demote() {
-    let thread = THREAD.load(Ordering::SeqCst);
-    if thread != 0 && scheduler(thread, libc::SCHED_OTHER, 0).is_ok() {
-        DEMOTED.store(true, Ordering::SeqCst);
+    let own = own_thread();
+    let all = [&LEADER, &FOLLOWER];
+    let is_own = |slot: &&&Slot| slot.thread.load(Ordering::SeqCst) == own;
+    match all.iter().find(is_own) {
+        Some(slot) => slot.demote(),
+        None => all.iter().for_each(|slot| slot.demote()),
     }
 }
 
-/// Whether the limit was reached since the last call; if so, the calling thread is real-time again.
-pub(crate) fn restore(plan: &Plan) -> bool {
-    let demoted = DEMOTED.load(Ordering::Relaxed) && DEMOTED.swap(false, Ordering::SeqCst);
-    if demoted && let Some(priority) = plan.real_time {
-        // It was allowed before.
-        let _ = scheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, priority);
-    }
-    demoted
+/// Whether the limit was reached by the leader since the last call; whoever has reached it is real-time again.
+pub(crate) fn restore() -> bool {
+    FOLLOWER.restore();
+    LEADER.restore()
 }
 
 /// `thread`: 0 is the calling one.
@@ -172,7 +241,7 @@ mod tests {
                 std::hint::spin_loop();
             }
             assert_eq!(policy().0, libc::SCHED_OTHER);
-            assert!(restore(&plan) && !restore(&plan));
+            assert!(restore() && !restore());
             assert_eq!(policy(), (libc::SCHED_RR, 1));
             assert!(apply(&plan, &Plan::default()).is_empty());
             assert_eq!(policy(), (libc::SCHED_OTHER, 0));

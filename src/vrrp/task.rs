@@ -183,16 +183,17 @@ impl Task {
         notices: Sender<Notice>,
         held: Option<PathBuf>,
     ) -> io::Result<Self> {
+        let kernel = Kernel::open(held.clone())?;
         let mut task = Self {
             router: Router::new(),
             last: clock::now(),
             wall: Duration::ZERO,
             heritage: Heritage::new(held.as_deref()),
             station: Station::start(held.as_ref().map(|path| path.with_extension("links")))?,
-            kernel: Kernel::open(held)?,
             wires: Wires::open()?,
             adverts: Vec::new(),
-            tuning: Tuning::default(),
+            tuning: Tuning::new(kernel.worker_thread()),
+            kernel,
             notices: Outbox::new(notices),
             updates: Outbox::new(updates),
             events: VecDeque::new(),

@@ -159,6 +159,11 @@ impl Kernel {
         })
     }
 
+    /// The thread that carries out what is asked for.
+    pub(super) fn worker_thread(&self) -> libc::pid_t {
+        self.worker.thread_number()
+    }
+
     pub(super) fn view(&self) -> &View {
         self.monitor.view()
     }

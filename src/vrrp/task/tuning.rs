@@ -6,9 +6,11 @@ use std::time::Duration;
 use crate::model::process::{AutoPriority, Process, Scheduling};
 use crate::sys::schedule::{self, Plan};
 
-/// See the module. The default: an ordinary thread.
-#[derive(Debug, Default)]
+/// See the module.
+#[derive(Debug)]
 pub(super) struct Tuning {
+    /// The thread that does the kernel work.
+    worker: libc::pid_t,
     /// What is in force.
     plan: Plan,
     /// How far lateness may raise the priority; 0: not at all.
@@ -19,6 +21,17 @@ pub(super) struct Tuning {
 }
 
 impl Tuning {
+    /// An ordinary thread, and its `worker`.
+    pub(super) fn new(worker: libc::pid_t) -> Self {
+        Self {
+            worker,
+            plan: Plan::default(),
+            highest: 0,
+            delay: Duration::ZERO,
+            name: None,
+        }
+    }
+
     /// Takes a configuration. A priority that lateness has raised goes back.
     pub(super) fn apply(&mut self, process: &Process) {
         self.highest = match process.auto_priority {
@@ -55,7 +68,7 @@ impl Tuning {
 
     /// To be called once a turn.
     pub(super) fn turn(&self) {
-        if self.plan.real_time.is_some() && schedule::restore(&self.plan) {
+        if self.plan.real_time.is_some() && schedule::restore() {
             tracing::warn!("one turn took longer than vrrp_rlimit_rttime allows");
         }
     }
@@ -63,6 +76,11 @@ impl Tuning {
     fn change(&mut self, plan: Plan) {
         for (what, err) in schedule::apply(&self.plan, &plan) {
             tracing::warn!(%err, "cannot set the {what} of the VRRP thread");
+        }
+        if plan.real_time != self.plan.real_time
+            && let Err(err) = schedule::follow(self.worker, plan.real_time)
+        {
+            tracing::warn!(%err, "cannot set the real-time priority of the thread for kernel work");
         }
         self.plan = plan;
     }

@@ -20,7 +20,7 @@ use crate::model::net::IfName;
 use crate::sys::netlink::{self, BATCH, Refusal, Request, RouteSocket};
 use crate::sys::nft::{Batch, NftError, NftSocket};
 use crate::sys::raw::FrameSocket;
-use crate::sys::record;
+use crate::sys::{record, schedule};
 use crate::vrrp::task::outbox::{Outbox, Supersedes};
 use crate::vrrp::task::report;
 
@@ -34,6 +34,10 @@ const SEEN: usize = 65_536;
 const AT_ONCE: usize = 8;
 /// Frames that have left and are not told of, at most.
 const TELL: usize = 256;
+/// How long the thread works without a pause when it is real-time, and how long it pauses: whoever never waits starves others,
+/// and is not real-time for long (`vrrp_rlimit_rttime`).
+const SPELL: Duration = Duration::from_millis(2);
+const PAUSE: Duration = Duration::from_micros(50);
 /// How long a frame may wait for room in the queue of its interface until it is given up: later work must not starve.
 const FRAME_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -81,6 +85,8 @@ pub(super) struct Worker {
     jobs: Outbox<Job>,
     answers: Receiver<Answers>,
     thread: Option<JoinHandle<RouteSocket>>,
+    /// Of the thread.
+    number: libc::pid_t,
     port: u32,
     /// Of the socket for requests.
     handle: OwnedFd,
@@ -97,16 +103,27 @@ impl Worker {
         let (port, handle) = (route.port(), route.handle()?);
         let (to_thread, jobs) = channel(JOBS);
         let (to_us, answers) = channel(ANSWERS);
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new()
             .name("vrrp kernel".to_owned())
-            .spawn(move || Line::new(jobs, to_us, route, frames).run())?;
+            .spawn(move || {
+                let _ = tell.send(schedule::own_thread()); // who asks waits
+                Line::new(jobs, to_us, route, frames).run()
+            })?;
+        let number = told.recv().map_err(io::Error::other)?;
         Ok(Self {
             jobs: Outbox::new(to_thread),
             answers,
             thread: Some(thread),
+            number,
             port,
             handle,
         })
+    }
+
+    /// The thread, as the kernel numbers it.
+    pub(super) fn thread_number(&self) -> libc::pid_t {
+        self.number
     }
 
     /// Sender of our requests, as it stands in the notifications they cause.
@@ -209,7 +226,14 @@ impl Line {
 
     /// Until nobody can ask for anything any more.
     fn run(mut self) -> RouteSocket {
+        let mut since = Instant::now();
         loop {
+            if since.elapsed() >= SPELL {
+                if schedule::is_real_time() {
+                    thread::sleep(PAUSE);
+                }
+                since = Instant::now();
+            }
             self.look();
             match self.seen.pop_front() {
                 Some(Job::Requests { requests, .. }) => self.carry_out(requests),
@@ -232,6 +256,7 @@ impl Line {
                         Some(job) => self.see(job),
                         None => return self.route,
                     }
+                    since = Instant::now();
                 }
             }
         }
