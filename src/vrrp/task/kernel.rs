@@ -444,7 +444,7 @@ impl Kernel {
             self.unsettled.shrink_to_fit();
         }
         if flight.last && flight.cause == Cause::Asked {
-            self.take_all_news(events, updates);
+            self.take_due_news(events, updates);
         }
         let mut answers = answers.into_iter();
         let mut announce = false;

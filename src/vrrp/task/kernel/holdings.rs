@@ -167,7 +167,10 @@ impl Holdings {
 
     /// Forgets the routes of those whose routes the kernel may have dropped without a word. Returns who they are.
     pub(super) fn doubt_routes(&mut self) -> Vec<Owner> {
-        let keys = self.holder.iter().map(|(key, _)| key);
+        // In order of keys addresses come first: usually there is nothing behind them.
+        let is_address = |(key, _): &(Key, Owner)| matches!(key, Key::Address(_));
+        let from = self.holder.0.partition_point(is_address);
+        let keys = self.holder.0[from..].iter().map(|(key, _)| key);
         let is_route = |key: &&Key| matches!(key, Key::Route(..));
         let routes: Vec<Key> = keys.filter(is_route).cloned().collect();
         let losers = routes.iter().flat_map(|key| self.lost(key));

@@ -61,6 +61,21 @@ impl Kernel {
         self.take_fib_news(events);
     }
 
+    /// Takes all news that are there, but while more of our own work is under way, which may be that of hundreds of instances on
+    /// one interface, no list of all its addresses after each of them.
+    pub(super) fn take_due_news(
+        &mut self,
+        events: &mut VecDeque<Event>,
+        updates: &mut Outbox<VrrpUpdate>,
+    ) {
+        if self.flights.is_empty() {
+            return self.take_all_news(events, updates);
+        }
+        let changes = self.monitor.skim();
+        self.digest(changes, events, updates);
+        self.take_fib_news(events);
+    }
+
     /// An interface was asked for its link.
     pub(in crate::vrrp::task) fn beat(
         &mut self,
