@@ -190,7 +190,6 @@ impl View {
     }
 
     /// The addresses of all interfaces.
-    #[cfg(test)]
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &AddressKey> {
         self.links
             .values()

@@ -316,6 +316,13 @@ impl Router {
             .map(|i| &i.model)
     }
 
+    /// What the daemon was told of each instance last.
+    pub(crate) fn announced(&self) -> impl Iterator<Item = (&Arc<str>, VrrpState)> {
+        let told = |i: &'_ Instance| i.announced;
+        let all = self.instances.iter();
+        all.filter_map(move |i| Some((&i.model.name, told(i)?)))
+    }
+
     /// Sets all counters to zero.
     pub(crate) fn clear_stats(&mut self) {
         for instance in self.instances.iter_mut() {

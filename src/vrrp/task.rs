@@ -39,6 +39,7 @@ use super::router::Router;
 use super::{Action, Event};
 use crate::daemon::bus::{Notice, Release, TrackerUpdate, VrrpCommand, VrrpUpdate};
 use crate::model::Config;
+use crate::model::global::IpvsSettings;
 use crate::sys::clock::{self, Alarm};
 use crate::sys::raw::Route;
 use crate::time::Mono;
@@ -126,6 +127,11 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether the LVS task has to do with states and addresses. Elsewhere a copy of them would only take memory.
+fn has_followers(config: &Config) -> bool {
+    !config.virtual_servers.is_empty() || config.global.ipvs != IpvsSettings::default()
+}
+
 /// Where the task is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -195,7 +201,7 @@ impl Task {
             tuning: Tuning::new(kernel.worker_thread()),
             kernel,
             notices: Outbox::new(notices),
-            updates: Outbox::new(updates),
+            updates: Outbox::muted(updates),
             events: VecDeque::new(),
             promises: VecDeque::new(),
             milestones: 0,
@@ -464,6 +470,9 @@ impl Task {
         }
         self.kernel.configure(&config);
         self.heritage.doubt();
+        if has_followers(&config) && self.updates.unmute() {
+            self.tell_followers();
+        }
         self.step(Event::Apply(config));
         self.wires.resize(self.router.buffers());
         self.kernel.converge_statics();
@@ -471,6 +480,18 @@ impl Task {
             self.kernel.sweep_leftovers();
         }
         self.promise(Some(done));
+    }
+
+    /// How everything is that virtual servers may follow; each change of it is told from now on.
+    fn tell_followers(&mut self) {
+        for (name, state) in self.router.announced() {
+            let name = Arc::clone(name);
+            self.updates.put(VrrpUpdate::Instance { name, state });
+        }
+        for key in self.kernel.view().addresses() {
+            let (addr, up) = (key.local, true);
+            self.updates.put(VrrpUpdate::Address { addr, up });
+        }
     }
 
     fn stop(&mut self, release: Release, done: Option<oneshot::Sender<()>>) {

@@ -19,6 +19,8 @@ pub(super) struct Outbox<T> {
     waiting: VecDeque<T>,
     /// The channel was full: what waits now may wait long. Bounded by the number of objects from here on.
     full: bool,
+    /// Nobody wants to know.
+    muted: bool,
 }
 
 /// Knows whether a later message makes an earlier one needless.
@@ -32,12 +34,29 @@ impl<T: Supersedes> Outbox<T> {
             to,
             waiting: VecDeque::new(),
             full: false,
+            muted: false,
         }
+    }
+
+    /// Passes nothing on until [`Outbox::unmute`].
+    pub(super) fn muted(to: Sender<T>) -> Self {
+        Self {
+            muted: true,
+            ..Self::new(to)
+        }
+    }
+
+    /// Passes on what is put into it from now on. True: until now it did not.
+    pub(super) fn unmute(&mut self) -> bool {
+        std::mem::take(&mut self.muted)
     }
 
     /// Puts a message behind the others; it leaves with the next [`Outbox::flush`]. Waking up another thread costs
     /// more than a frame, so that is done after the frames.
     pub(super) fn put(&mut self, message: T) {
+        if self.muted {
+            return;
+        }
         if self.full {
             self.waiting.retain(|earlier| !message.supersedes(earlier));
         }

@@ -55,8 +55,16 @@ fn start() -> Daemon {
 
 impl Daemon {
     async fn apply(&self, instances: Vec<Instance>) {
+        self.apply_with(instances, IpvsSettings::default()).await;
+    }
+
+    async fn apply_with(&self, instances: Vec<Instance>, ipvs: IpvsSettings) {
         let config = Arc::new(Config {
             instances: instances.into_iter().map(Arc::new).collect(),
+            global: Arc::new(Global {
+                ipvs,
+                ..Global::default()
+            }),
             ..Config::default()
         });
         let (done, wait) = oneshot::channel();
@@ -439,6 +447,13 @@ fn trackers_and_updates_for_others_pass_through() {
             .await
             .expect("the task runs");
         d.enters("VI", VrrpState::Master).await;
+        assert!(d.updates.is_empty(), "nobody follows anything");
+        let followed = IpvsSettings {
+            flush: true,
+            ..IpvsSettings::default()
+        };
+        d.apply_with(vec![instance("VI", "a", 51, &["10.0.0.100"])], followed)
+            .await;
         let own: IpAddr = "10.0.0.1".parse().expect("an address");
         let wait = async {
             let (mut address, mut state) = (false, false);
