@@ -1,7 +1,8 @@
-//! VRRP on what the kernel of this machine may not have: ipvlans, VRFs, a clock that may be set.
+//! VRRP on what the kernel of this machine may not have: ipvlans, VRFs, a clock that may be set, IPVS beside it.
 
 crate::guests! {
     ipvlans_vrfs_and_a_clock_that_jumps
+    sync_daemons_of_ipvs_follow_their_instance
 }
 
 mod story {
@@ -40,6 +41,48 @@ vrrp_instance V {{
         ipvlans();
         vrfs();
         clocks();
+    }
+
+    /// What a master, a router in FAULT and nobody at all have for sync daemons; `global` and `inside`: where they are asked for.
+    fn followed(which: Which, global: &str, inside: &str) -> [String; 3] {
+        let servers =
+            "virtual_server 10.66.0.100 80 {\n protocol TCP\n real_server 10.66.0.9 80 {\n }\n}\n";
+        let text = conf(150, inside).replace("router_id lab", &format!("router_id lab\n {global}"));
+        let lan = lan();
+        let node = lan.node(0);
+        let look = || {
+            let mut ipvsadm = Command::new("ipvsadm");
+            let out = node.ns.run(|| ipvsadm.args(["-l", "--daemon"]).output());
+            let out = out.expect("ipvsadm is installed").stdout;
+            String::from_utf8_lossy(&out).trim().to_owned()
+        };
+        let wait = |what: &str| {
+            let story = || format!("{which:?}: {what}\n{}\n{}", look(), node.last_log());
+            until_or(story, LIMIT, || Some(look()).filter(|l| l.contains(what)))
+        };
+        let mut daemon = which.start(node, &(text + servers));
+        wait_on(node, "eth0", true);
+        let master = wait("master sync daemon");
+        lan.cable(0, false);
+        daemon.wait_log("Entering FAULT STATE");
+        let fault = wait("backup sync daemon");
+        lan.cable(0, true);
+        assert_eq!(wait("master sync daemon"), master);
+        daemon.stop();
+        [master, fault, look()]
+    }
+
+    pub(super) fn sync_daemons_of_ipvs_follow_their_instance() {
+        for (global, inside, id) in [
+            ("lvs_sync_daemon eth0 V", "", 66),
+            ("lvs_sync_daemon eth0 inst V id 7", "", 7),
+            ("", "lvs_sync_daemon_interface eth0", 0),
+        ] {
+            let seen = [Stock, Ours].map(|which| followed(which, global, inside));
+            assert_eq!(seen[0], seen[1], "{global} {inside}");
+            assert_eq!(seen[1][2], "", "{global} {inside}");
+            assert!(seen[1][0].contains(&format!("syncid={id},")), "{seen:?}");
+        }
     }
 
     fn wait_on(node: &Node, interface: &str, wanted: bool) {

@@ -8,14 +8,15 @@ use crate::model::global::SyncDaemon;
 use crate::model::net::IfName;
 use crate::model::vrrp::Instance;
 
-/// `lvs_sync_daemon_interface` of an instance, which is older: as `lvs_sync_daemon INTERFACE inst INSTANCE`.
+/// `lvs_sync_daemon_interface` of an instance, which is older: as `lvs_sync_daemon INTERFACE inst INSTANCE id 0`.
 pub(super) fn of_instance(interface: IfName, instance: &Arc<str>, span: Span) -> SyncDaemonDraft {
     SyncDaemonDraft {
         model: SyncDaemon {
             instance: Some(Arc::clone(instance)),
             ..SyncDaemon::on(interface)
         },
-        id: None,
+        // keepalived: this one does not take the id of its instance.
+        id: Some(0),
         span,
     }
 }

@@ -156,7 +156,7 @@ fn the_older_words_of_an_instance_name_a_sync_daemon_and_a_link_to_ask() {
     let loaded = Fake::with(&*text).load();
     let daemon = loaded.config.global.ipvs.sync_daemon.clone();
     let daemon = daemon.map(|d| (d.interface.to_string(), d.instance, d.id));
-    assert_eq!(daemon, Some(("eth1".into(), Some("V".into()), 8)));
+    assert_eq!(daemon, Some(("eth1".into(), Some("V".into()), 0)));
     let asked: Vec<_> = loaded.config.linkbeat.iter().collect();
     assert_eq!((asked.len(), asked[0].kind), (1, None));
     let global = "global_defs {\nlvs_sync_daemon eth3 id 5\n}\n".to_owned() + &text;
