@@ -1,6 +1,7 @@
 //! All virtual servers together: carries configurations out, and says which check is to be made when.
 //!
-//! Pure; one event in, actions out. A check that waits costs two entries in a set, no task and no timer of its own.
+//! Pure; one event in, actions out. A check that waits costs an entry in a list and one in a set, no task and no timer of its
+//! own.
 //! Source: keepalived.conf(5) `delay_loop`, `warmup`, `connect_timeout`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -11,8 +12,8 @@ use std::time::Duration;
 use super::checker::{Down, Good};
 use super::desired::{Front, Wanted, desired};
 use super::marks::{Marking, Marks};
-use super::schedule::{Deadlines, Spread};
-use super::service::{CheckIds, Manners, Service};
+use super::schedule::{Agenda, CheckIds, Spread};
+use super::service::{Manners, Service};
 use super::{Action, Attempt, CheckId, Event, Report, Said, Told};
 use crate::model::Config;
 use crate::model::diff::{Change, diff};
@@ -34,8 +35,6 @@ struct Place {
     vs: Arc<ServiceKey>,
     server: u32,
     check: u32,
-    /// Of the last attempt.
-    started_at: Mono,
 }
 
 impl Place {
@@ -50,13 +49,12 @@ impl Place {
 pub(crate) struct Director {
     config: Arc<Config>,
     services: HashMap<ServiceKey, Service>,
-    places: HashMap<CheckId, Place>,
+    /// All checkers: attempts to be made, and attempts that are being made.
+    agenda: Agenda<Place>,
     ids: CheckIds,
     spread: Spread,
-    /// Attempts to be made.
-    due: Deadlines,
-    /// Attempts that are being made, with the instant at which they are given up.
-    running: Deadlines,
+    /// Attempts that are being made after which the next one is counted from their start.
+    started: HashMap<CheckId, Mono>,
     /// How many attempts may run at once.
     budget: usize,
     /// What was last told about each file and each session.
@@ -74,11 +72,10 @@ impl Director {
         Self {
             config: Arc::default(),
             services: HashMap::new(),
-            places: HashMap::new(),
+            agenda: Agenda::default(),
             ids: CheckIds::default(),
             spread: Spread::new(seed),
-            due: Deadlines::default(),
-            running: Deadlines::default(),
+            started: HashMap::new(),
             budget: budget.max(1),
             known: Vec::new(),
             left: HashSet::new(),
@@ -94,12 +91,12 @@ impl Director {
 
     /// When the next [`Event::Wake`] is needed.
     pub(crate) fn deadline(&self) -> Mono {
-        let next = if self.running.len() < self.budget {
-            self.due.first()
+        let next = if self.agenda.running() < self.budget {
+            self.agenda.next_due()
         } else {
             Mono::NEVER
         };
-        self.running.first().min(next)
+        self.agenda.next_late().min(next)
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -139,20 +136,20 @@ impl Director {
             Event::Told(told) => self.told(told, &mut out),
             Event::Address { addr, up } => self.address(addr, up, &mut out),
             Event::Probed { id, result } => {
-                if self.running.remove(id) {
+                if self.agenda.end(id) {
                     self.result(now, id, result, &mut out);
                 }
             }
         }
-        while let Some(id) = self.running.pop_due(now) {
+        while let Some(id) = self.agenda.pop_late(now) {
             out.push(Action::Cancel(id));
             self.result(now, id, Err(Down::Timeout), &mut out);
         }
         for _ in 0..if begin { BURST } else { 0 } {
-            if self.running.len() >= self.budget {
+            if self.agenda.running() >= self.budget {
                 break;
             }
-            let Some(id) = self.due.pop_due(now) else {
+            let Some(id) = self.agenda.pop_due(now) else {
                 break;
             };
             self.probe(now, id, &mut out);
@@ -161,7 +158,7 @@ impl Director {
     }
 
     fn probe(&mut self, now: Mono, id: CheckId, out: &mut Vec<Action>) {
-        let Some(place) = self.places.get(&id) else {
+        let Some(place) = self.agenda.get(id) else {
             return;
         };
         let (server, check) = place.indices();
@@ -179,13 +176,14 @@ impl Director {
             return;
         };
         if self.is_suspended(service) {
-            return self.due.set(id, now + checker.delay_loop);
+            return self.agenda.plan(id, now + checker.delay_loop);
         }
         let limit = checker.check.limit(checker.connect_timeout);
-        self.running.set(id, limit.map_or(Mono::NEVER, |l| now + l));
-        if let Some(place) = self.places.get_mut(&id) {
-            place.started_at = now;
+        if checker.check.counts_from_start() {
+            self.started.insert(id, now);
         }
+        let until = limit.map_or(Mono::NEVER, |l| now + l);
+        self.agenda.run(id, until);
         out.push(Action::Probe(attempt));
     }
 
@@ -196,20 +194,18 @@ impl Director {
         result: Result<Good, Down>,
         out: &mut Vec<Action>,
     ) {
-        let Some(place) = self.places.get(&id).cloned() else {
+        let Some(place) = self.agenda.get(id) else {
             return;
         };
         let (server, check) = place.indices();
         if let Some(service) = self.services.get_mut(&*place.vs) {
             let next = service.on_result(server, check, result, out);
-            let rs = service.cfg().real_servers.get(server);
-            let checker = rs.and_then(|rs| rs.checkers.get(check));
-            // A script that ran longer than its interval is started again at once.
-            let from = match checker.is_some_and(|c| c.check.counts_from_start()) {
-                true => place.started_at,
-                false => now,
+            let from = match self.started.is_empty() {
+                true => now,
+                false => self.started.remove(&id).unwrap_or(now),
             };
-            self.due.set(id, (from + next).max(now));
+            // A script that ran longer than its interval is started again at once.
+            self.agenda.plan(id, (from + next).max(now));
         }
     }
 
@@ -250,6 +246,7 @@ impl Director {
         for id in fresh {
             self.begin(now, id, out);
         }
+        self.agenda.shrink();
         let before: Vec<_> = config
             .virtual_servers
             .iter()
@@ -276,30 +273,29 @@ impl Director {
             let key = Arc::new(vs.clone());
             for (id, server, check) in service.checks() {
                 let number = |index| u32::try_from(index).unwrap_or(u32::MAX);
-                let place = self.places.entry(id).or_insert_with(|| Place {
+                let place = Place {
                     vs: Arc::clone(&key),
-                    server: 0,
-                    check: 0,
-                    started_at: Mono::from_micros(0),
-                });
-                (place.server, place.check) = (number(server), number(check));
+                    server: number(server),
+                    check: number(check),
+                };
+                self.agenda.enter(id, place);
                 if !before.remove(&id) {
                     fresh.push(id);
                 }
             }
         }
         for id in before {
-            self.places.remove(&id);
-            self.due.remove(id);
-            if self.running.remove(id) {
+            if self.agenda.leave(id) {
                 out.push(Action::Cancel(id));
             }
+            self.started.remove(&id);
+            self.ids.give_back(id);
         }
     }
 
     /// Schedules the first attempt of a checker.
     fn begin(&mut self, now: Mono, id: CheckId, out: &mut Vec<Action>) {
-        let Some(place) = self.places.get(&id) else {
+        let Some(place) = self.agenda.get(id) else {
             return;
         };
         let (server, check) = place.indices();
@@ -328,7 +324,7 @@ impl Director {
                 true => now,
                 false => now + SETTLE + self.spread.up_to(checker.warmup),
             };
-            self.due.set(id, at);
+            self.agenda.plan(id, at);
         }
     }
 
@@ -343,8 +339,8 @@ impl Director {
                 continue;
             };
             let latest = now + checker.delay_loop.max(SETTLE + checker.warmup);
-            if self.due.get(id).is_some_and(|at| at > latest) {
-                self.due.set(id, latest);
+            if self.agenda.planned(id).is_some_and(|at| at > latest) {
+                self.agenda.plan(id, latest);
             }
         }
     }

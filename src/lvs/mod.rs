@@ -26,9 +26,23 @@ use checker::http::Judged;
 use checker::{Check, Down, Good, Local};
 use desired::Front;
 
-/// Handle of a running checker; never used twice.
+/// Handle of a running checker; never used twice. Its place, and which of those that were there it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CheckId(pub(crate) u64);
+
+impl CheckId {
+    fn new(place: u32, tenant: u32) -> Self {
+        Self(u64::from(place) << 32 | u64::from(tenant))
+    }
+
+    fn place(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn tenant(self) -> u32 {
+        self.0 as u32
+    }
+}
 
 /// What happened.
 #[derive(Clone, Debug)]

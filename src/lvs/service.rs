@@ -5,6 +5,7 @@
 //! [`super::desired`]. Source: keepalived.conf(5) `quorum`, `hysteresis`, `sorry_server`, `inhibit_on_failure`.
 
 mod change;
+mod health;
 mod recall;
 mod tell;
 
@@ -13,25 +14,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checker::{Check, Down, Good, Local};
+use self::health::{Health, Healths, Share};
+use super::checker::{Check, Down, Good};
 use super::desired::Front;
+use super::schedule::CheckIds;
 use super::verdict::{Change, Verdict};
 use super::{
     Absence, Action, CheckId, QuorumChange, Report, Rs, Said, ServerChange, Sums, Told, Way,
 };
 use crate::model::global::Global;
 use crate::model::lvs::{Checker, Listen, RealServer, SorryServer, VirtualServer};
-
-/// Where new handles of checkers come from.
-#[derive(Debug, Default)]
-pub(crate) struct CheckIds(u64);
-
-impl CheckIds {
-    fn fresh(&mut self) -> CheckId {
-        self.0 += 1;
-        CheckId(self.0)
-    }
-}
 
 /// What global settings say about telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,37 +43,9 @@ impl Manners {
     }
 }
 
-/// A checker at run time.
-#[derive(Clone, Debug)]
-struct Health {
-    id: CheckId,
-    verdict: Verdict,
-    share: Share,
-    /// What was last reported about this machine, so that it is reported once.
-    trouble: Option<Local>,
-}
-
-/// What a checker does to the weight of its server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Share {
-    #[default]
-    None,
-    /// It adds that much.
-    Adds(i64),
-    /// Alone, it makes it that much.
-    Sets(u32),
-}
-
-impl Share {
-    /// What it adds to the weight of the configuration.
-    fn of(self, configured: u32) -> i64 {
-        match self {
-            Self::None => 0,
-            Self::Adds(n) => n,
-            Self::Sets(n) => i64::from(n) - i64::from(configured),
-        }
-    }
-}
+/// Octets for each checker.
+#[cfg(test)]
+pub(crate) const CHECKER: usize = size_of::<Health>();
 
 /// A virtual server at run time.
 #[derive(Clone, Debug)]
@@ -90,8 +54,8 @@ pub(crate) struct Service {
     manners: Manners,
     /// The last word on the quorum; within the hysteresis it stays.
     quorum_met: bool,
-    /// The checkers of each real server, in the order of the configuration.
-    servers: Vec<Vec<Health>>,
+    /// The checkers of each real server.
+    servers: Healths,
 }
 
 impl Service {
@@ -104,8 +68,11 @@ impl Service {
         ids: &mut CheckIds,
         out: &mut Vec<Action>,
     ) -> Self {
-        let servers = cfg.real_servers.iter();
-        let servers = servers.map(|rs| untried(rs, known, ids)).collect();
+        let mut servers = Healths::default();
+        for rs in &cfg.real_servers {
+            servers.push(untried(rs, known, ids));
+        }
+        servers.complete();
         let mut service = Self {
             cfg,
             manners,
@@ -149,7 +116,7 @@ impl Service {
 
     /// Whether the real server would serve. `server`: its index in the configuration.
     pub(crate) fn is_alive(&self, server: usize) -> bool {
-        self.servers.get(server).is_some_and(|s| alive(s))
+        self.servers.get(server).is_some_and(alive)
     }
 
     /// What the kernel gets: the configured weight and what checkers add to it.
@@ -205,12 +172,12 @@ impl Service {
         if let Err(Down::Local(trouble)) = result
             && !matches!(checker.check, Check::Udp(..))
         {
-            if health.trouble.replace(trouble) != Some(trouble) {
+            if health.is_news(trouble) {
                 tell(Said::Trouble(trouble));
             }
             return checker.delay_loop;
         }
-        health.trouble = None;
+        health.is_well();
         let (change, next, down) = match result {
             Ok(good) => {
                 if let (Good::Page(judged), false) = (good, health.verdict.is_up()) {
@@ -218,7 +185,7 @@ impl Service {
                     tell(Said::PageGood { page, judged });
                 }
                 if let Good::Weight(wanted) = good {
-                    health.share = wanted.map_or(Share::None, Share::Sets);
+                    health.set_share(wanted.map_or(Share::None, Share::Sets));
                 }
                 let (change, next) = health.verdict.on_success(checker);
                 (change, next, None)
@@ -247,7 +214,7 @@ impl Service {
                 let Some(health) = self.health(server, check) else {
                     continue;
                 };
-                health.share = share;
+                health.set_share(share);
                 let change = health.verdict.on_told(up);
                 self.settle((server, check), from, change, None, out);
             }
@@ -281,7 +248,7 @@ impl Service {
         if !(change == Change::ConfirmedDown && checker.check.is_page()) {
             out.push(told(&name, checker, said.clone()));
         }
-        let checks = self.servers.get(server).map_or(&[][..], Vec::as_slice);
+        let checks = self.servers.get(server).unwrap_or_default();
         let failing = checks.iter().filter(|h| !h.verdict.is_up()).count();
         let changed = match (change, failing) {
             (Change::Up, 0) => {
@@ -312,7 +279,7 @@ impl Service {
     }
 
     fn health(&mut self, server: usize, check: usize) -> Option<&mut Health> {
-        self.servers.get_mut(server)?.get_mut(check)
+        self.servers.at_mut(server, check)
     }
 
     /// Tells when what the kernel has is not the weight any more.
@@ -352,7 +319,7 @@ impl Service {
     }
 
     fn sums(&self) -> Sums {
-        let servers = self.cfg.real_servers.iter().zip(&self.servers);
+        let servers = self.cfg.real_servers.iter().zip(self.servers.iter());
         Sums {
             quorum: self.cfg.quorum,
             hysteresis: self.cfg.hysteresis,
@@ -442,7 +409,7 @@ fn alive(checks: &[Health]) -> bool {
 }
 
 fn weight(rs: &RealServer, checks: &[Health]) -> u32 {
-    let added: i64 = checks.iter().map(|h| h.share.of(rs.weight)).sum();
+    let added: i64 = checks.iter().map(|h| h.share().of(rs.weight)).sum();
     let most = i64::from(i32::MAX);
     let sum = i64::from(rs.weight).saturating_add(added).clamp(0, most);
     u32::try_from(sum).unwrap_or(0)
@@ -452,26 +419,17 @@ fn weight(rs: &RealServer, checks: &[Health]) -> u32 {
 fn untried(rs: &RealServer, known: &[Told], ids: &mut CheckIds) -> Vec<Health> {
     let checkers = rs.checkers.iter();
     checkers
-        .map(|c| with_known(health(Verdict::new(c), ids), &c.check, known))
+        .map(|c| with_known(Health::new(Verdict::new(c), ids.fresh()), &c.check, known))
         .collect()
 }
 
 fn with_known(mut health: Health, check: &Check, known: &[Told]) -> Health {
     let mut told = known.iter().filter_map(|t| heard(check, t));
     if let Some((up, share)) = told.next_back() {
-        health.share = share;
+        health.set_share(share);
         health.verdict.on_told(up);
     }
     health
-}
-
-fn health(verdict: Verdict, ids: &mut CheckIds) -> Health {
-    Health {
-        id: ids.fresh(),
-        verdict,
-        share: Share::None,
-        trouble: None,
-    }
 }
 
 fn absence(rs: &RealServer) -> Absence {

@@ -2,6 +2,7 @@
 //!
 //! It never touches IPVS while no `virtual_server` is configured, and it removes nothing that it does not own.
 
+mod held;
 mod legacy;
 mod marker;
 mod table;

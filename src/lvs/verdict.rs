@@ -16,7 +16,7 @@ pub(crate) struct Verdict {
     /// Failures in a row, while they may be forgiven.
     tries: u32,
     /// Which page comes next.
-    page: usize,
+    page: u32,
     /// The page that made it go down is looked at alone, until it is good.
     stuck: bool,
 }
@@ -72,13 +72,13 @@ impl Verdict {
 
     /// Which page the next attempt is for.
     pub(crate) fn page(self) -> usize {
-        self.page
+        self.page as usize
     }
 
     /// Takes over what a reload has changed.
     pub(crate) fn reload(&mut self, cfg: &Checker) {
         self.tries = self.tries.min(cfg.retry);
-        if self.page >= cfg.check.pages() {
+        if self.page() >= cfg.check.pages() {
             self.page = 0;
         }
     }
@@ -106,7 +106,7 @@ impl Verdict {
             self.page = 0;
             return (Change::None, next);
         }
-        self.page = (self.page + 1) % pages;
+        self.page = u32::try_from((self.page() + 1) % pages).unwrap_or(0);
         if self.page != 0 {
             return (Change::None, next);
         }
@@ -309,7 +309,7 @@ mod tests {
         };
         let to = Connect::to(([10, 0, 0, 1], 25).into());
         let cfg = Checker {
-            check: Check::Smtp(to, smtp),
+            check: Check::Smtp(to, Box::new(smtp)),
             ..cfg(1, false)
         };
         let mut v = Verdict::new(&cfg);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::diff::Keyed;
+use super::few::Few;
 use super::net::Family;
 use super::track::NotifyScript;
 use crate::lvs::checker::Check;
@@ -206,7 +207,7 @@ pub(crate) struct VirtualServer {
 }
 
 /// Who hears of the ups and downs of a server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Hooks {
     pub(crate) up: Option<Arc<NotifyScript>>,
     pub(crate) down: Option<Arc<NotifyScript>>,
@@ -239,6 +240,30 @@ pub(crate) struct RealServer {
     pub(crate) addr: SocketAddr,
     /// `weight`, 0..=2147483647, default 1.
     pub(crate) weight: u32,
+    /// Shared by all real servers that have the same: there may be hundreds of thousands.
+    pub(crate) terms: Arc<RealTerms>,
+    pub(crate) checkers: Few<Checker>,
+}
+
+impl Deref for RealServer {
+    type Target = RealTerms;
+
+    fn deref(&self) -> &RealTerms {
+        &self.terms
+    }
+}
+
+/// Terms of its own, for tests that want others.
+#[cfg(test)]
+impl std::ops::DerefMut for RealServer {
+    fn deref_mut(&mut self) -> &mut RealTerms {
+        Arc::make_mut(&mut self.terms)
+    }
+}
+
+/// What a real server has in common with others: everything but its name, its weight and its checkers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RealTerms {
     pub(crate) method: Method,
     /// `inhibit_on_failure`: weight 0 instead of removal.
     pub(crate) inhibit_on_failure: bool,
@@ -249,7 +274,6 @@ pub(crate) struct RealServer {
     pub(crate) virtualhost: Option<Arc<str>>,
     /// `snmp_name`, default none.
     pub(crate) snmp_name: Option<Arc<str>>,
-    pub(crate) checkers: Vec<Checker>,
     /// `notify_up`, `notify_down`, `smtp_alert` (default on).
     pub(crate) hooks: Hooks,
 }

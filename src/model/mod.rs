@@ -7,6 +7,7 @@ pub(crate) mod auth;
 pub(crate) mod bfd;
 mod classes;
 pub(crate) mod diff;
+pub(crate) mod few;
 pub(crate) mod firewall;
 pub(crate) mod global;
 pub(crate) mod links;
@@ -25,6 +26,7 @@ pub(crate) mod vrrp;
 
 use std::sync::Arc;
 
+use self::lvs::VirtualServer;
 use self::net::VirtualAddress;
 
 /// A whole configuration. [`Config::default`] is the empty one: start is a difference from it, stop a difference to it.
@@ -60,8 +62,8 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// The same with its instances next to each other in memory. They were made bit by bit among what reading the files took,
-    /// and would keep most of its pages: to be called when that is gone.
+    /// The same with its instances and its virtual servers next to each other in memory. They were made bit by bit among what
+    /// reading the files took, and would keep most of its pages: to be called when that is gone.
     pub(crate) fn laid_together(&self) -> Self {
         let again = |addr: &Arc<VirtualAddress>| Arc::new(VirtualAddress::clone(addr));
         let instance = |old: &Arc<vrrp::Instance>| {
@@ -72,6 +74,10 @@ impl Config {
         };
         let mut config = self.clone();
         config.instances = self.instances.iter().map(instance).collect();
+        let servers = self.virtual_servers.iter();
+        config.virtual_servers = servers
+            .map(|vs| Arc::new(VirtualServer::clone(vs)))
+            .collect();
         config
     }
 }

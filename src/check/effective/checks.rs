@@ -141,7 +141,8 @@ fn options(s: &mut Sheet<'_>, check: &Check) {
             connection(s, connect);
             http(s, options);
         }
-        Check::Smtp(connect, Smtp { helo_name }) => {
+        Check::Smtp(connect, smtp) => {
+            let Smtp { helo_name } = &**smtp;
             connection(s, connect);
             s.key("helo_name", word(helo_name));
         }

@@ -6,7 +6,7 @@ use super::sheet::{Said, Sheet, seconds, switch, word};
 use crate::config::tree::Statement;
 use crate::config::{lex, value};
 use crate::model::lvs::{
-    Granularity, GroupEntry, Hooks, Listen, Method, Persistence, RealServer, Scheduler,
+    Granularity, GroupEntry, Hooks, Listen, Method, Persistence, RealServer, RealTerms, Scheduler,
     SchedulerFlags, ServerGroup, ServiceKey, SorryServer, Transport, Tunnel, TunnelChecksum,
     VirtualServer,
 };
@@ -261,15 +261,18 @@ fn real_server<'a>(s: &mut Sheet<'a>, real: &RealServer, said: &[Statement<'a>])
     let RealServer {
         addr,
         weight,
+        terms,
+        checkers,
+    } = real;
+    let RealTerms {
         method: how,
         inhibit_on_failure,
         uthreshold,
         lthreshold,
         virtualhost,
         snmp_name,
-        checkers,
         hooks,
-    } = real;
+    } = &**terms;
     s.block(&format!("real_server {}", endpoint(addr)), said, |s| {
         let from = |keyword| [Said::Here(keyword), Said::Outer(keyword)];
         s.key_from("weight", &weight.to_string(), &from("weight"));

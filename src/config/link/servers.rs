@@ -5,6 +5,7 @@ mod claims;
 mod real;
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use crate::config::blocks::virtual_server::{ServerDraft, Target};
 use crate::config::source::{Code, Diag, Diags, Span, Weight};
 use crate::model::global::{Global, Ssl};
 use crate::model::lvs::{
-    Granularity, GroupEntry, Hooks, Listen, Persistence, RealServer, Scheduler, ServerGroup,
-    ServiceKey, Timing, Transport, VirtualServer,
+    Granularity, GroupEntry, Hooks, Listen, Persistence, RealServer, RealTerms, Scheduler,
+    ServerGroup, ServiceKey, Timing, Transport, VirtualServer,
 };
 use crate::model::net::Family;
 use crate::model::track::{NotifyScript, TrackFile};
@@ -40,7 +41,8 @@ pub(super) struct Servers<'g> {
     /// The `SSL` block.
     ssl: Arc<Ssl>,
     claims: Claims,
-    timings: HashSet<Arc<Timing>>,
+    timings: Shared<Timing>,
+    terms: Shared<RealTerms>,
     seen: usize,
     made: Vec<Arc<VirtualServer>>,
 }
@@ -51,7 +53,8 @@ impl<'g> Servers<'g> {
             groups: groups.iter().map(|g| (&*g.name, g)).collect(),
             ssl: Arc::new(global.ssl.clone()),
             claims: Claims::default(),
-            timings: HashSet::new(),
+            timings: Shared::default(),
+            terms: Shared::default(),
             seen: 0,
             made: Vec::new(),
         }
@@ -75,15 +78,25 @@ impl<'g> Servers<'g> {
     pub(super) fn into_model(self) -> Vec<Arc<VirtualServer>> {
         self.made
     }
+}
 
-    /// Checkers that are timed alike share it: mostly there are thousands of them.
-    fn shared(&mut self, timing: Timing) -> Arc<Timing> {
-        if let Some(known) = self.timings.get(&timing) {
+/// What is the same for many is there once: mostly there are thousands that have it.
+struct Shared<T>(HashSet<Arc<T>>);
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self(HashSet::new())
+    }
+}
+
+impl<T: Eq + Hash> Shared<T> {
+    fn shared(&mut self, one: T) -> Arc<T> {
+        if let Some(known) = self.0.get(&one) {
             return Arc::clone(known);
         }
-        let timing = Arc::new(timing);
-        self.timings.insert(Arc::clone(&timing));
-        timing
+        let one = Arc::new(one);
+        self.0.insert(Arc::clone(&one));
+        one
     }
 }
 

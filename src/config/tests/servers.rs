@@ -146,7 +146,7 @@ fn pages_are_modelled_with_all_that_is_said() {
     assert!(regex.no_match);
     // A pattern that PCRE2 does not understand.
     let bad = server("", "", "HTTP_GET {\nurl {\npath /\nregex a(\n}\n}");
-    assert_eq!(bad.checkers, []);
+    assert_eq!(bad.checkers[..], []);
 }
 
 /// Stock takes it, and its first check ends the process.

@@ -33,7 +33,7 @@ pub(crate) enum Check {
     Udp(Connect, Box<udp::Udp>),
     /// `HTTP_GET` and `SSL_GET`.
     Http(Connect, Arc<http::Http>),
-    Smtp(Connect, smtp::Smtp),
+    Smtp(Connect, Box<smtp::Smtp>),
     Dns(Connect, Box<dns::Dns>),
     /// `PING_CHECK`; the port means nothing.
     Ping(Connect),

@@ -3,9 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{
-    CheckIds, Health, Manners, Service, absence, alive, health, untried, weight, with_known,
-};
+use super::{Health, Manners, Service, absence, alive, untried, weight, with_known};
+use crate::lvs::schedule::CheckIds;
 use crate::lvs::verdict::Verdict;
 use crate::lvs::{Absence, Action, QuorumChange, Report, ServerChange, Sums, Told, Way, words};
 use crate::model::lvs::{Checker, RealServer, VirtualServer};
@@ -28,7 +27,7 @@ impl Service {
         for (rs, checks) in old
             .real_servers
             .iter()
-            .zip(std::mem::take(&mut self.servers))
+            .zip(std::mem::take(&mut self.servers).into_lists())
         {
             if stays.contains(&rs.addr) {
                 kept.insert(rs.addr, (rs, checks));
@@ -53,6 +52,7 @@ impl Service {
                 }
             }
         }
+        self.servers.complete();
         out.push(Action::Converge(cfg.key.clone()));
         let was_met = self.quorum_met;
         self.quorum_met = self.quorum_holds();
@@ -74,7 +74,7 @@ impl Service {
     /// A reload has taken the virtual server away.
     pub(crate) fn remove(&self, out: &mut Vec<Action>) {
         out.push(Action::Report(Report::Removed(self.cfg.key.clone())));
-        for (rs, checks) in self.cfg.real_servers.iter().zip(&self.servers) {
+        for (rs, checks) in self.cfg.real_servers.iter().zip(self.servers.iter()) {
             let held = rs.inhibit_on_failure || (alive(checks) && self.holds(rs));
             self.leave(rs, checks, held, out);
         }
@@ -90,7 +90,7 @@ impl Service {
 
     /// The daemon ends. Scripts hear of it only with `omega`. `told`: the operator hears of every server.
     pub(crate) fn stop(&self, told: bool, out: &mut Vec<Action>) {
-        for (rs, checks) in self.cfg.real_servers.iter().zip(&self.servers) {
+        for (rs, checks) in self.cfg.real_servers.iter().zip(self.servers.iter()) {
             let name = self.name(rs.addr);
             let what = ServerChange::ShuttingDown(match alive(checks) {
                 true => Absence::Removed,
@@ -159,7 +159,7 @@ impl Service {
                 true => Verdict::assumed_up(),
                 false => Verdict::new(new),
             };
-            with_known(health(verdict, ids), &new.check, known)
+            with_known(Health::new(verdict, ids.fresh()), &new.check, known)
         };
         let checks: Vec<_> = rs.checkers.iter().map(&mut one).collect();
         let is_alive = alive(&checks);

@@ -26,12 +26,14 @@ impl Service {
         if !sorry_serves && servers.clone().all(|rs| out(rs.addr, rs.method)) {
             return;
         }
-        for (rs, checks) in servers.zip(&mut self.servers) {
+        for (server, rs) in servers.enumerate() {
             if rs.weight == 0 || !out(rs.addr, rs.method) {
                 continue;
             }
-            for (checker, health) in rs.checkers.iter().zip(checks) {
-                if checker.check.is_tried() {
+            for (check, checker) in rs.checkers.iter().enumerate() {
+                if let Some(health) = self.servers.at_mut(server, check)
+                    && checker.check.is_tried()
+                {
                     health.verdict = Verdict::found_down();
                 }
             }

@@ -13,7 +13,7 @@ use crate::model::track::NotifyScript;
 impl Service {
     /// `rs_init_notifies`.
     pub(super) fn tell_all_alive(&self, out: &mut Vec<Action>) {
-        for (rs, checks) in self.cfg.real_servers.iter().zip(&self.servers) {
+        for (rs, checks) in self.cfg.real_servers.iter().zip(self.servers.iter()) {
             if alive(checks) {
                 self.notice_server(&self.name(rs.addr), Way::In, out);
             }

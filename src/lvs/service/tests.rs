@@ -9,10 +9,10 @@ use nix::errno::Errno;
 use super::*;
 use crate::daemon::bus::Notice;
 use crate::lvs::checker::connect::Connect;
-use crate::lvs::checker::{Check, Step};
+use crate::lvs::checker::{Check, Local, Step};
 use crate::lvs::desired::desired;
 use crate::model::lvs::{
-    Hooks, Listen, Method, Scheduler, SchedulerFlags, ServiceKey, Timing, Transport,
+    Hooks, Listen, Method, RealTerms, Scheduler, SchedulerFlags, ServiceKey, Timing, Transport,
 };
 
 pub(crate) fn checker(port: u16) -> Checker {
@@ -34,14 +34,16 @@ pub(crate) fn rs(last: u8) -> RealServer {
     RealServer {
         addr: ([10, 0, 0, last], 80).into(),
         weight: 1,
-        method: Method::Nat,
-        inhibit_on_failure: false,
-        uthreshold: 0,
-        lthreshold: 0,
-        virtualhost: None,
-        snmp_name: None,
-        checkers: vec![checker(80)],
-        hooks: Hooks::default(),
+        terms: Arc::new(RealTerms {
+            method: Method::Nat,
+            inhibit_on_failure: false,
+            uthreshold: 0,
+            lthreshold: 0,
+            virtualhost: None,
+            snmp_name: None,
+            hooks: Hooks::default(),
+        }),
+        checkers: vec![checker(80)].into(),
     }
 }
 
@@ -386,7 +388,7 @@ fn all_failures_are_told_on_request_while_they_may_matter() {
 #[test]
 fn a_server_is_down_while_any_of_its_checkers_is() {
     let mut cfg = vs(vec![rs(11)]);
-    cfg.real_servers[0].checkers.push(checker(443));
+    cfg.real_servers[0].checkers = vec![checker(80), checker(443)].into();
     let mut s = Story::start(cfg);
     s.service.on_result(0, 0, BAD, &mut s.out);
     s.service.on_result(0, 1, BAD, &mut s.out);

@@ -2,12 +2,13 @@
 //!
 //! Never sends anything itself. Source: linux/ip_vs.h; what the kernel answers was tried on Linux 6.1.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use nix::errno::Errno;
 use tracing::{error, info, warn};
 
+use super::held::{DestOp, Held};
 use super::terms;
 use crate::lvs::desired::Wanted;
 use crate::model::lvs::ServiceKey;
@@ -29,7 +30,7 @@ pub(super) enum Step {
     Read,
     ReadDests,
     Service(Op<ServiceId, Service>),
-    Dest(Op<SocketAddr, Dest>),
+    Dest(DestOp),
 }
 
 /// When a virtual server is to be converged again.
@@ -56,11 +57,15 @@ pub(super) struct Unit {
     /// Services whose state is known.
     read: HashSet<ServiceId>,
     services: Owned<ServiceId, Service>,
-    dests: HashMap<ServiceId, Owned<SocketAddr, Dest>>,
+    dests: HashMap<ServiceId, Held>,
+    /// What of this round the kernel has carried out, not yet in `dests`.
+    carried_out: HashMap<ServiceId, Vec<DestOp>>,
     /// Services that we have taken over or asked for: ours from that moment on, whatever the answer.
     asked: HashMap<ServiceId, Service>,
-    /// Destinations that the configuration names: ours if they are found.
-    configured: HashSet<SocketAddr>,
+    /// Destinations that the configuration names, while services are read: ours if they are found.
+    configured: BTreeSet<SocketAddr>,
+    /// The configuration names some.
+    is_configured: bool,
     /// Requests without an answer.
     pub(super) outstanding: usize,
     /// What is wanted may differ from what is held.
@@ -79,7 +84,7 @@ impl Unit {
     /// Begins a round: what has to be asked or changed for `wanted`, in order.
     pub(super) fn begin_round(&mut self, wanted: &[Wanted]) -> Vec<(ServiceId, Step, Request)> {
         let configured = wanted.iter().flat_map(|w| &w.configured);
-        self.configured = configured.copied().collect();
+        self.is_configured = configured.clone().next().is_some();
         let services: Vec<_> = wanted.iter().map(terms::service).collect();
         let unknown = services.iter().filter(|s| !self.read.contains(&s.id));
         let mut requests: Vec<_> = unknown
@@ -87,7 +92,9 @@ impl Unit {
             .collect();
         // Once the questions are answered, the changes follow.
         self.dirty = !requests.is_empty();
-        if requests.is_empty() {
+        if self.dirty {
+            self.configured.extend(configured);
+        } else {
             self.changes(&services, wanted, &mut requests);
         }
         self.outstanding = requests.len();
@@ -114,7 +121,7 @@ impl Unit {
             requests.push((id, Step::Service(op), request));
         }
         for (s, w) in services.iter().zip(wanted) {
-            let dests: Vec<_> = w.dests.iter().map(|d| (d.addr, terms::dest(d))).collect();
+            let dests: Vec<_> = w.dests.iter().map(terms::dest).collect();
             for op in self.dests.entry(s.id).or_default().towards(&dests) {
                 let request = match &op {
                     Op::Del(_, d) => Call::DelDest(s, d),
@@ -145,24 +152,20 @@ impl Unit {
                 return self.found(vs, id, None);
             }
             (Step::ReadDests, Ok(told)) => {
-                let mut dests = Owned::default();
-                for dest in told.dests {
-                    if self.configured.contains(&dest.addr) {
-                        dests.insert(dest.addr, dest);
-                    }
-                }
+                let ours = |d: &Dest| self.configured.contains(&d.addr);
+                let dests = Held::found(told.dests.into_iter().filter(ours));
                 self.dests.insert(id, dests);
                 self.read.insert(id);
                 return None;
             }
             (Step::Service(_) | Step::Dest(_), Ok(_)) => {
-                self.settle(id, &step);
+                self.settle(id, step);
                 return None;
             }
             (_, Err(error)) => error,
         };
         match meaning(&step, error) {
-            Meaning::Settled => self.settle(id, &step),
+            Meaning::Settled => self.settle(id, step),
             Meaning::Stale => {
                 self.stale = true;
                 self.unread(&id);
@@ -195,19 +198,20 @@ impl Unit {
         Some((Step::ReadDests, Call::AllDests(&id).request()))
     }
 
-    fn settle(&mut self, id: ServiceId, step: &Step) {
+    fn settle(&mut self, id: ServiceId, step: Step) {
         match step {
             Step::Read | Step::ReadDests => {}
             Step::Service(op) => {
-                self.services.settle(op);
+                self.services.settle(&op);
                 if let Op::Del(..) = op {
                     self.dests.remove(&id);
+                    self.carried_out.remove(&id);
                     self.asked.remove(&id);
                 }
             }
             Step::Dest(op) => {
-                if let Some(dests) = self.dests.get_mut(&id) {
-                    dests.settle(op);
+                if self.dests.contains_key(&id) {
+                    self.carried_out.entry(id).or_default().push(op);
                 }
             }
         }
@@ -218,10 +222,17 @@ impl Unit {
         self.read.remove(id);
         self.services.remove(id);
         self.dests.remove(id);
+        self.carried_out.remove(id);
     }
 
     /// All requests are answered.
     pub(super) fn end_round(&mut self, vs: &ServiceKey) -> Again {
+        self.configured = BTreeSet::new();
+        for (id, ops) in std::mem::take(&mut self.carried_out) {
+            if let Some(dests) = self.dests.get_mut(&id) {
+                dests.settle(&ops);
+            }
+        }
         let stale = std::mem::take(&mut self.stale);
         if std::mem::take(&mut self.refused) {
             self.rounds = 0;
@@ -264,7 +275,7 @@ impl Unit {
 
     /// Nothing is held, and nothing was wanted last.
     pub(super) fn is_over(&self) -> bool {
-        self.services.is_empty() && self.configured.is_empty() && self.outstanding == 0
+        self.services.is_empty() && !self.is_configured && self.outstanding == 0
     }
 
     /// All services that are, or may be, in the table on our behalf.

@@ -13,6 +13,7 @@ use crate::lvs::checker::Check;
 use crate::lvs::checker::connect::{Connect, Source};
 use crate::lvs::checker::file::File;
 use crate::lvs::checker::misc::Misc;
+use crate::model::few::Few;
 use crate::model::lvs::{Checker, Timing};
 use crate::model::track::Weight;
 
@@ -48,7 +49,7 @@ pub(super) fn checkers(
     vs: &ServerDraft,
     servers: &mut Servers<'_>,
     around: &mut Around<'_, '_>,
-) -> Vec<Checker> {
+) -> Few<Checker> {
     let drafts = std::mem::take(&mut rs.checkers);
     let mut found = Vec::with_capacity(drafts.len());
     for mut c in drafts {
@@ -56,11 +57,11 @@ pub(super) fn checkers(
         let host = rs.virtualhost.as_ref().or(vs.virtualhost.as_ref());
         let connect = connect(&mut c.common, addr);
         if let Some(check) = check(c.kind, connect, host, vs, servers, around) {
-            let timing = servers.shared(timing);
+            let timing = servers.timings.shared(timing);
             found.push(Checker { check, timing });
         }
     }
-    found
+    found.into()
 }
 
 /// What is said nearest wins: checker, real server, virtual server, default.
@@ -104,7 +105,7 @@ fn check(
         Kind::Tcp => Check::Tcp(connect),
         Kind::Ping => Check::Ping(connect),
         Kind::Udp(options) => Check::Udp(connect, options),
-        Kind::Smtp(options) => Check::Smtp(connect, options),
+        Kind::Smtp(options) => Check::Smtp(connect, Box::new(options)),
         Kind::Dns(options) => Check::Dns(connect, options),
         Kind::Http(draft) => {
             let options = draft.resolve(host.cloned(), &servers.ssl);

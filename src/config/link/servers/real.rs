@@ -7,7 +7,7 @@ use super::{Settling, checkers, word};
 use crate::config::blocks::real_server::RealDraft;
 use crate::config::blocks::virtual_server::Target;
 use crate::config::source::{Code, Span};
-use crate::model::lvs::{GroupEntry, Hooks, Method, RealServer, SorryServer};
+use crate::model::lvs::{GroupEntry, Hooks, Method, RealServer, RealTerms, SorryServer};
 use crate::model::net::Family;
 
 impl Settling<'_, '_, '_, '_> {
@@ -127,23 +127,27 @@ impl Settling<'_, '_, '_, '_> {
             0 => rs.addr,
             _ => addr,
         };
+        let checkers = checkers::checkers(&mut rs, target, vs, self.servers, &mut self.around);
         let mail = &self.around.global.mail;
         let alert = mail.alert_checker.or(mail.alert);
-        RealServer {
-            addr,
-            weight: rs.weight.unwrap_or(vs.weight),
+        let terms = RealTerms {
             method,
             inhibit_on_failure: rs.inhibit_on_failure.unwrap_or(vs.inhibit_on_failure),
             uthreshold,
             lthreshold,
-            checkers: checkers::checkers(&mut rs, target, vs, self.servers, &mut self.around),
             virtualhost: rs.virtualhost.or_else(|| vs.virtualhost.clone()),
-            snmp_name: rs.snmp_name,
+            snmp_name: rs.snmp_name.take(),
             hooks: Hooks {
                 up,
                 down,
                 mail: rs.smtp_alert.or(alert).unwrap_or(true),
             },
+        };
+        RealServer {
+            addr,
+            weight: rs.weight.unwrap_or(vs.weight),
+            terms: self.servers.terms.shared(terms),
+            checkers,
         }
     }
 

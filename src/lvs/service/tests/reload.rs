@@ -21,7 +21,7 @@ fn a_reload_keeps_what_is_known_and_tells_what_changes() {
     );
     s.reload(cfg.clone());
     assert_eq!(s.log(), [""; 0]);
-    cfg.real_servers[1].checkers.clear();
+    cfg.real_servers[1].checkers = Vec::new().into();
     s.reload(cfg);
     assert_eq!(s.pool(), [(10, 1), (12, 1), (13, 7)]);
     assert_eq!(

@@ -144,7 +144,7 @@ fn start_with(cfg: VirtualServer, left: &HashSet<(Front, SocketAddr)>) -> Story 
 #[test]
 fn who_was_out_when_the_last_run_crashed_stays_out_until_a_check_says_otherwise() {
     let mut cfg = vs(vec![rs(11), rs(12), rs(13)]);
-    cfg.real_servers[2].checkers.clear();
+    cfg.real_servers[2].checkers = Vec::new().into();
     let mut s = start_with(cfg.clone(), &left(&[12, 13]));
     // Nobody looks at the last one.
     assert_eq!(s.pool(), [(11, 1), (13, 1)]);
