@@ -130,6 +130,15 @@ pub(crate) fn desired(service: &Service, mark: Option<u32>) -> Vec<Wanted> {
         .collect()
 }
 
+/// The names of all that the virtual server may have in the kernel: every service with all its destinations.
+pub(crate) fn names(
+    cfg: &VirtualServer,
+    mark: Option<u32>,
+) -> impl Iterator<Item = (Front, Vec<SocketAddr>)> {
+    let fronts = fronts(cfg, mark).into_iter();
+    fronts.map(|front| (front, configured(cfg, front)))
+}
+
 fn configured(cfg: &VirtualServer, front: Front) -> Vec<SocketAddr> {
     let real = cfg.real_servers.iter().map(|rs| (rs.addr, rs.method));
     let sorry = cfg.sorry_server.iter().map(|s| (s.addr, s.method));

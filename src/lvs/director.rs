@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checker::{Down, Good};
-use super::desired::{Front, Wanted, desired};
+use super::desired::{Front, Wanted, desired, names};
 use super::marks::{Marking, Marks};
 use super::schedule::{Agenda, CheckIds, Spread};
 use super::service::{Manners, Service};
@@ -114,9 +114,11 @@ impl Director {
         service.map(|s| desired(s, mark)).unwrap_or_default()
     }
 
-    /// What the kernel should hold, with all that the configuration names.
-    pub(super) fn desired_of_all(&self) -> impl Iterator<Item = Wanted> + '_ {
-        self.services.keys().flat_map(|key| self.desired(key))
+    /// The names of all that may be in the kernel for the configuration, see [`names`].
+    pub(super) fn names(&self) -> impl Iterator<Item = (Front, Vec<SocketAddr>)> {
+        let servers = self.config.virtual_servers.iter();
+        let known = servers.filter(|vs| self.services.contains_key(&vs.key));
+        known.flat_map(|vs| names(vs, self.marks.of(&vs.key)))
     }
 
     /// What the firewall should mark.

@@ -36,7 +36,7 @@ use crate::sys::clock::{self, Alarm};
 use crate::sys::netns::Place;
 use crate::sys::swarm::Seat;
 use crate::time::Mono;
-use legacy::{Entry, Legacy};
+use legacy::{Claim, Entry, Legacy};
 use marker::Marker;
 use table::{Batch, Table};
 use whole::Whole;
@@ -206,7 +206,9 @@ impl Task {
             None => true,
         };
         if idle && self.legacy.is_wide() {
-            self.legacy.narrow(&self.entries());
+            let mut legacy = std::mem::take(&mut self.legacy);
+            legacy.narrow(self.claims());
+            self.legacy = legacy;
         }
         if idle {
             // Whoever asked may have gone away meanwhile; there is nobody to tell then.
@@ -222,7 +224,7 @@ impl Task {
             .for_each(|notice| _ = notices.try_send(notice));
         drop(self.table);
         // What stays by request stays for good.
-        self.legacy.narrow(&BTreeSet::new());
+        self.legacy.narrow(std::iter::empty());
         if let Some(Some(done)) = self.stopping {
             _ = done.send(());
         }
@@ -303,7 +305,10 @@ impl Task {
         self.director.allow(attempts_for(&config));
         self.flush_on_stop = settings.flush_on_stop;
         self.event(Event::Apply(Arc::clone(&config)));
-        let wanted = self.entries();
+        let wanted: BTreeSet<Entry> = match left.is_empty() {
+            true => BTreeSet::new(),
+            false => self.claims().flat_map(Claim::entries).collect(),
+        };
         // Which role a sync daemon has is known later.
         let goes = |e: &&Entry| !wanted.contains(e) || **e == Entry::SyncDaemons;
         for entry in left.iter().filter(goes) {
@@ -313,7 +318,7 @@ impl Task {
                 (_, None) => {}
             }
         }
-        self.legacy.widen(wanted);
+        self.put_on_file();
         if let Some(table) = &mut self.table {
             table.apply(settings, serves);
             for (name, state) in self.states.drain() {
@@ -323,26 +328,23 @@ impl Task {
         self.marker.converge(self.director.marking(), &place);
     }
 
+    fn put_on_file(&mut self) {
+        let mut legacy = std::mem::take(&mut self.legacy);
+        legacy.widen(self.claims());
+        self.legacy = legacy;
+    }
+
     /// All that may be in the kernel on our behalf.
-    fn entries(&self) -> BTreeSet<Entry> {
-        let mut entries = BTreeSet::new();
-        for wanted in self.director.desired_of_all() {
-            entries.extend(Entry::of(&wanted));
-        }
+    fn claims(&self) -> impl Iterator<Item = Claim> {
+        let going_on = self.stopping.is_none();
         let marking = self.director.marking();
-        if !marking.spans.is_empty() {
-            entries.insert(Entry::Table(marking.table));
-        }
-        if self.stopping.is_none() && self.director.config().global.ipvs.sync_daemon.is_some() {
-            entries.insert(Entry::SyncDaemons);
-        }
+        let table = (!marking.spans.is_empty()).then_some(Claim::Table(marking.table));
+        let daemons = going_on && self.director.config().global.ipvs.sync_daemon.is_some();
+        let daemons = daemons.then_some(Claim::SyncDaemons);
         let found = self.table.as_ref().and_then(Table::found_timeouts);
-        entries.extend(
-            found
-                .filter(|_| self.stopping.is_none())
-                .map(Entry::Timeouts),
-        );
-        entries
+        let found = found.filter(|_| going_on).map(Claim::Timeouts);
+        let services = self.director.names().map(Claim::of);
+        services.chain(table).chain(daemons).chain(found)
     }
 
     /// Something that checkers follow.
@@ -398,7 +400,7 @@ impl Task {
         let before = table.found_timeouts();
         table.settle(clock::now(), batch);
         if table.found_timeouts() != before {
-            self.legacy.widen(self.entries());
+            self.put_on_file();
         }
     }
 

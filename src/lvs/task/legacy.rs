@@ -2,17 +2,20 @@
 //! configuration, and puts timeouts back.
 //!
 //! Written before the kernel is asked for anything, beside the pid file of the checkers; believed only in the network
-//! namespace of the same boot that it was written for. Entries that were never ours are never in it. Nothing of it is
-//! kept in memory.
+//! namespace of the same boot that it was written for. Entries that were never ours are never in it. Of what is on file only
+//! a number for each virtual service is kept in memory: a reload that names the same servers touches no file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::{self, Write as _};
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::terms;
-use crate::lvs::desired::Wanted;
+use crate::lvs::desired::Front;
 use crate::sys::ipvs::service::ServiceId;
 use crate::sys::ipvs::whole::Timeouts;
 use crate::sys::netns;
@@ -31,12 +34,52 @@ pub(super) enum Entry {
     Timeouts(Timeouts),
 }
 
+/// What belongs together of what may be ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Claim {
+    /// A service with all destinations that the configuration names.
+    Service(ServiceId, Vec<SocketAddr>),
+    Table(Arc<str>),
+    SyncDaemons,
+    Timeouts(Timeouts),
+}
+
+impl Claim {
+    pub(super) fn of((front, dests): (Front, Vec<SocketAddr>)) -> Self {
+        Self::Service(terms::service_id(&front), dests)
+    }
+
+    /// One by one.
+    pub(super) fn entries(self) -> Vec<Entry> {
+        match self {
+            Self::Service(id, dests) => {
+                let dests = dests.into_iter().map(|addr| Entry::Dest(id, addr));
+                std::iter::once(Entry::Service(id)).chain(dests).collect()
+            }
+            Self::Table(name) => vec![Entry::Table(name)],
+            Self::SyncDaemons => vec![Entry::SyncDaemons],
+            Self::Timeouts(found) => vec![Entry::Timeouts(found)],
+        }
+    }
+
+    /// Two that differ have the same as good as never.
+    fn print(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
 /// The words of a service; read by [`service`].
-fn words_of(id: &ServiceId) -> String {
-    match id {
-        ServiceId::Address { addr, protocol } => format!("{protocol} {addr}"),
-        ServiceId::Fwmark { mark, ipv6 } => {
-            format!("{} {mark}", if *ipv6 { "mark6" } else { "mark" })
+struct Words<'a>(&'a ServiceId);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ServiceId::Address { addr, protocol } => write!(f, "{protocol} {addr}"),
+            ServiceId::Fwmark { mark, ipv6 } => {
+                write!(f, "{} {mark}", if *ipv6 { "mark6" } else { "mark" })
+            }
         }
     }
 }
@@ -55,21 +98,15 @@ fn service(kind: &str, what: &str) -> Option<ServiceId> {
 }
 
 impl Entry {
-    /// Everything of one virtual server.
-    pub(super) fn of(wanted: &Wanted) -> impl Iterator<Item = Self> + '_ {
-        let id = terms::service_id(&wanted.front);
-        let dests = wanted.configured.iter();
-        std::iter::once(Self::Service(id)).chain(dests.map(move |addr| Self::Dest(id, *addr)))
-    }
-
-    fn line(&self) -> String {
-        match self {
-            Self::Service(id) => format!("service {}", words_of(id)),
-            Self::Dest(id, addr) => format!("dest {} {addr}", words_of(id)),
-            Self::Table(name) => format!("table {name}"),
-            Self::SyncDaemons => "sync".to_owned(),
-            Self::Timeouts(t) => format!("timeouts {} {} {}", t.tcp, t.tcp_fin, t.udp),
-        }
+    fn line(&self, text: &mut String) {
+        // A String takes all.
+        _ = match self {
+            Self::Service(id) => writeln!(text, "service {}", Words(id)),
+            Self::Dest(id, addr) => writeln!(text, "dest {} {addr}", Words(id)),
+            Self::Table(name) => writeln!(text, "table {name}"),
+            Self::SyncDaemons => writeln!(text, "sync"),
+            Self::Timeouts(t) => writeln!(text, "timeouts {} {} {}", t.tcp, t.tcp_fin, t.udp),
+        };
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -95,6 +132,10 @@ pub(super) struct Legacy {
     path: Option<PathBuf>,
     /// Where and when it holds.
     place: String,
+    /// Of what is on file.
+    prints: HashSet<u64>,
+    /// There is a file, and it holds here.
+    stands: bool,
     /// More is on file than is wanted by now.
     wide: bool,
 }
@@ -111,31 +152,46 @@ impl Legacy {
     pub(super) fn settle_in(&mut self, there: &netns::Place) -> BTreeSet<Entry> {
         // Where that namespace cannot be entered there is no table either.
         self.place = there.run(record::place).unwrap_or_default();
-        self.read()
+        let left = self.read();
+        self.stands = left.is_some();
+        let left = left.unwrap_or_default();
+        self.wide = !left.is_empty();
+        left
     }
 
-    fn text(&self) -> Option<String> {
-        fs::read_to_string(self.path.as_ref()?).ok()
-    }
-
-    fn read(&self) -> BTreeSet<Entry> {
-        let text = self.text().unwrap_or_default();
-        let mut lines = text.lines();
-        match lines.next() == Some(&self.place) {
-            true => lines.filter_map(Entry::parse).collect(),
-            false => BTreeSet::new(),
+    /// `None`: nothing that holds here. A line without an end was not written to its end.
+    fn read(&self) -> Option<BTreeSet<Entry>> {
+        let text = fs::read_to_string(self.path.as_ref()?).ok()?;
+        let mut lines = text.split_inclusive('\n');
+        let mut lines = lines.by_ref().filter_map(|l| l.strip_suffix('\n'));
+        if lines.next() != Some(&self.place) {
+            return None;
         }
+        Some(lines.filter_map(Entry::parse).collect())
     }
 
     /// These are about to be made. Returns when they are on file, beside what was there.
-    pub(super) fn widen(&mut self, mut wanted: BTreeSet<Entry>) {
+    pub(super) fn widen(&mut self, claims: impl Iterator<Item = Claim>) {
         if self.path.is_none() {
             return;
         }
-        let there = self.read();
-        self.wide |= !there.is_subset(&wanted);
-        wanted.extend(there);
-        self.write(&wanted);
+        let (mut text, mut prints) = (String::new(), HashSet::new());
+        for claim in claims {
+            let print = claim.print();
+            if prints.insert(print) && !self.prints.contains(&print) {
+                claim.entries().iter().for_each(|e| e.line(&mut text));
+            }
+        }
+        self.wide |= !self.prints.is_subset(&prints);
+        if !text.is_empty() {
+            self.tell(match self.stands {
+                true => self.append(&text),
+                false => self.replace(&text),
+            });
+            self.stands = true;
+        }
+        self.prints.extend(prints);
+        self.prints.shrink_to_fit();
     }
 
     /// Whether what is on file can be made less once the kernel has followed.
@@ -144,26 +200,45 @@ impl Legacy {
     }
 
     /// The kernel holds nothing but these.
-    pub(super) fn narrow(&mut self, wanted: &BTreeSet<Entry>) {
+    pub(super) fn narrow(&mut self, claims: impl Iterator<Item = Claim>) {
         self.wide = false;
-        self.write(wanted);
-    }
-
-    fn write(&self, entries: &BTreeSet<Entry>) {
         let Some(path) = &self.path else {
             return;
         };
-        let lines = entries.iter().map(Entry::line);
-        let lines: Vec<String> = [self.place.clone()].into_iter().chain(lines).collect();
-        let text = lines.join("\n") + "\n";
-        let old = self.text();
-        let done = match old {
-            old if old.as_ref() == Some(&text) => Ok(()),
-            None if entries.is_empty() => Ok(()),
-            Some(_) if entries.is_empty() => fs::remove_file(path),
-            Some(_) | None => record::write(path, &text),
+        let mut text = String::new();
+        self.prints = HashSet::new();
+        for claim in claims {
+            self.prints.insert(claim.print());
+            claim.entries().iter().for_each(|e| e.line(&mut text));
+        }
+        let done = match text.is_empty() {
+            true => match fs::remove_file(path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+                done => done,
+            },
+            false => self.replace(&text),
         };
-        if let Err(e) = done {
+        self.stands = !text.is_empty();
+        self.tell(done);
+    }
+
+    fn replace(&self, lines: &str) -> io::Result<()> {
+        match &self.path {
+            Some(path) => record::write(path, &format!("{}\n{lines}", self.place)),
+            None => Ok(()),
+        }
+    }
+
+    fn append(&self, lines: &str) -> io::Result<()> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let mut file = fs::OpenOptions::new().append(true).open(path)?;
+        file.write_all(lines.as_bytes())
+    }
+
+    fn tell(&self, done: io::Result<()>) {
+        if let (Err(e), Some(path)) = (done, &self.path) {
             tracing::warn!(path = %path.display(), err = %e, "cannot put on file what of IPVS is ours");
         }
     }
@@ -173,7 +248,7 @@ impl Legacy {
 mod tests {
     use super::*;
 
-    fn entries() -> [Entry; 7] {
+    fn claims() -> [Claim; 7] {
         let at = |text: &str| text.parse::<SocketAddr>().expect("address and port");
         let (v4, v6) = ("10.0.0.1:80", "[2001:db8::1]:0");
         let tcp = ServiceId::Address {
@@ -189,13 +264,13 @@ mod tests {
             ipv6: true,
         };
         [
-            Entry::Service(tcp),
-            Entry::Dest(none, at(v6)),
-            Entry::Service(mark),
-            Entry::Dest(mark, at(v4)),
-            Entry::Table("keepalived_ipvs".into()),
-            Entry::SyncDaemons,
-            Entry::Timeouts(Timeouts {
+            Claim::Service(tcp, vec![at(v4), at("10.0.0.2:80")]),
+            Claim::Service(none, vec![at(v6)]),
+            Claim::Service(mark, vec![at(v4)]),
+            Claim::Service(mark, vec![]),
+            Claim::Table("keepalived_ipvs".into()),
+            Claim::SyncDaemons,
+            Claim::Timeouts(Timeouts {
                 tcp: 900,
                 tcp_fin: 120,
                 udp: 300,
@@ -203,10 +278,16 @@ mod tests {
         ]
     }
 
+    fn entries(claims: &[Claim]) -> BTreeSet<Entry> {
+        claims.iter().cloned().flat_map(Claim::entries).collect()
+    }
+
     #[test]
     fn every_line_is_read_as_it_was_meant() {
-        for entry in entries() {
-            assert_eq!(Entry::parse(&entry.line()), Some(entry));
+        for entry in entries(&claims()) {
+            let mut text = String::new();
+            entry.line(&mut text);
+            assert_eq!(Entry::parse(text.trim_end()), Some(entry));
         }
         for bad in [
             "",
@@ -224,23 +305,41 @@ mod tests {
     fn what_is_gone_from_the_wishes_stays_on_file_until_it_is_gone_from_the_kernel() {
         let name = format!("keepalived-rs-legacy-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        let all = entries();
-        let few: BTreeSet<_> = all.iter().take(2).cloned().collect();
-        let others: BTreeSet<_> = all.iter().skip(2).cloned().collect();
+        let all = claims();
+        let (few, others) = all.split_at(2);
         let mut one = Legacy::new(Some(path.clone()));
         assert!(one.settle_in(&netns::Place::Here).is_empty());
-        one.widen(few.clone());
+        one.widen(few.iter().cloned());
         assert!(!one.is_wide());
+        // The same again touches nothing.
+        fs::remove_file(&path).expect("it is there");
+        one.widen(few.iter().rev().cloned());
+        assert!(!one.is_wide() && !path.exists());
+        one.narrow(few.iter().cloned());
         let mut next = Legacy::new(Some(path.clone()));
-        assert_eq!(next.settle_in(&netns::Place::Here), few);
-        next.widen(others.clone());
+        assert_eq!(next.settle_in(&netns::Place::Here), entries(few));
+        next.widen(others.iter().cloned());
         assert!(next.is_wide());
-        assert_eq!(next.read(), all.into());
-        next.narrow(&others);
-        assert_eq!((next.is_wide(), next.read()), (false, others));
+        assert_eq!(next.read(), Some(entries(&all)));
+        next.narrow(others.iter().cloned());
+        assert_eq!(
+            (next.is_wide(), next.read()),
+            (false, Some(entries(others)))
+        );
+        next.widen(all.iter().cloned());
+        assert!(!next.is_wide());
+        assert_eq!(next.read(), Some(entries(&all)));
+        next.widen(few.iter().cloned());
+        assert!(next.is_wide());
+        // Who is killed while he writes may have written half a line, which means something else.
+        let text = fs::read_to_string(&path).expect("it is there");
+        fs::write(&path, text.trim_end_matches('0').trim_end()).expect("our own file");
+        let whole = next.read().expect("the rest holds");
+        assert_eq!(whole.len() + 1, entries(&all).len());
+        assert!(whole.is_subset(&entries(&all)));
         next.place = "place elsewhere".to_owned();
-        assert!(next.read().is_empty());
-        next.narrow(&BTreeSet::new());
+        assert_eq!(next.read(), None);
+        next.narrow(std::iter::empty());
         assert!(!path.exists());
     }
 }

@@ -20,7 +20,7 @@ const IPVS_DAEMON_ATTR_MCAST_PORT: u16 = 7;
 const IPVS_DAEMON_ATTR_MCAST_TTL: u16 = 8;
 
 /// How long idle connections are kept, seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Timeouts {
     pub(crate) tcp: u32,
     pub(crate) tcp_fin: u32,
