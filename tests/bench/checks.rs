@@ -1,19 +1,19 @@
 //! Many health checks at once, ours beside stock keepalived.
 //!
-//!     cargo bench --bench checks -- [--only cost|table] [--servers N,N] [--seconds N] [--rounds N]
+//!     cargo bench --bench checks -- [--only GROUP] [--servers N,N] [--many N] [--seconds N] [--rounds N]
 //!
-//! `cost` needs root and a C compiler, and runs on this machine's kernel: processor time for each check by TCP, HTTP and
-//! TLS, and the memory that real servers take. `table` runs in a guest that has IPVS (Debian packages of
-//! `tests/lab_ipvs`) and prints:
-//!
-//! | column | |
+//! | group | |
 //! |---|---|
-//! | all checked | from the start to the first check of the last server, in ms; stock and ours both begin after a second |
-//! | checks/s | that ended in a second, afterwards |
-//! | reload | one weight of all is changed: from SIGHUP until it is in the kernel, in ms |
-//! | gap | the longest time without a check around that reload, in ms |
+//! | `cost` | processor time for each check by TCP, HTTP and TLS |
+//! | `memory` | the memory that real servers take |
+//! | `reload` | one weight of 40,000 (`--many`) is changed: how long until the kernel is asked, the longest pause of checks |
+//! | `table` | from the start to the first check of the last server, and checks in a second from then on |
+//! | `kernel` | one weight of 40,000 is changed: how long until it is in the kernel |
 //!
-//! A guest is several times slower than its host: compare rows. `LAB_OURS` and `LAB_STOCK` name other binaries.
+//! The first three need root and a C compiler, and run on this machine's kernel. The others run in a guest that has IPVS
+//! (Debian packages of `tests/lab_ipvs`); a guest is several times slower than its host: compare columns. Stock begins to
+//! check a second after its start and after each reload, ours a second after the start. `LAB_OURS` and `LAB_STOCK` name
+//! other binaries.
 
 #[path = "../lab/mod.rs"]
 mod lab;
@@ -26,6 +26,8 @@ mod guest;
 mod host;
 #[path = "checks/servers.rs"]
 mod servers;
+#[path = "checks/table.rs"]
+mod table;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -36,24 +38,80 @@ use routers::Which::Ours;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(180);
+/// How long the start with very many servers may take, and how long a reload: stock takes minutes.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Cost,
+    Memory,
+    Reload,
     Table,
+    Kernel,
+}
+
+impl Part {
+    const ALL: [(&str, Self); 5] = [
+        ("cost", Self::Cost),
+        ("memory", Self::Memory),
+        ("reload", Self::Reload),
+        ("table", Self::Table),
+        ("kernel", Self::Kernel),
+    ];
+
+    fn in_guest(self) -> bool {
+        match self {
+            Self::Cost | Self::Memory | Self::Reload => false,
+            Self::Table | Self::Kernel => true,
+        }
+    }
 }
 
 struct Settings {
     servers: Vec<usize>,
+    /// Servers of which one is changed.
+    many: usize,
     seconds: u64,
     /// Measurements of which the median counts.
     rounds: usize,
     only: Option<Part>,
 }
 
+impl Settings {
+    fn runs(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
+}
+
+/// How much less the second is than the first, in percent.
+fn ahead(stock: u64, ours: u64) -> String {
+    let (stock, ours) = (i128::from(stock), i128::from(ours));
+    format!("{} %", (stock - ours) * 100 / stock.max(1))
+}
+
+/// Microseconds as seconds; what never came to an end is said to be so.
+fn seconds(micros: Option<u64>) -> String {
+    match micros {
+        Some(n) => format!("{}.{:03}", n / 1_000_000, n / 1000 % 1000),
+        None => format!("> {}", PATIENCE.as_secs()),
+    }
+}
+
+/// How many times the second is in the first.
+fn of_both(stock: Option<u64>, ours: Option<u64>) -> String {
+    let limit = u64::try_from(PATIENCE.as_micros()).unwrap_or(u64::MAX);
+    let Some(ours) = ours else {
+        return "-".to_owned();
+    };
+    let more = if stock.is_none() { "> " } else { "" };
+    let hundredth = stock.unwrap_or(limit) * 100 / ours.max(1);
+    format!("{more}{}.{:02}", hundredth / 100, hundredth % 100)
+}
+
 fn settings() -> Option<Settings> {
     let mut found = Settings {
         servers: vec![1000, 10_000],
+        many: 40_000,
         seconds: 10,
         rounds: 5,
         only: None,
@@ -68,10 +126,13 @@ fn settings() -> Option<Settings> {
                     .collect::<Result<_, _>>()
                     .ok()?;
             }
+            ("--many", n) => found.many = n.parse().ok()?,
             ("--seconds", n) => found.seconds = n.parse().ok()?,
             ("--rounds", n) => found.rounds = n.parse().ok()?,
-            ("--only", "cost") => found.only = Some(Part::Cost),
-            ("--only", "table") => found.only = Some(Part::Table),
+            ("--only", name) => {
+                let part = Part::ALL.iter().find(|(word, _)| *word == name)?;
+                found.only = Some(part.1);
+            }
             _ => return None,
         }
     }
@@ -83,7 +144,7 @@ fn main() -> ExitCode {
     let Some(settings) = settings() else {
         let _ = writeln!(
             err,
-            "usage: [--only cost|table] [--servers N,N] [--seconds N] [--rounds N]"
+            "usage: [--only cost|memory|reload|table|kernel] [--servers N,N] [--many N] [--seconds N] [--rounds N]"
         );
         return ExitCode::FAILURE;
     };
@@ -94,15 +155,15 @@ fn main() -> ExitCode {
         said(guest::measure(&settings));
         return ExitCode::SUCCESS;
     }
-    if settings.only != Some(Part::Table) {
+    if settings.only.is_none_or(|part| !part.in_guest()) {
         said(host::measure(&settings));
     }
-    if settings.only == Some(Part::Cost) {
+    if settings.only.is_some_and(|part| !part.in_guest()) {
         return ExitCode::SUCCESS;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut guest = Command::new(root.join("tests/uml/uml-run"));
-    guest.args(["--timeout", "1200", "--mem", "1024M", "--share"]);
+    guest.args(["--timeout", "5400", "--mem", "1024M", "--share"]);
     guest.arg(Ours.binary().parent().expect("a file is in a directory"));
     for name in ["LAB_OURS", "LAB_STOCK"] {
         if std::env::var_os(name).is_some() {

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -12,24 +11,11 @@ use crate::lab::daemon::Daemon;
 use crate::lab::ns::Namespace;
 use crate::lab::{TempDir, poll};
 use crate::routers::Which::{self, Ours, Stock};
-use crate::servers::{Journal, Kind, POOL, answer, conf};
-use crate::{LIMIT, Settings};
+use crate::servers::{Journal, Kind, answer, conf, place};
+use crate::{LIMIT, PATIENCE, Part, Settings, of_both, seconds, table};
 
 /// Servers that are checked by HTTP and by TLS: as many as a guest's processor answers.
 const DEAR: usize = 500;
-/// Servers of which one is changed.
-const MANY: usize = 40_000;
-
-fn weight_in_kernel(director: &Namespace, servers: usize) -> Option<String> {
-    let vs = (servers - 1) / POOL;
-    let mut command = Command::new("ipvsadm");
-    command.args(["-Ln", "-t", &format!("10.78.{}.{}:80", vs >> 8, vs & 255)]);
-    let out = director.run(|| command.output()).ok()?;
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let last = format!("10.77.{}.{}:", (servers - 1) >> 8, (servers - 1) & 255);
-    let line = text.lines().find(|l| l.contains(&last))?;
-    line.split_whitespace().nth(3).map(str::to_owned)
-}
 
 fn world(kind: Kind) -> (Namespace, Journal, TempDir) {
     let director = Namespace::new();
@@ -39,15 +25,8 @@ fn world(kind: Kind) -> (Namespace, Journal, TempDir) {
     (director, journal, TempDir::new())
 }
 
-fn name(which: Which) -> &'static str {
-    match which {
-        Ours => "ours",
-        Stock => "stock",
-    }
-}
-
-/// From the start until all are checked, and how many checks there are in a second from then on.
-fn start(which: Which, kind: Kind, servers: usize, seconds: u64) -> String {
+/// From the start until all are checked in microseconds, and how many checks there are in a second from then on.
+fn start(which: Which, kind: Kind, servers: usize, seconds: u64) -> (Option<u64>, u64) {
     let (director, journal, dir) = world(kind);
     let path = dir.path().join("keepalived.conf");
     fs::write(&path, conf(kind, servers, 1, 1)).expect("our own directory");
@@ -56,57 +35,54 @@ fn start(which: Which, kind: Kind, servers: usize, seconds: u64) -> String {
     let (mut seen, mut at) = (HashSet::new(), 0);
     let all = poll(LIMIT, || {
         let journal = journal.lock();
-        seen.extend(journal.iter().skip(at).map(|(_, to)| *to));
+        let all = journal.iter().skip(at).find(|(_, to)| {
+            seen.insert(*to);
+            seen.len() >= servers
+        });
         at = journal.len();
-        (seen.len() >= servers).then(|| journal.last().map(|(when, _)| *when))
+        all.map(|(when, _)| when.saturating_duration_since(began))
     });
-    let all = all.flatten().map_or(0, |when| (when - began).as_millis());
+    let all = all.and_then(|took| u64::try_from(took.as_micros()).ok());
     let (first, window) = (journal.lock().len(), Instant::now());
     std::thread::sleep(Duration::from_secs(seconds));
     let checks = (journal.lock().len() - first) as u128;
     let rate = checks * 1000 / window.elapsed().as_millis().max(1);
     daemon.kill();
-    format!(
-        "{:<6} {:>5} {servers:>7} {all:>12} {rate:>9}\n",
-        name(which),
-        kind.word()
-    )
+    (all, u64::try_from(rate).unwrap_or(0))
 }
 
-/// One weight of many is changed.
-fn reload(which: Which, servers: usize) -> String {
+/// One weight of many is changed: microseconds from the signal until it is in the kernel, and the longest time without a
+/// check meanwhile.
+fn reload(which: Which, servers: usize) -> Option<(u64, u64)> {
     let (kind, delay) = (Kind::Tcp, u32::try_from(servers / 400).unwrap_or(1).max(2));
     let (director, journal, dir) = world(kind);
     let path = dir.path().join("keepalived.conf");
     fs::write(&path, conf(kind, servers, 1, delay)).expect("our own directory");
     let mut daemon = Daemon::start(&director, &which.binary(), dir.path(), 1, &path, &["-C"]);
-    let held = |weight: &str| weight_in_kernel(&director, servers).as_deref() == Some(weight);
-    poll(LIMIT, || held("1").then_some(()));
+    let (vs, rs) = place(servers - 1);
+    let held = |weight| director.run(|| table::weight(vs, rs)) == Some(weight);
+    poll(PATIENCE, || held(1).then_some(()))?;
     // A second without news from the start: checks go on, some hundred in a second.
-    poll(LIMIT, || {
+    poll(PATIENCE, || {
         (journal.lock().len() > servers / 40).then_some(())
-    });
+    })?;
     fs::write(&path, conf(kind, servers, 9, delay)).expect("our own directory");
     let (from, began) = (journal.lock().len(), Instant::now());
     daemon.signal(Signal::SIGHUP);
-    let there = poll(LIMIT, || held("9").then(|| began.elapsed()));
+    let there = poll(PATIENCE, || held(9).then(|| began.elapsed()))?;
     // Until checks go on.
-    poll(LIMIT, || {
+    poll(PATIENCE, || {
         (journal.lock().len() > from + servers / 40).then_some(())
-    });
+    })?;
     let times: Vec<Instant> = journal.lock()[from.saturating_sub(1)..]
         .iter()
         .map(|(when, _)| *when)
         .collect();
     let gaps = times.windows(2).map(|t| t[1] - t[0]);
-    let gap = gaps.max().unwrap_or_default().as_millis();
+    let pause = gaps.max().unwrap_or_default();
     daemon.kill();
-    let there = there.unwrap_or_default().as_millis();
-    format!(
-        "{:<6} {:>5} {servers:>7} {there:>12} {gap:>9}\n",
-        name(which),
-        kind.word()
-    )
+    let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+    Some((micros(there), micros(pause)))
 }
 
 /// Inside the guest.
@@ -116,16 +92,59 @@ pub(crate) fn measure(settings: &Settings) -> String {
         let _ = std::io::stderr().write_all(line.as_bytes());
         table += &line;
     };
-    say("        kind servers  all checked  checks/s\n".to_owned());
-    let tcp = settings.servers.iter().map(|n| (Kind::Tcp, *n));
-    for (kind, servers) in tcp.chain([(Kind::Http, DEAR), (Kind::Tls, DEAR / 5)]) {
-        for which in [Stock, Ours] {
-            say(start(which, kind, servers, settings.seconds));
+    if settings.runs(Part::Table) {
+        let head = [
+            "from the start, s",
+            "stock",
+            "ours",
+            "ratio",
+            "checks/s",
+            "",
+        ];
+        say(row(head));
+        let tcp = settings.servers.iter().map(|n| (Kind::Tcp, *n));
+        for (kind, servers) in tcp.chain([(Kind::Http, DEAR), (Kind::Tls, DEAR / 5)]) {
+            let both = [Stock, Ours].map(|w| start(w, kind, servers, settings.seconds));
+            let [(stock, stock_rate), (ours, our_rate)] = both;
+            say(row([
+                &format!("{} {servers}, all checked", kind.word()),
+                &seconds(stock),
+                &seconds(ours),
+                &of_both(stock, ours),
+                &stock_rate.to_string(),
+                &our_rate.to_string(),
+            ]));
         }
     }
-    say("        kind servers       reload       gap\n".to_owned());
-    for which in [Stock, Ours] {
-        say(reload(which, MANY));
+    if settings.runs(Part::Kernel) {
+        say(row([
+            &format!("1 of {} changed, s", settings.many),
+            "stock",
+            "ours",
+            "ratio",
+            "",
+            "",
+        ]));
+        let [stock, ours] = [Stock, Ours].map(|w| reload(w, settings.many));
+        let there = [stock, ours].map(|r| r.map(|r| r.0));
+        let pause = [stock, ours].map(|r| r.map(|r| r.1));
+        for (what, [stock, ours]) in [
+            ("  until it is in the kernel", there),
+            ("  longest pause of checks", pause),
+        ] {
+            say(row([
+                what,
+                &seconds(stock),
+                &seconds(ours),
+                &of_both(stock, ours),
+                "",
+                "",
+            ]));
+        }
     }
     table
+}
+
+fn row([what, stock, ours, ratio, stock_rate, our_rate]: [&str; 6]) -> String {
+    format!("{what:<28} {stock:>10} {ours:>10} {ratio:>8} {stock_rate:>9} {our_rate:>9}\n")
 }

@@ -1,27 +1,32 @@
-//! On this machine's own kernel, whose clocks are exact: what a check costs, and what a real server takes in memory.
+//! On this machine's own kernel, whose clocks are exact: what a check costs, what a real server takes in memory, and how long
+//! checks pause when one of many real servers is changed.
 //!
 //! The daemons are told that there is an IPVS (`ipvs.c`). Processor time is that of the scheduler
 //! (`/proc/PID/task/TID/schedstat`, nanoseconds), of all threads of all processes of the daemon, system calls included;
-//! other load on the machine does not count, though it makes caches cold. Rounds alternate between the two.
+//! other load on the machine does not count, though it makes caches cold. Memory is the share of each page that is the
+//! daemon's (`smaps_rollup`, Pss): what its processes have in common counts once. Rounds alternate between the two.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
 use crate::lab::ns::Namespace;
 use crate::lab::{TempDir, poll};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::servers::{Journal, Kind, answer, conf, family};
-use crate::{LIMIT, Settings};
+use crate::{LIMIT, PATIENCE, Part, Settings, ahead, of_both, seconds};
 
 /// After this both are at rest: what only the start needed has gone back to the kernel.
 const REST: Duration = Duration::from_secs(25);
+
+/// Checks in a second while one of many is changed: a pause of a few milliseconds shows.
+const RATE: u32 = 4000;
 
 /// Who answers the checks, for all rows.
 struct World {
@@ -36,6 +41,12 @@ struct Cost {
     check: u64,
     /// KiB resident.
     memory: u64,
+}
+
+/// Nanoseconds of the clock that `ipvs.c` reads.
+fn monotonic() -> i64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every kernel has it");
+    now.tv_sec() * 1_000_000_000 + now.tv_nsec()
 }
 
 /// Nanoseconds of processor time.
@@ -53,11 +64,26 @@ fn time(pid: Pid) -> u64 {
 
 fn resident(pid: Pid) -> u64 {
     let of = |pid: Pid| {
-        let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = text.lines().find(|l| l.starts_with("VmRSS"))?;
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = text.lines().find(|l| l.starts_with("Pss:"))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     };
     family(pid).into_iter().filter_map(of).sum()
+}
+
+/// A daemon, ended when dropped.
+struct Running {
+    child: Child,
+    pid: Pid,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for pid in family(self.pid).into_iter().rev() {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+        let _ = self.child.wait();
+    }
 }
 
 impl World {
@@ -86,6 +112,83 @@ impl World {
         }
     }
 
+    /// When real servers were changed in the kernel, nanoseconds of the monotonic clock.
+    fn changes(&self) -> Vec<i64> {
+        let text = fs::read_to_string(self.dir.path().join("changes")).unwrap_or_default();
+        text.lines().filter_map(|l| l.parse().ok()).collect()
+    }
+
+    fn configure(&self, conf: &str) -> PathBuf {
+        let path = self.dir.path().join("keepalived.conf");
+        fs::write(&path, conf).expect("our own directory");
+        path
+    }
+
+    fn start(&self, which: Which, conf: &str) -> Running {
+        let mut command = Command::new(which.binary());
+        command.args(["-n", "-l", "-D", "-C", "-f"]);
+        command.arg(self.configure(conf));
+        for option in ["-p", "-c", "-r", "-b"] {
+            let file = self.dir.path().join(format!("pid{option}"));
+            // Who was killed has left it behind.
+            let _ = fs::remove_file(&file);
+            command.arg(option).arg(file);
+        }
+        let changes = self.dir.path().join("changes");
+        let _ = fs::remove_file(&changes);
+        command
+            .env("LD_PRELOAD", &self.preloaded)
+            .env("CHANGES", changes)
+            .env("TMPDIR", self.dir.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = self
+            .director
+            .spawn(&mut command)
+            .expect("the daemon starts");
+        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid fits"));
+        Running { child, pid }
+    }
+
+    /// One weight of many is changed: microseconds until the kernel is asked for it, and the longest time without a check
+    /// from the signal until a second after that. `None`: not within [`PATIENCE`].
+    fn reload(&self, which: Which, servers: usize, journal: &Journal) -> Option<(u64, u64)> {
+        let delay = (u32::try_from(servers).unwrap_or(u32::MAX) / RATE).max(2);
+        let conf = |weight| conf(Kind::Tcp, servers, weight, delay);
+        let before = journal.lock().len();
+        let daemon = self.start(which, &conf(1));
+        // Until checks go their way: who was late with all of them has made up for it.
+        let enough = before + servers + servers / 4;
+        poll(PATIENCE, || (journal.lock().len() > enough).then_some(()))?;
+        self.configure(&conf(9));
+        let (from, first, began) = (monotonic(), journal.lock().len(), Instant::now());
+        kill(daemon.pid, Signal::SIGHUP).expect("a process of ours");
+        let asked = poll(PATIENCE, || {
+            self.changes().into_iter().find(|at| *at > from)
+        });
+        let there = u64::try_from(asked? - from).unwrap_or(0) / 1000;
+        let settled = Instant::now() + Duration::from_secs(1);
+        // Checks go on, and whoever began all of them anew has begun.
+        let enough = journal.lock().len() + servers / 20;
+        poll(PATIENCE, || {
+            let enough = journal.lock().len() > enough;
+            (enough && Instant::now() > settled).then_some(())
+        })?;
+        let journal = journal.lock();
+        let times = journal.get(first.saturating_sub(1)..).unwrap_or_default();
+        let times = [began]
+            .into_iter()
+            .chain(times.iter().map(|(when, _)| *when));
+        let times: Vec<Instant> = times.collect();
+        let gaps = times
+            .windows(2)
+            .map(|t| t[1].saturating_duration_since(t[0]));
+        let pause = gaps.max().unwrap_or_default().as_micros();
+        Some((there, u64::try_from(pause).unwrap_or(u64::MAX)))
+    }
+
     fn cost(
         &self,
         which: Which,
@@ -94,29 +197,9 @@ impl World {
         (seconds, rest): (u64, Duration),
         journal: &Journal,
     ) -> Cost {
-        let path = self.dir.path().join("keepalived.conf");
-        fs::write(&path, conf(kind, servers, 1, 1)).expect("our own directory");
-        let mut command = Command::new(which.binary());
-        command.args(["-n", "-l", "-D", "-C", "-f"]).arg(&path);
-        for option in ["-p", "-c", "-r", "-b"] {
-            let file = self.dir.path().join(format!("pid{option}"));
-            // Who was killed has left it behind.
-            let _ = fs::remove_file(&file);
-            command.arg(option).arg(file);
-        }
-        command
-            .env("LD_PRELOAD", &self.preloaded)
-            .env("TMPDIR", self.dir.path());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
         let (before, began) = (journal.lock().len(), Instant::now());
-        let mut child = self
-            .director
-            .spawn(&mut command)
-            .expect("the daemon starts");
-        let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid fits"));
+        let daemon = self.start(which, &conf(kind, servers, 1, 1));
+        let pid = daemon.pid;
         // Two rounds: what is made once is made.
         let running = poll(LIMIT, || {
             (journal.lock().len() > before + 2 * servers).then_some(())
@@ -127,10 +210,7 @@ impl World {
         // At rest: what only the start needed has gone back by then.
         std::thread::sleep(rest.saturating_sub(began.elapsed()));
         let memory = resident(pid);
-        for pid in family(pid).into_iter().rev() {
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-        let _ = child.wait();
+        drop(daemon);
         assert!(
             running.is_some(),
             "{which:?} checks {servers} servers by {}",
@@ -148,12 +228,6 @@ fn median(mut all: Vec<u64>) -> u64 {
     all.get(all.len() / 2).copied().unwrap_or(0)
 }
 
-/// How much less the second is than the first, in percent.
-fn ahead(stock: u64, ours: u64) -> String {
-    let (stock, ours) = (i128::from(stock), i128::from(ours));
-    format!("{} %", (stock - ours) * 100 / stock.max(1))
-}
-
 pub(crate) fn measure(settings: &Settings) -> String {
     let mut table = String::new();
     let mut say = |line: String| {
@@ -165,6 +239,19 @@ pub(crate) fn measure(settings: &Settings) -> String {
     for kind in [Kind::Tcp, Kind::Http, Kind::Tls] {
         answer(&world.director, kind, &journal);
     }
+    if settings.runs(Part::Cost) {
+        processor(&world, settings, &journal, &mut say);
+    }
+    if settings.runs(Part::Memory) {
+        memory(&world, settings, &journal, &mut say);
+    }
+    if settings.runs(Part::Reload) {
+        reloads(&world, settings, &journal, &mut say);
+    }
+    table
+}
+
+fn processor(world: &World, settings: &Settings, journal: &Journal, say: &mut dyn FnMut(String)) {
     say(format!(
         "{:<28} {:>10} {:>10} {:>8}   least {:>9} {:>9}\n",
         "processor time, us a check", "stock", "ours", "less", "stock", "ours"
@@ -173,18 +260,8 @@ pub(crate) fn measure(settings: &Settings) -> String {
         let (mut stock, mut ours) = (Vec::new(), Vec::new());
         for _ in 0..settings.rounds {
             for (which, all) in [(Stock, &mut stock), (Ours, &mut ours)] {
-                all.push(
-                    world
-                        .cost(
-                            which,
-                            kind,
-                            servers,
-                            (settings.seconds, Duration::ZERO),
-                            &journal,
-                        )
-                        .check
-                        / 100,
-                );
+                let measured = (settings.seconds, Duration::ZERO);
+                all.push(world.cost(which, kind, servers, measured, journal).check / 100);
             }
         }
         let least = |all: &[u64]| all.iter().min().copied().unwrap_or(0);
@@ -201,35 +278,65 @@ pub(crate) fn measure(settings: &Settings) -> String {
             tenth(least_ours),
         ));
     }
+}
+
+fn memory(world: &World, settings: &Settings, journal: &Journal, say: &mut dyn FnMut(String)) {
+    let line = |what: &str, [stock, ours]: [u64; 2]| {
+        format!(
+            "{what:<28} {stock:>10} {ours:>10} {:>8}\n",
+            ahead(stock, ours)
+        )
+    };
     say(format!(
         "{:<28} {:>10} {:>10} {:>8}\n",
-        "resident memory, KiB", "stock", "ours", "less"
+        "memory, KiB", "stock", "ours", "less"
     ));
     let few = 10;
-    let base = [Stock, Ours].map(|w| world.cost(w, Kind::Tcp, few, (1, REST), &journal).memory);
+    let of = |servers| {
+        let one = |w| world.cost(w, Kind::Tcp, servers, (1, REST), journal).memory;
+        [Stock, Ours].map(one)
+    };
+    let base = of(few);
+    say(line(&format!("TCP {few}, in all"), base));
     for servers in settings.servers.iter().copied() {
-        let [stock, ours] = [Stock, Ours].map(|w| {
-            world
-                .cost(w, Kind::Tcp, servers, (1, REST), &journal)
-                .memory
-        });
-        let mut line = String::new();
-        let _ = writeln!(
-            line,
-            "{:<28} {stock:>10} {ours:>10} {:>8}",
-            format!("TCP {servers}, in all"),
-            ahead(stock, ours)
-        );
+        let all = of(servers);
+        say(line(&format!("TCP {servers}, in all"), all));
         let more = (servers - few).max(1) as u64;
-        let grown = |all: u64, base: u64| all.saturating_sub(base) * 1024 / more;
-        let (stock, ours) = (grown(stock, base[0]), grown(ours, base[1]));
-        let _ = writeln!(
-            line,
-            "{:<28} {stock:>10} {ours:>10} {:>8}",
-            "  octets for each more",
-            ahead(stock, ours)
-        );
-        say(line);
+        let grown = |n: usize| all[n].saturating_sub(base[n]) * 1024 / more;
+        say(line("  octets for each more", [grown(0), grown(1)]));
     }
-    table
+}
+
+fn reloads(world: &World, settings: &Settings, journal: &Journal, say: &mut dyn FnMut(String)) {
+    type Changed = (u64, u64);
+    type Part = fn(&Changed) -> u64;
+    let (mut stock, mut ours) = (Vec::new(), Vec::new());
+    // Stock may take minutes: once is enough.
+    stock.extend(world.reload(Stock, settings.many, journal));
+    for _ in 0..settings.rounds.min(3) {
+        ours.extend(world.reload(Ours, settings.many, journal));
+    }
+    let one = |all: &[Changed], part: Part| {
+        (!all.is_empty()).then(|| median(all.iter().map(part).collect()))
+    };
+    say(format!(
+        "{:<28} {:>10} {:>10} {:>8}\n",
+        format!("1 of {} changed, s", settings.many),
+        "stock",
+        "ours",
+        "ratio"
+    ));
+    let (asked, pause): (Part, Part) = (|r| r.0, |r| r.1);
+    for (what, part) in [
+        ("  until the kernel is asked", asked),
+        ("  longest pause of checks", pause),
+    ] {
+        let (stock, ours) = (one(&stock, part), one(&ours, part));
+        say(format!(
+            "{what:<28} {:>10} {:>10} {:>8}\n",
+            seconds(stock),
+            seconds(ours),
+            of_both(stock, ours)
+        ));
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use openssl::x509::X509;
 use crate::lab::ns::Namespace;
 
 /// Real servers of one virtual server.
-pub(crate) const POOL: usize = 100;
+const POOL: usize = 100;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -124,6 +124,15 @@ pub(crate) fn answer(director: &Namespace, kind: Kind, journal: &Journal) {
             }
         }
     });
+}
+
+/// Where the virtual server of a real one is, and the real one, by TCP.
+pub(crate) fn place(server: usize) -> (SocketAddrV4, SocketAddrV4) {
+    let at = |net: u8, n: usize, port: u16| {
+        let [.., a, b] = n.to_be_bytes();
+        SocketAddrV4::new([10, net, a, b].into(), port)
+    };
+    (at(78, server / POOL, 80), at(77, server, Kind::Tcp.port()))
 }
 
 /// `weight`: of the last server, all others have 1. `delay`: `delay_loop`.
