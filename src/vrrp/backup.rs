@@ -45,7 +45,7 @@ enum Preempt {
 pub(super) struct Lost {
     /// Since the timer ran out. Time spent on others whose timers ran out at the same time is none.
     pub(super) own: Duration,
-    /// Of others whose timers had run out when the machine went on, less than that ago; and when it did.
+    /// Before this one's timer ran out; and when the machine went on.
     pub(super) lately: Duration,
     pub(super) woke_at: Mono,
 }

@@ -191,6 +191,8 @@ impl Router {
             Event::Apply(config) => {
                 self.runts.clear();
                 self.strangers.clear();
+                let intervals = config.instances.iter().map(|i| i.advert_int);
+                self.lateness.pace(now, intervals.min());
                 self.apply(now, config, &mut out);
             }
             Event::Lost {
@@ -218,11 +220,11 @@ impl Router {
 
     /// When the next [`Event::Wake`] is due; [`Mono::NEVER`] if nothing is waited for. O(1).
     pub(crate) fn deadline(&self) -> Mono {
-        match (&self.farewell, self.timers.first()) {
-            (None, Some((at, _))) => at.min(self.throttle.deadline()),
-            (None, None) => self.throttle.deadline(),
-            (Some(_), _) => Mono::NEVER,
+        if self.farewell.is_some() {
+            return Mono::NEVER;
         }
+        let others = self.throttle.deadline().min(self.lateness.deadline());
+        self.timers.first_at().min(others)
     }
 
     /// Somebody's timer has run out at `now`, and what it means depends on what was said until then: all of that must be heard

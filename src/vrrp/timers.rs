@@ -20,16 +20,40 @@ pub(super) struct Lateness {
     since: Option<Mono>,
     /// The greatest lateness of one such series, and when it began.
     lately: (Duration, Mono),
+    /// Where intervals are short a pause may be a good part of what a backup waits, without a timer that runs out in it: one
+    /// runs out this often only to notice pauses.
+    pulse: Option<Duration>,
+    pulse_at: Option<Mono>,
 }
 
+/// Intervals from which on nobody looks for pauses: those that matter there are noticed anyway.
+const SLOW: Duration = Duration::from_millis(100);
+/// Less than this is the machine's normal jitter.
+const NORMAL: Duration = Duration::from_micros(500);
+
 impl Lateness {
+    /// `shortest`: of the intervals of all instances.
+    pub(super) fn pace(&mut self, now: Mono, shortest: Option<Duration>) {
+        self.pulse = shortest.filter(|interval| *interval <= SLOW).map(|i| i / 2);
+        self.pulse_at = self.pulse.map(|pulse| now + pulse);
+    }
+
+    /// When somebody has to look for pauses.
+    pub(super) fn deadline(&self) -> Mono {
+        self.pulse_at.unwrap_or(Mono::NEVER)
+    }
+
     /// The earliest timer, of `first`, is served at `now`.
     pub(super) fn note(&mut self, now: Mono, first: Mono) {
+        let first = first.min(self.deadline());
+        if self.deadline() <= now {
+            self.pulse_at = self.pulse.map(|pulse| now + pulse);
+        }
         if self.since.is_none() && first <= now {
             self.since = Some(now);
             let late = now.since(first);
             let (greatest, at) = self.lately;
-            if now + late > at + greatest {
+            if late > NORMAL && now + late > at + greatest {
                 self.lately = (late, now);
             }
         }
@@ -45,10 +69,9 @@ impl Lateness {
     /// What was lost when a timer that ran out at `at` is served at `now`.
     pub(super) fn of(&self, now: Mono, at: Mono) -> Lost {
         let (late, woke_at) = self.lately;
-        let recent = now <= woke_at + late;
         Lost {
             own: self.since.unwrap_or(now).since(at),
-            lately: if recent { late } else { Duration::ZERO },
+            lately: late,
             woke_at,
         }
     }

@@ -134,8 +134,9 @@ fn the_shortest_interval_has_the_down_time_of_the_formula() {
     let mut quick = model(100);
     quick.version = Version::V3;
     quick.advert_int = Duration::from_millis(10);
-    let rig = Rig::new(config(&[quick]));
-    assert_eq!(rig.remaining(), Duration::from_micros(36_093));
+    let mut rig = Rig::new(config(&[quick]));
+    assert_eq!(rig.pass(Duration::from_micros(36_092)), []);
+    assert_eq!(sent(just(&rig.pass(MICROSECOND))), [100]);
 }
 
 #[test]
