@@ -351,6 +351,19 @@ impl Instance {
         self.interface.iter().chain(&self.vrf).chain(link)
     }
 
+    /// Interfaces besides its own that what it holds needs, `no_track` apart: those of addresses, and those that routes and rules
+    /// name. keepalived: one that is down is a fault, whatever else is tracked; the next hops of a route do not count.
+    pub(crate) fn carriers(&self) -> impl Iterator<Item = &IfName> {
+        let addresses = self.addresses.iter().chain(&self.excluded);
+        let addresses = addresses.filter(|a| a.track).map(|a| &a.dev);
+        let routes = self.routes.iter().filter(|r| r.track);
+        let routes = routes.filter_map(|r| r.dev.as_ref());
+        let rules = self.rules.iter().filter(|r| r.track);
+        let rules = rules.flat_map(|r| r.iif.iter().chain(&r.oif));
+        let all = addresses.chain(routes).chain(rules);
+        all.filter(|name| !self.own_interfaces().any(|own| own == *name))
+    }
+
     /// Address owner: priority 255 (RFC 9568 §6.1).
     pub(crate) fn is_owner(&self) -> bool {
         self.priority == Priority::OWNER

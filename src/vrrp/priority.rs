@@ -126,6 +126,8 @@ pub(super) fn standing(model: &Instance, watch: &Watch, conceded: bool, world: &
             causes.push(FaultCause::InterfaceDown(name.clone()));
         }
     }
+    let lame = model.carriers().filter(|name| !world.running(name));
+    causes.extend(lame.map(|name| FaultCause::InterfaceDown(name.clone())));
     match world.source_of(model) {
         None => causes.push(FaultCause::NoSource(model.family)),
         Some(source) if model.track_source && !world.has(model.interface.as_ref(), source) => {

@@ -211,7 +211,10 @@ impl Router {
         for i in self.instances.iter() {
             let watch = Watch::kept(&i.watch);
             let tracked = watch.interfaces.iter().map(|t| &t.interface);
-            for name in tracked.chain(i.model.own_interfaces()) {
+            // One of many addresses, each once.
+            let carriers: BTreeSet<_> = i.model.carriers().collect();
+            let own = i.model.own_interfaces().chain(carriers);
+            for name in tracked.chain(own) {
                 self.watchers.entry(name.clone()).or_default().push(i.id);
             }
             if i.model.track_source && i.model.interface.is_none() {

@@ -1,5 +1,7 @@
 //! Interfaces that come, go, change their name, their size, their owner or their machine under a running router.
 
+mod elsewhere;
+
 use std::time::Duration;
 
 use crate::kernel::{PATIENCE, conf, wait_shows};

@@ -311,7 +311,10 @@ fn an_interface_that_comes_back_under_another_index_serves_again() {
 fn an_address_on_an_interface_that_comes_later_is_set_when_it_comes() {
     with_task(|mut d| async move {
         let mut i = instance("VI", "a", 51, &["10.0.0.100"]);
-        i.excluded = vec![vip("10.9.0.1", &dev("late"))];
+        // A tracked one would be a fault until then.
+        let mut late = VirtualAddress::clone(&vip("10.9.0.1", &dev("late")));
+        late.track = false;
+        i.excluded = vec![late.into()];
         d.apply(vec![i]).await;
         d.enters("VI", VrrpState::Master).await;
         eventually("the first address is set", || {

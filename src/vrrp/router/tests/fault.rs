@@ -223,3 +223,32 @@ fn reverse_turns_the_sign_and_the_fault() {
         );
     }
 }
+
+#[test]
+fn the_interface_of_what_it_holds_must_be_up_whatever_else_is_tracked() {
+    let elsewhere = |track: bool| {
+        let mut model = model(150);
+        let mut addr = VirtualAddress::new([10, 1, 0, 100].into(), 24, name("eth1"));
+        addr.track = track;
+        model.excluded.push(addr.into());
+        model.dont_track_primary = true;
+        model.track_interfaces = vec![self::track(1, Weight::Adjust(10))];
+        model
+    };
+    let (mut rig, _) = Rig::start(config(&[elsewhere(true)]));
+    assert_eq!(rig.state(V1), VrrpState::Fault, "it is not there yet");
+    rig.interface(eth(1, true));
+    rig.pass(DOWN_150);
+    assert_eq!(rig.state(V1), VrrpState::Master);
+    let actions = rig.interface(eth(1, false));
+    assert_eq!(sent(&actions), [0, 0]);
+    assert_eq!(rig.state(V1), VrrpState::Fault);
+    rig.interface(eth(1, true));
+    rig.pass(DOWN_150);
+    assert_eq!(rig.state(V1), VrrpState::Master);
+    // `no_track`, also by a reload; and its own interface does not count here.
+    rig.reload(config(&[elsewhere(false)]));
+    rig.interface(eth(1, false));
+    rig.interface(eth(0, false));
+    assert_eq!(rig.state(V1), VrrpState::Master);
+}

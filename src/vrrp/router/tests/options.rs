@@ -323,6 +323,7 @@ fn a_unicast_source_that_no_interface_has_is_told_once_and_used() {
 fn a_unicast_instance_without_interface_needs_no_link() {
     let mut anywhere = unicast(150, &[2]);
     (anywhere.interface, anywhere.source) = (None, Some([10, 0, 0, 1].into()));
+    Arc::make_mut(&mut anywhere.addresses[0]).track = false;
     let mut rig = Rig::master(config(&[anywhere]));
     assert_eq!(rig.router.sockets()[0].interface, None);
     rig.interface(eth(0, false));

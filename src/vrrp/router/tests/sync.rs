@@ -55,6 +55,7 @@ fn members_follow_the_one_that_yields_without_resigning() {
 fn a_fault_of_one_is_a_fault_of_all() {
     let [a, mut b] = group();
     b.interface = Some(name("eth1"));
+    Arc::make_mut(&mut b.addresses[0]).dev = name("eth1");
     let mut rig = Rig {
         router: Router::new(),
         now: Mono::ZERO,
