@@ -11,6 +11,7 @@ mod dump;
 mod features;
 mod hostile;
 mod kernel;
+mod keywords;
 #[path = "../lab_notify/mailbox.rs"]
 mod mailbox;
 mod many;

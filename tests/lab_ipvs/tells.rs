@@ -5,7 +5,7 @@ crate::guests! {
     scripts_fifo_and_mail_tell_the_deaths_that_stock_tells
 }
 
-mod story {
+pub(crate) mod story {
     use std::collections::{BTreeMap, BTreeSet};
     use std::fmt::Write as _;
     use std::fs;
@@ -43,7 +43,7 @@ mod story {
         ),
     ];
 
-    fn conf(dir: &Path, with: impl Fn(u8, u8) -> bool) -> String {
+    pub(crate) fn conf(dir: &Path, with: impl Fn(u8, u8) -> bool) -> String {
         let path = |name: &str| dir.join(name).display().to_string();
         let script = path("n.sh");
         let mut conf = format!(

@@ -4,7 +4,7 @@ crate::guests! {
     the_first_octets_of_each_checker_are_those_of_stock
 }
 
-mod story {
+pub(crate) mod story {
     use std::collections::BTreeMap;
     use std::fmt::Write as _;
     use std::io::{Read as _, Write as _};
@@ -49,7 +49,7 @@ mod story {
     /// Not a port: the echo request.
     const PING: u16 = 0;
 
-    fn conf() -> String {
+    pub(crate) fn conf() -> String {
         let mut conf = String::new();
         let servers = TCP
             .iter()
