@@ -176,12 +176,18 @@ pub(crate) fn parse(words: impl IntoIterator<Item = String>) -> Cli {
         task = Task::Adopt;
     }
     let options = Options::read(&matches, &rows, &mut complaints);
+    if task == Task::Genhash {
+        // Its options are others, and it says itself what is wrong with them.
+        complaints.clear();
+    }
     let operands = matches.get_many(OPERANDS).into_iter().flatten().cloned();
+    let operands = operands.filter(|_| task != Task::Genhash);
+    let operands: Vec<String> = operands.collect();
     Cli {
         task,
         options,
         complaints,
-        operands: operands.collect(),
+        operands,
     }
 }
 
@@ -215,15 +221,16 @@ fn task(program: &str, matches: &ArgMatches, complaints: &mut Vec<String>) -> Ta
     }
 }
 
-/// The words that are genhash's: all of a program of that name, and what follows `--genhash` or `-T`.
-pub(crate) fn genhash_words(words: &[String]) -> &[String] {
+/// What genhash calls itself, and the words that are its own: all of a program of that name, and what follows `--genhash`
+/// or `-T`.
+pub(crate) fn genhash_words(words: &[String]) -> (String, &[String]) {
     let of_daemon = |w: &String| w.starts_with("--g") || w == "-T";
-    let skip = if words.get(1).is_some_and(of_daemon) {
-        2
-    } else {
-        1
+    let program = words.first().map_or("", String::as_str);
+    let (name, skip) = match words.get(1).is_some_and(of_daemon) {
+        true => (format!("{program} --genhash"), 2),
+        false => (program.to_owned(), 1),
     };
-    words.get(skip..).unwrap_or(&[])
+    (name, words.get(skip..).unwrap_or(&[]))
 }
 
 impl Options {
@@ -430,6 +437,9 @@ mod tests {
         assert_eq!(read("--signum=JSON -v").task, Task::Signum("JSON".into()));
         assert_eq!(read("-v --signum=JSON").task, Task::Version);
         assert_eq!(parse(["/usr/bin/genhash".to_owned()]).task, Task::Genhash);
+        let cli = read("--genhash -S -s 192.0.2.1 -p 80 -u / -P 1.0");
+        assert_eq!(cli.task, Task::Genhash);
+        assert!(cli.complaints.is_empty() && cli.operands.is_empty());
         let words = |line: &str| parse(line.split(' ').map(str::to_owned)).task;
         assert_eq!(words("keepalived-rs adopt -f x"), Task::Adopt);
         assert_eq!(words("keepalived-rs -f adopt"), Task::Run);

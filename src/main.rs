@@ -80,7 +80,10 @@ fn main() -> ExitCode {
             }
         },
         Task::Adopt => daemon::adopt::run(&options),
-        Task::Genhash => genhash::run(cli::genhash_words(&words)),
+        Task::Genhash => {
+            let (name, words) = cli::genhash_words(&words);
+            genhash::run(&name, words)
+        }
         Task::Check(options) => check::run(&options),
         Task::CheckUsage(usage) => {
             if usage.asked {

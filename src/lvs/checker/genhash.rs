@@ -16,8 +16,8 @@ use super::Tools;
 use super::connect::Connect;
 use super::http::{Http, Protocol, Tls, Url, header_end, length_of, tls};
 
-const USAGE: &str = "\
-Usage: genhash COMMAND [OPTIONS]
+/// Behind the name of the program.
+const USAGE: &str = " COMMAND [OPTIONS]
 Commands:
    -s server-address -p port -u url
    -S -s server-address -p port -u url
@@ -72,14 +72,14 @@ struct Asked {
     timeout: Option<Duration>,
 }
 
-/// Runs with the words of the command line behind the program's name. Returns the exit status.
-pub(crate) fn run(words: &[String]) -> u8 {
+/// Runs with the words of the command line behind the program's name, which is `name`. Returns the exit status.
+pub(crate) fn run(name: &str, words: &[String]) -> u8 {
     let asked = match read(words) {
         Ok(asked) => asked,
         Err(complaint) => {
             let complaint = complaint.map_or(String::new(), |c| c + "\n");
             // Nobody may be there to read it.
-            _ = writeln!(io::stderr(), "{complaint}{USAGE}");
+            _ = writeln!(io::stderr(), "{complaint}Usage: {name}{USAGE}");
             return 1;
         }
     };
@@ -261,7 +261,7 @@ async fn page(asked: &Asked, tools: &Tools) -> Result<Option<Page>, &'static str
     let handshake = timeout(patience, tls::connect(&context, url.sni.as_deref(), stream)).await;
     match handshake {
         Ok(Ok(mut stream)) => exchange(&mut stream, &request, patience, asked.verbose).await,
-        Ok(Err(())) => Err("SSL handshake/communication error connecting to server"),
+        Ok(Err(())) => Err("SSL handshake/communication error connecting to"),
         Err(_) => Err("Timeout connecting"),
     }
 }
@@ -275,7 +275,7 @@ async fn exchange(
 ) -> Result<Option<Page>, &'static str> {
     let sent = timeout(patience, stream.write_all(request)).await;
     if !matches!(sent, Ok(Ok(()))) {
-        return Err("Cannot send get request to server");
+        return Err("Cannot send get request to");
     }
     let (mut header, mut body): (Vec<u8>, Vec<u8>) = (Vec::new(), Vec::new());
     let (mut digest, mut left) = (Md5::new(), None);
@@ -284,7 +284,7 @@ async fn exchange(
         let part = match timeout(patience, stream.read(&mut some)).await {
             Ok(Ok(0)) => break,
             Ok(Ok(n)) => some.get(..n).unwrap_or(&[]),
-            Ok(Err(_)) => return Err("Read error with server"),
+            Ok(Err(_)) => return Err("Read error with"),
             Err(_) => return Err("Timeout WEB read"),
         };
         let mut part = part.to_vec();
