@@ -181,10 +181,10 @@ pub(crate) mod story {
     /// For all of them, with files in `dir`.
     pub(crate) fn conf(dir: &Path) -> String {
         let dir = dir.display().to_string();
-        let mut conf = format!(
-            "global_defs {{\nscript_user root\nchecker_log_all_failures\n}}\nSSL {{\npassword secret\nca DIR/cert.pem
-certificate DIR/client.pem\nkey DIR/client.key\n}}\ntrack_file none {{\nfile DIR/none\nweight 1\n}}\ntrack_file one {{\nfile DIR/one\nweight 1\n}}\n"
-        );
+        let mut conf = String::from(
+"global_defs {\nscript_user root\nchecker_log_all_failures\n}\nSSL {\npassword secret\nca DIR/cert.pem
+certificate DIR/client.pem\nkey DIR/client.key\n}\ntrack_file none {\nfile DIR/none\nweight 1\n}\ntrack_file one {\nfile DIR/one\nweight 1\n}\n",
+);
         for ((last, protocol, port, server), _, checker) in SERVERS {
             let mut lines = String::new();
             for line in checker.split(';').map(str::trim) {
@@ -268,7 +268,8 @@ ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\n
         let out = world.director.run(|| command.output());
         let out = out.expect("it is installed");
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-        (out.status.code(), text(&out.stdout), text(&out.stderr))
+        let usage = text(&out.stderr).replace(binary, "BINARY");
+        (out.status.code(), text(&out.stdout), usage)
     }
 
     /// `genhash`: of ours and of stock.
