@@ -66,23 +66,25 @@ impl Instance {
         let State::Master(m) = &self.state else {
             return false;
         };
-        let interval = self.advert_int();
-        let skew = match self.model.preempt {
-            true => interval,
-            false => skew(
-                self.model.version,
-                self.model.timer_expired_backup,
-                interval,
-            ),
+        let patience = match self.model.preempt {
+            true => self.advert_int() * (self.model.down_timer_adverts + 1),
+            false => self.others_patience(),
         };
-        let patience = interval * self.model.down_timer_adverts + skew;
         now.since(m.sent_at) > patience && !m.roused
+    }
+
+    /// How long the best of the others waits: `timer_expired_backup`.
+    fn others_patience(&self) -> Duration {
+        let (interval, other) = (self.advert_int(), self.model.timer_expired_backup);
+        interval * self.model.down_timer_adverts + skew(self.model.version, other, interval)
     }
 
     pub(super) fn advert_is_due(&mut self, now: Mono, m: Master, out: &mut Vec<Action>) -> Turn {
         let interval = self.advert_int();
-        if self.overslept(now) {
+        if now.since(m.sent_at) > self.others_patience() && !m.roused {
             self.report_overslept(now.since(m.advert_at), out);
+        }
+        if self.overslept(now) {
             if !self.model.preempt {
                 return Turn::Overslept; // Whoever is master meanwhile may stay.
             }
