@@ -453,6 +453,31 @@ fn an_interface_with_the_mac_of_a_vmac_is_taken_for_it() {
 }
 
 #[test]
+fn another_link_local_address_of_the_base_is_no_transition() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let node = lan.node(0);
+    let daemon = Ours.start(node, &instance(150, V6));
+    wait_addr(node, "vrrp.51", "2001:db8::100", true);
+    // The kernel's own, once it is sure of it.
+    crate::kernel::wait_shows(node, "-6 addr show dev eth0", "fe80::ff:fe00:1/64", true);
+    crate::kernel::wait_shows(node, "-6 addr show dev eth0", "tentative", false);
+    let deleted = crate::lab::daemon::now();
+    node.ip("addr del fe80::1/64 dev eth0");
+    lan.wait("it speaks from the other one", LIMIT, |seen| {
+        let other: std::net::IpAddr = "fe80::ff:fe00:1".parse().expect("an address");
+        let from = |s: &&Seen| {
+            s.advert()
+                .is_some_and(|a| a.src == other && a.priority == 150)
+        };
+        seen.iter().find(|s| s.at > deleted && from(s)).map(drop)
+    });
+    assert!(!daemon.log().contains("FAULT"), "{}", daemon.log());
+}
+
+#[test]
 fn the_base_comes_and_goes_and_the_vmac_with_it() {
     with_master(|node, mut daemon| {
         node.ip("link set eth0 down");

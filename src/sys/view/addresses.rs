@@ -158,11 +158,15 @@ impl Addresses {
         self.ordered().into_iter().map(|held| &held.key)
     }
 
-    /// Those that packets may be sent from.
+    /// Those that packets may be sent from. One that nobody is asked about is tentative for no longer than the kernel takes to
+    /// tell so a second time.
     pub(super) fn usable(&self) -> Vec<AddressKey> {
-        let bad = flag::TENTATIVE | flag::DADFAILED;
+        let good = |flags: u32| {
+            let tentative = flags & (flag::TENTATIVE | flag::NODAD) == flag::TENTATIVE;
+            flags & flag::DADFAILED == 0 && !tentative
+        };
         let all = self.ordered().into_iter();
-        all.filter(|held| held.flags & bad == 0)
+        all.filter(|held| good(held.flags))
             .map(|held| held.key)
             .collect()
     }
