@@ -17,6 +17,7 @@ use crate::model::vrrp::{Instance, SyncGroup};
 use crate::time::Mono;
 use crate::track::command::Outcome;
 use crate::vrrp::{FaultCause, Socket};
+use crate::wire::arp::Mac;
 
 /// Commands to a task: one per reload or signal, sent by the daemon, which waits.
 pub(crate) const COMMANDS: usize = 16;
@@ -126,6 +127,14 @@ pub(crate) struct ProcessSnapshot {
     pub(crate) good: Option<bool>,
     /// The contrary is about to be said.
     pub(crate) delayed: bool,
+}
+
+/// An address of ours that somebody else answers for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claimed {
+    pub(crate) instance: Arc<str>,
+    pub(crate) addr: IpAddr,
+    pub(crate) mac: Mac,
 }
 
 /// What the daemon asks of the LVS task.

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::bus::{Notice, Release};
+use super::claims::Claims;
 use super::dumps::Dumps;
 use super::identity::{Identity, PidFiles};
 use super::outcome::Answer;
@@ -73,6 +74,7 @@ pub(super) struct Daemon {
     reload_time: Option<ReloadTime>,
     answer: Answer,
     overview: Overview,
+    claims: Claims,
     started: Mono,
     /// The last one: when it was over, and whether it was taken.
     reloaded: Option<(Mono, bool)>,
@@ -115,6 +117,7 @@ impl Daemon {
             systemd,
             answer: Answer::new(pid_files.main()),
             overview: Overview::new(pid_files.main()),
+            claims: Claims::default(),
             started: clock::now(),
             reloaded: None,
             pid_files,
@@ -241,6 +244,7 @@ impl Daemon {
             now: clock::now(),
             started: self.started,
             reload: self.reloaded,
+            claims: &self.claims.known(),
         };
         let status = dump::status::status(&self.config, &found, std::process::id());
         self.overview.answer(&status);
@@ -271,10 +275,14 @@ impl Daemon {
                 () = at(self.status_at) => self.tell_status(),
                 Some(notice) = self.notices.recv() => {
                     self.status.heard(&notice);
+                    if let Notice::Instance { instance, state, .. } = &notice {
+                        self.claims.heard(&self.config, instance, *state);
+                    }
                     self.status_at.get_or_insert_with(|| Instant::now() + STATUS_DELAY);
                     self.notifier.accept(notice);
                 }
                 () = self.notifier.progress() => {}
+                () = self.claims.progress() => {}
                 () = self.tidy.later() => {}
             }
         }
@@ -335,6 +343,7 @@ impl Daemon {
                     self.notifier.tell_states(&config, &instances);
                 }
                 self.settle(config);
+                self.claims.apply(&self.config);
                 self.torn = torn;
                 self.tidy.now(&self.config.global.process);
                 tracing::info!("Reload complete");
@@ -404,7 +413,7 @@ impl Daemon {
 }
 
 /// Waits for that instant; for ever without one.
-async fn at(instant: Option<Instant>) {
+pub(super) async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,

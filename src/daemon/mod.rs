@@ -5,6 +5,7 @@
 pub(crate) mod adopt;
 pub(crate) mod bus;
 pub(crate) mod check;
+mod claims;
 mod dumpfile;
 mod dumps;
 pub(crate) mod host;

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::daemon::bus::{
-    InstanceSnapshot, ServerSnapshot, ServiceSnapshot, TrackSnapshot, VrrpState,
+    Claimed, InstanceSnapshot, ServerSnapshot, ServiceSnapshot, TrackSnapshot, VrrpState,
 };
 use crate::model::Config;
 use crate::model::lvs::RealServer;
@@ -26,6 +26,8 @@ pub(crate) struct Found<'a> {
     pub(crate) now: Mono,
     /// When the process started.
     pub(crate) started: Mono,
+    /// Addresses of ours that others answer for.
+    pub(crate) claims: &'a [Claimed],
     /// The last reload: when, and whether it was taken.
     pub(crate) reload: Option<(Mono, bool)>,
 }
@@ -47,7 +49,7 @@ pub(crate) fn status(config: &Config, found: &Found<'_>, pid: u32) -> Status {
         now: found.now,
     };
     page.process(found, pid);
-    page.instances(config, found.instances);
+    page.instances(config, found);
     page.trackers(config, found.trackers);
     page.servers(config, found.services);
     Status {
@@ -98,7 +100,8 @@ impl Page {
         }
     }
 
-    fn instances(&mut self, config: &Config, all: &[InstanceSnapshot]) {
+    fn instances(&mut self, config: &Config, found: &Found<'_>) {
+        let all = found.instances;
         if config.instances.is_empty() {
             return;
         }
@@ -123,7 +126,14 @@ impl Page {
                 (_, Some(seen)) => format!("{} (priority {})", seen.addr, seen.priority),
                 (_, None) => "-".to_owned(),
             };
-            let under = self.remarks(now);
+            let mut under = self.remarks(now);
+            for claim in found.claims.iter().filter(|c| c.instance == i.name) {
+                let Claimed { addr, mac, .. } = claim;
+                under.push(format!(
+                    "! {addr} is on another machine, too: {mac} answers ARP for it"
+                ));
+                self.well = false;
+            }
             table.row(
                 [
                     i.name.to_string(),
@@ -434,6 +444,7 @@ mod tests {
         CheckSnapshot, LastRun, MasterSeen, ProcessSnapshot, RunState, ScriptSnapshot,
     };
     use crate::dump::data::tests::snapshot;
+    use crate::wire::arp::Mac;
 
     const CONF: &str = "
         vrrp_script chk {
@@ -488,6 +499,11 @@ mod tests {
             now: Mono::from_micros(100 * MINUTE),
             started: Mono::from_micros(MINUTE),
             reload,
+            claims: &[Claimed {
+                instance: "VI_3".into(),
+                addr: [10, 0, 0, 3].into(),
+                mac: Mac([2, 0, 0, 0, 0, 3]),
+            }],
         };
         let Status { text, well } = status(config, &found, 7);
         (text.lines().map(str::to_owned).collect(), well)
@@ -563,6 +579,7 @@ mod tests {
         now.counters.overslept = 2;
         let mut grouped = snapshot("VI_2");
         grouped.state = VrrpState::Fault;
+        let twice = snapshot("VI_3");
         let services = [ServiceSnapshot {
             vs: Arc::clone(&config.virtual_servers[0]),
             quorum_met: false,
@@ -592,20 +609,28 @@ mod tests {
         trackers.processes.insert("nginx".into(), process);
         trackers.files.insert("weight".into(), -20);
         let reload = Some((Mono::from_micros(100 * MINUTE - 5_000_000), false));
-        let (lines, well) = page(&config, &[now, grouped], &trackers, &services, reload);
+        let (lines, well) = page(
+            &config,
+            &[now, grouped, twice],
+            &trackers,
+            &services,
+            reload,
+        );
         assert_eq!(
             lines[1..],
             [
                 "! The reload 5 s ago was refused, the configuration before it is in force",
                 "",
-                "instance  state  for  priority  interface  vrid  master",
-                "VI_1      FAULT  -    98        eth0       51    -",
+                "instance  state   for  priority  interface  vrid  master",
+                "VI_1      FAULT   -    98        eth0       51    -",
                 "  ! tracked script chk",
                 "    waits for the first result of script other",
                 "    4 advertisements of others were refused; keepalived.stats tells for what",
                 "    woke too late 2 times and listened first",
-                "VI_2      FAULT  -    98        eth0       51    -",
+                "VI_2      FAULT   -    98        eth0       51    -",
                 "  ! its sync group is in fault",
+                "VI_3      MASTER  -    98        eth0       51    this machine",
+                "  ! 10.0.0.3 is on another machine, too: 02:00:00:00:00:03 answers ARP for it",
                 "",
                 "tracked  name    result  last run",
                 "script   chk     BAD     exit status 1 after 12 ms",

@@ -40,6 +40,8 @@ pub(crate) struct Global {
     pub(crate) lower_prio_no_advert: bool,
     /// `vrrp_higher_prio_send_advert`.
     pub(crate) higher_prio_send_advert: bool,
+    /// `vrrp_arp_probe`: masters look whether somebody else answers for their addresses. Default true.
+    pub(crate) arp_probe: bool,
     /// `vrrp_restore_deleted`: what others delete of a master's addresses, routes and rules is put back at once, up to
     /// a limit, instead of giving up MASTER. Not known to keepalived.
     pub(crate) restore_deleted: bool,
@@ -220,6 +222,7 @@ impl Default for Global {
             down_timer_adverts: 3,
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
+            arp_probe: true,
             restore_deleted: false,
             skip_check_adv_addr: false,
             strict: false,

@@ -4,6 +4,7 @@
 mod lab;
 
 mod changes;
+mod claims;
 mod dialects;
 mod election;
 mod equality;

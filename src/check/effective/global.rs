@@ -54,6 +54,7 @@ pub(super) fn global(s: &mut Sheet<'_>, global: &Global) {
         vmac_addr_prefix,
         default_interface,
         dynamic_interfaces,
+        arp_probe,
         restore_deleted,
         script_security,
         script_user,
@@ -104,6 +105,7 @@ pub(super) fn global(s: &mut Sheet<'_>, global: &Global) {
         s.key_from("vmac_addr_prefix", &word(vmac_addr_prefix), &from);
         s.option("default_interface", text(default_interface.as_ref()));
         s.flag("dynamic_interfaces", *dynamic_interfaces);
+        s.toggle("vrrp_arp_probe", *arp_probe);
         s.toggle("vrrp_restore_deleted", *restore_deleted);
         s.option("script_user", script_user.as_ref().map(|u| s.user(u)));
         s.toggle("use_symlink_paths", *symlink_paths);

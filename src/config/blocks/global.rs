@@ -254,6 +254,9 @@ pub(crate) static GLOBAL_DEFS: Block<GlobalDraft> = Block {
         key("vrrp_higher_prio_send_advert", "[<bool>]", |v, a| {
             a.bool().map(|on| v.model.higher_prio_send_advert = on)
         }),
+        key("vrrp_arp_probe", "[<bool>], default on", |v, a| {
+            a.bool().map(|on| v.model.arp_probe = on)
+        }),
         key("vrrp_restore_deleted", "[<bool>], default off", |v, a| {
             a.bool().map(|on| v.model.restore_deleted = on)
         }),

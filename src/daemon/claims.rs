@@ -1,0 +1,188 @@
+//! Looks whether somebody else answers for the addresses of our masters, and says so: a router that died without letting
+//! go of them, a real server that should be quiet about its copy, a machine that was given one by hand.
+//!
+//! Lives in the daemon's own loop; the VRRP task knows nothing of it. Whatever goes wrong here costs a remark, never an
+//! address. IPv6 is left to the kernel's own duplicate address detection. Source: RFC 5227 §2.1.1.
+
+mod table;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use self::table::{Act, Table};
+use super::bus::{Claimed, VrrpState};
+use crate::model::Config;
+use crate::model::vrrp::Instance;
+use crate::sys::arp::ArpSocket;
+use crate::sys::clock;
+use crate::sys::link::{self, LinkTold};
+use crate::sys::raw::FrameSocket;
+use crate::wire::arp::{Probe, Said};
+
+/// Frames that are read before something else has its turn.
+const TURN: usize = 64;
+
+/// Open while there are addresses to look after.
+#[derive(Debug)]
+struct Sockets {
+    hear: ArpSocket,
+    speak: FrameSocket,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    table: Table,
+    sockets: Option<Sockets>,
+    /// They could not be opened: said once.
+    deaf: bool,
+}
+
+impl Claims {
+    /// An instance entered a state.
+    pub(super) fn heard(&mut self, config: &Config, instance: &Arc<Instance>, state: VrrpState) {
+        let now = clock::now();
+        if state == VrrpState::Master && config.global.arp_probe {
+            self.table.master(instance, now);
+        } else {
+            self.table.gone(&instance.name);
+        }
+        self.listen();
+    }
+
+    /// After a reload: instances that stay masters may have other addresses.
+    pub(super) fn apply(&mut self, config: &Config) {
+        let instances: HashMap<&str, &Arc<Instance>> =
+            config.instances.iter().map(|i| (&*i.name, i)).collect();
+        let now = clock::now();
+        for name in self.table.masters() {
+            match instances.get(&*name).filter(|_| config.global.arp_probe) {
+                Some(instance) => self.table.master(instance, now),
+                None => self.table.gone(&name),
+            }
+        }
+        self.listen();
+    }
+
+    /// What is known now.
+    pub(super) fn known(&self) -> Vec<Claimed> {
+        self.table.claimed()
+    }
+
+    /// Opens or closes the sockets, as there is something to do for them.
+    fn listen(&mut self) {
+        if self.table.is_empty() {
+            self.sockets = None;
+        } else if self.sockets.is_none() && !self.deaf {
+            let opened = ArpSocket::open()
+                .and_then(|hear| FrameSocket::open().map(|speak| Sockets { hear, speak }));
+            match opened {
+                Ok(sockets) => self.sockets = Some(sockets),
+                Err(e) => {
+                    self.deaf = true;
+                    tracing::warn!(reason = %e, "Unable to look for others with our addresses");
+                }
+            }
+        }
+    }
+
+    /// Does the next piece of work. Waits for ever when there is nothing to do. Cancel safe.
+    pub(super) async fn progress(&mut self) {
+        let Some(sockets) = &self.sockets else {
+            return std::future::pending().await;
+        };
+        let due = self.table.next().map(|at| {
+            let wait = at.since(clock::now());
+            Instant::now() + wait
+        });
+        tokio::select! {
+            heard = sockets.hear.readable() => {
+                if let Err(e) = heard {
+                    tracing::warn!(reason = %e, "No longer looking for others with our addresses");
+                    (self.sockets, self.deaf) = (None, true);
+                    return;
+                }
+                self.read();
+            }
+            () = super::life::at(due) => self.act(),
+        }
+    }
+
+    fn read(&mut self) {
+        let Some(sockets) = &self.sockets else {
+            return;
+        };
+        let (mut octets, mut said) = ([0; 64], Vec::new());
+        for _ in 0..TURN {
+            match sockets.hear.receive(&mut octets) {
+                Ok(length) => said.extend(Said::parse(octets.get(..length).unwrap_or_default())),
+                // Nothing more; or an interface went down, which others tell.
+                Err(_) => break,
+            }
+        }
+        said.retain(|said: &Said| self.table.knows(said.addr));
+        if said.is_empty() {
+            return;
+        }
+        let links = links();
+        let now = clock::now();
+        for said in said {
+            // A machine with two interfaces on one link answers with both.
+            let own = |l: &LinkTold| l.mac == said.mac.0 && l.kind == link::Kind::Other;
+            if !links.iter().any(own) {
+                self.table.heard(&said, now);
+            }
+        }
+    }
+
+    fn act(&mut self) {
+        let acts = self.table.due(clock::now());
+        let links = if acts.is_empty() { Vec::new() } else { links() };
+        for act in acts {
+            match act {
+                Act::Probe { addr, dev } => {
+                    if let Some(sockets) = &self.sockets
+                        && let Some(out) = below(&links, dev.as_str())
+                    {
+                        let frame = Probe { mac: out.mac, addr }.emit();
+                        // Down or gone: the next time, perhaps.
+                        _ = sockets.speak.send(out.index, &frame);
+                    }
+                }
+                Act::Tell(claimed) => tracing::warn!(
+                    "({}) {} is on another machine, too: {} answers ARP for it",
+                    claimed.instance,
+                    claimed.addr,
+                    claimed.mac
+                ),
+                Act::Ended(claimed) => tracing::info!(
+                    "({}) {} is on this machine only: {} answers no more",
+                    claimed.instance,
+                    claimed.addr,
+                    claimed.mac
+                ),
+            }
+        }
+    }
+}
+
+fn links() -> Vec<LinkTold> {
+    link::list().unwrap_or_else(|e: io::Error| {
+        tracing::debug!(reason = %e, "unable to list the network interfaces");
+        Vec::new()
+    })
+}
+
+/// Where a question about an address on that interface goes out: an address on a VMAC is asked for below it.
+fn below<'a>(links: &'a [LinkTold], name: &str) -> Option<&'a LinkTold> {
+    let link = links.iter().find(|l| l.name == *name)?;
+    match link.kind {
+        link::Kind::Other => Some(link),
+        link::Kind::Macvlan { .. } | link::Kind::Ipvlan { .. } => {
+            links.iter().find(|l| l.index == link.base)
+        }
+    }
+}
