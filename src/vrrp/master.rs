@@ -79,11 +79,16 @@ impl Instance {
         interval * self.model.down_timer_adverts + skew(self.model.version, other, interval)
     }
 
-    pub(super) fn advert_is_due(&mut self, now: Mono, m: Master, out: &mut Vec<Action>) -> Turn {
-        let interval = self.advert_int();
+    /// Others may have taken over meanwhile.
+    fn report_late(&mut self, now: Mono, m: &Master, out: &mut Vec<Action>) {
         if now.since(m.sent_at) > self.others_patience() && !m.roused {
             self.report_overslept(now.since(m.advert_at), out);
         }
+    }
+
+    pub(super) fn advert_is_due(&mut self, now: Mono, m: Master, out: &mut Vec<Action>) -> Turn {
+        let interval = self.advert_int();
+        self.report_late(now, &m, out);
         if self.overslept(now) {
             if !self.model.preempt {
                 return Turn::Overslept; // Whoever is master meanwhile may stay.
@@ -121,6 +126,7 @@ impl Instance {
         let Some(own_address) = self.source() else {
             return Turn::Stay;
         };
+        self.report_late(now, &m, out);
         if heard.priority == 0 {
             self.answer(now, m, out);
             return Turn::Stay;
