@@ -60,11 +60,19 @@ impl Identity {
         self.pid_dir || self.namespace.is_some() || self.instance.is_some()
     }
 
-    /// What must not change while the daemon runs, in the words of the configuration.
-    pub(super) fn fixed_word(old: &Config, new: &Config) -> Option<&'static str> {
+    /// What must not change while the daemon runs, in the words of the configuration. `given`: the namespace of `-s`, beside
+    /// which the file's does not count.
+    pub(super) fn fixed_word(
+        old: &Config,
+        new: &Config,
+        given: Option<&str>,
+    ) -> Option<&'static str> {
         let (o, n) = (&old.global, &new.global);
         let words = [
-            ("net_namespace", o.net_namespace == n.net_namespace),
+            (
+                "net_namespace",
+                given.is_some() || o.net_namespace == n.net_namespace,
+            ),
             (
                 "net_namespace_ipvs",
                 o.process.ipvs_namespace == n.process.ipvs_namespace,
@@ -241,9 +249,14 @@ mod tests {
     #[test]
     fn what_lasts_until_the_end_is_named() {
         let old = Config::default();
-        assert_eq!(Identity::fixed_word(&old, &old), None);
+        assert_eq!(Identity::fixed_word(&old, &old, None), None);
         let mut new = old.clone();
         Arc::make_mut(&mut new.global).process.instance = Some("x".into());
-        assert_eq!(Identity::fixed_word(&old, &new), Some("instance"));
+        assert_eq!(Identity::fixed_word(&old, &new, None), Some("instance"));
+        let mut new = old.clone();
+        Arc::make_mut(&mut new.global).net_namespace = Some("x".into());
+        let word = Some("net_namespace");
+        assert_eq!(Identity::fixed_word(&old, &new, None), word);
+        assert_eq!(Identity::fixed_word(&old, &new, Some("y")), None);
     }
 }

@@ -82,6 +82,8 @@ pub(super) struct Daemon {
     place: Place,
     /// `-u`, which beats the configuration.
     fixed_umask: bool,
+    /// `-s`: the file's `net_namespace` does not count.
+    namespace: Option<String>,
 }
 
 impl Daemon {
@@ -128,6 +130,7 @@ impl Daemon {
             marker: None,
             place: Place::default(),
             fixed_umask: options.umask.is_some(),
+            namespace: options.namespace.clone(),
         })
     }
 
@@ -321,7 +324,7 @@ impl Daemon {
             findings.push(text.to_owned());
         }
         let mut fixed = |new: &Arc<Config>| {
-            let word = Identity::fixed_word(&self.config, new);
+            let word = Identity::fixed_word(&self.config, new, self.namespace.as_deref());
             if let Some(word) = word {
                 let text = format!("Cannot change {word} at a reload - please restart keepalived");
                 tracing::error!("{text}");

@@ -318,7 +318,7 @@ fn with_s_it_lives_in_the_namespace_of_that_name() {
     );
     m.file(
         "keepalived.conf",
-        &one_master("net_namespace wrong").replace("10.9.0.100", "10.9.0.101"),
+        &one_master("").replace("10.9.0.100", "10.9.0.101"),
     );
     m.sh(&format!("kill -HUP {pid}"));
     m.wait("ip -n right -o addr | grep -q 10.9.0.101");
