@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, getsockname,
-    recvmsg, sendto, socket,
+    recv, recvmsg, sendto, socket,
 };
 use rtnetlink::packet_core::NetlinkBuffer;
 
@@ -345,12 +345,15 @@ impl<T> Genl<T> {
                 Ok(got) => (got.bytes, got.address, got.flags),
                 Err(Errno::EAGAIN) => return Err(Errno::EAGAIN),
                 Err(Errno::EINTR) => return Ok(()),
+                Err(Errno::ENOBUFS) => {
+                    // Until nothing is left to receive, the kernel drops all further answers, and says no more of it.
+                    while recv(fd, &mut self.buffer, MsgFlags::MSG_DONTWAIT) != Err(Errno::EAGAIN) {
+                    }
+                    self.assembly.fail_all(GenlError::Lost);
+                    return Ok(());
+                }
                 Err(errno) => {
-                    self.assembly.fail_all(if errno == Errno::ENOBUFS {
-                        GenlError::Lost
-                    } else {
-                        GenlError::Socket(errno)
-                    });
+                    self.assembly.fail_all(GenlError::Socket(errno));
                     return Ok(());
                 }
             }
@@ -371,7 +374,7 @@ impl<T> Genl<T> {
 /// Looks whether there is anything to receive, and leaves it there.
 fn peek(fd: BorrowedFd<'_>) -> io::Result<()> {
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
-    match nix::sys::socket::recv(fd.as_raw_fd(), &mut [0; 1], flags) {
+    match recv(fd.as_raw_fd(), &mut [0; 1], flags) {
         Err(Errno::EAGAIN) => Err(io::ErrorKind::WouldBlock.into()),
         Ok(_) | Err(_) => Ok(()),
     }

@@ -145,3 +145,35 @@ async fn the_controller_answers_a_batch_in_order_and_a_dump_between_them() {
     }
     assert_eq!(seen, (0..100).collect::<Vec<_>>());
 }
+
+/// What netlink(7) calls ENOBUFS: more answers than the receive buffer holds.
+#[tokio::test]
+async fn answers_that_overflow_the_buffer_are_told_as_lost_and_later_ones_come() {
+    let (fd, port) = Genl::<usize>::socket().expect("a socket");
+    // The kernel makes it the least that it allows.
+    let least = nix::sys::socket::sockopt::RcvBuf;
+    nix::sys::socket::setsockopt(&fd, least, &1).expect("anybody may have less");
+    let mut genl: Genl<usize> = Genl::watching(fd, port).expect("inside a runtime");
+    let ask = || Request {
+        cmd: CTRL_CMD_GETFAMILY,
+        dump: false,
+        attrs: Attrs::default().text(CTRL_ATTR_FAMILY_NAME, "nlctrl"),
+    };
+    (0..BATCH).for_each(|n| genl.submit(n, ask()));
+    let mut answers = Vec::new();
+    while answers.len() < BATCH {
+        answers.extend(genl.next_done().await);
+    }
+    let tags: Vec<usize> = answers.iter().map(|(n, _)| *n).collect();
+    assert_eq!(
+        tags,
+        (0..BATCH).collect::<Vec<_>>(),
+        "each is answered, in order"
+    );
+    let lost = |(_, a): &(usize, Answer)| matches!(a, Err(GenlError::Lost));
+    assert!(answers.iter().any(lost));
+    genl.submit(BATCH, ask());
+    let [(BATCH, Ok(_))] = &genl.next_done().await[..] else {
+        panic!("the connection goes on");
+    };
+}
