@@ -10,6 +10,8 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -34,6 +36,9 @@ const SEEN: usize = 65_536;
 const AT_ONCE: usize = 8;
 /// Frames that have left and are not told of, at most.
 const TELL: usize = 256;
+/// Frames that wait to be sent, at most: some 30 MB. A kernel that takes no orders for minutes must not fill our memory with
+/// announcements.
+const WAITING: usize = 1 << 18;
 /// How long the thread works without a pause when it is real-time, and how long it pauses: whoever never waits starves others,
 /// and is not real-time for long (`vrrp_rlimit_rttime`).
 const SPELL: Duration = Duration::from_millis(2);
@@ -73,6 +78,39 @@ impl Frame {
     }
 }
 
+/// How many frames wait, and what has become of those that found no room.
+#[derive(Clone, Debug, Default)]
+struct Waiting {
+    count: Arc<AtomicUsize>,
+    /// That some are lost was told.
+    told: bool,
+}
+
+impl Waiting {
+    /// Takes away what has no room.
+    fn admit(&mut self, frames: &mut VecDeque<Frame>) {
+        let waiting = self.count.load(Ordering::Relaxed);
+        let room = WAITING.saturating_sub(waiting);
+        if frames.len() > room {
+            frames.truncate(room);
+            if !std::mem::replace(&mut self.told, true) {
+                tracing::warn!(
+                    waiting,
+                    "the kernel takes so long that announcements of addresses are lost"
+                );
+            }
+        } else if waiting < WAITING / 2 {
+            self.told = false;
+        }
+        self.count.fetch_add(frames.len(), Ordering::Relaxed);
+    }
+
+    /// So many have left, or have become pointless.
+    fn gone(&self, frames: usize) {
+        self.count.fetch_sub(frames, Ordering::Relaxed);
+    }
+}
+
 impl Supersedes for Job {
     fn supersedes(&self, _: &Self) -> bool {
         false
@@ -83,6 +121,7 @@ impl Supersedes for Job {
 #[derive(Debug)]
 pub(super) struct Worker {
     jobs: Outbox<Job>,
+    waiting: Waiting,
     answers: Receiver<Answers>,
     thread: Option<JoinHandle<RouteSocket>>,
     /// Of the thread.
@@ -104,15 +143,18 @@ impl Worker {
         let (to_thread, jobs) = channel(JOBS);
         let (to_us, answers) = channel(ANSWERS);
         let (tell, told) = std::sync::mpsc::sync_channel(1);
+        let waiting = Waiting::default();
+        let counted = waiting.clone();
         let thread = thread::Builder::new()
             .name("vrrp kernel".to_owned())
             .spawn(move || {
                 let _ = tell.send(schedule::own_thread()); // who asks waits
-                Line::new(jobs, to_us, route, frames).run()
+                Line::new(jobs, counted, to_us, route, frames).run()
             })?;
         let number = told.recv().map_err(io::Error::other)?;
         Ok(Self {
             jobs: Outbox::new(to_thread),
+            waiting,
             answers,
             thread: Some(thread),
             number,
@@ -145,7 +187,8 @@ impl Worker {
     }
 
     /// Hands over frames, to be sent after everything asked for before.
-    pub(super) fn frames(&mut self, frames: VecDeque<Frame>) {
+    pub(super) fn frames(&mut self, mut frames: VecDeque<Frame>) {
+        self.waiting.admit(&mut frames);
         self.put(Job::Frames(frames));
     }
 
@@ -195,6 +238,7 @@ impl Worker {
 /// The thread's end.
 struct Line {
     jobs: Receiver<Job>,
+    waiting: Waiting,
     answers: Sender<Answers>,
     route: RouteSocket,
     frames: FrameSocket,
@@ -209,12 +253,14 @@ struct Line {
 impl Line {
     fn new(
         jobs: Receiver<Job>,
+        waiting: Waiting,
         answers: Sender<Answers>,
         route: RouteSocket,
         frames: FrameSocket,
     ) -> Self {
         Self {
             jobs,
+            waiting,
             answers,
             route,
             frames,
@@ -297,7 +343,9 @@ impl Line {
             };
             for earlier in &mut self.seen {
                 if let Job::Frames(frames) = earlier {
+                    let before = frames.len();
                     frames.retain(of_use);
+                    self.waiting.gone(before - frames.len());
                 }
             }
         }
@@ -329,6 +377,7 @@ impl Line {
     }
 
     fn send(&mut self, frame: Frame) {
+        self.waiting.gone(1);
         let end = Instant::now() + FRAME_PATIENCE;
         loop {
             match self.frames.send(frame.interface, &frame.octets) {
@@ -353,5 +402,39 @@ impl Line {
         for frame in self.sent.drain(..) {
             report::frame(&frame.octets, frame.name());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(count: usize) -> VecDeque<Frame> {
+        let frame = || Frame {
+            interface: 1,
+            iface: None,
+            octets: Vec::new(),
+        };
+        std::iter::repeat_with(frame).take(count).collect()
+    }
+
+    #[test]
+    fn only_so_many_frames_wait() {
+        let mut waiting = Waiting::default();
+        let thread = waiting.clone();
+        let mut first = frames(WAITING - 1);
+        waiting.admit(&mut first);
+        assert_eq!((first.len(), waiting.told), (WAITING - 1, false));
+        let mut second = frames(3);
+        waiting.admit(&mut second);
+        assert_eq!((second.len(), waiting.told), (1, true));
+        thread.gone(1);
+        let mut third = frames(1);
+        waiting.admit(&mut third);
+        assert_eq!((third.len(), waiting.told), (1, true), "told once");
+        thread.gone(WAITING);
+        let mut fourth = frames(2);
+        waiting.admit(&mut fourth);
+        assert_eq!((fourth.len(), waiting.told), (2, false));
     }
 }
