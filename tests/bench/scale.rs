@@ -25,13 +25,16 @@
 //!
 //! `--hog` gives each processor one loop that never ends and the disk one writer that always syncs; `--real-time` adds
 //! `vrrp_rt_priority 50` to the configuration. `--stall` stops master, backup and both in turn for that many
-//! milliseconds, every seven seconds; what `false` counts then is what that led to. A line tells of each second with changes.
+//! milliseconds, every seven seconds; what `false` counts then is what that led to. A line tells of each second with changes,
+//! and of each time that the machine itself stood still for half of what a backup waits, where no daemon could have helped.
 //! Absolute figures drift with the machine and its load: compare rows.
 //! `LAB_OURS` and `LAB_STOCK` name other binaries.
 
 mod hogs;
 #[path = "../lab/mod.rs"]
 mod lab;
+#[path = "scale/machine.rs"]
+mod machine;
 #[path = "../lab/routers.rs"]
 mod routers;
 #[path = "scale/trouble.rs"]
@@ -50,6 +53,7 @@ use hogs::Hogs;
 use lab::daemon::Daemon;
 use lab::ns::Namespace;
 use lab::{TempDir, poll};
+use machine::Machine;
 use nix::unistd::Pid;
 use routers::Which::{self, Ours, Stock};
 use trouble::Watch;
@@ -138,6 +142,12 @@ fn settings() -> Option<Settings> {
 impl Case {
     fn all(self) -> usize {
         self.interfaces * self.instances
+    }
+
+    /// After how long a silence the backup may rightly take over.
+    fn patience(self) -> Duration {
+        let interval: f64 = self.advert_int.parse().unwrap_or(1.0);
+        Duration::from_secs_f64(interval).mul_f64(2.6) // one advertisement is just over
     }
 
     fn conf(self, priority: u8, real_time: bool) -> String {
@@ -322,6 +332,7 @@ fn measure(which: Which, case: Case, settings: &Settings) -> Result<[Row; 2], St
     }
     thread::sleep(SETTLE);
     let hogs = settings.hog.then(|| Hogs::start(dir.path()));
+    let machine = Machine::start(case.patience() / 2);
     let (before, start) = ([master.count(), backup.count()], Instant::now());
     match settings.stall {
         Some(stall) => Watch::start(&copies).stalls(stall, settings.window),
@@ -329,6 +340,15 @@ fn measure(which: Which, case: Case, settings: &Settings) -> Result<[Row; 2], St
     }
     let (after, took) = ([master.count(), backup.count()], start.elapsed());
     drop(hogs);
+    for pause in machine.end() {
+        say(&format!(
+            "  {:>6} ms: processor {} stood still for {} ms, and handed over no packet for {} ms",
+            pause.at.as_millis(),
+            pause.processor,
+            pause.asleep.as_millis(),
+            pause.deaf.as_millis()
+        ));
+    }
     let adverts = after[0].adverts - before[0].adverts;
     let row = |node: usize| {
         let (pss, private) = copies[node].memory();
