@@ -11,8 +11,8 @@ use super::told::{Matter, Told};
 use super::{Action, Report};
 
 /// A wake-up that is late by less, or by less than this part of an interval, is the machine's normal jitter.
-const JITTER: Duration = Duration::from_micros(500);
-const JITTER_PART: u32 = 16;
+const JITTER: Duration = Duration::from_millis(1);
+const JITTER_PART: u32 = 4;
 /// Late wake-ups in a row that excuse the master: a machine that stops again and again cannot judge, but must not wait for
 /// ever either.
 const EXCUSES: u8 = 3;
