@@ -347,8 +347,10 @@ impl<T> Genl<T> {
                 Err(Errno::EINTR) => return Ok(()),
                 Err(Errno::ENOBUFS) => {
                     // Until nothing is left to receive, the kernel drops all further answers, and says no more of it.
-                    while recv(fd, &mut self.buffer, MsgFlags::MSG_DONTWAIT) != Err(Errno::EAGAIN) {
-                    }
+                    while matches!(
+                        recv(fd, &mut self.buffer, MsgFlags::MSG_DONTWAIT),
+                        Ok(_) | Err(Errno::ENOBUFS | Errno::EINTR)
+                    ) {}
                     self.assembly.fail_all(GenlError::Lost);
                     return Ok(());
                 }
