@@ -9,6 +9,7 @@ mod table;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -20,10 +21,13 @@ use crate::sys::arp::ArpSocket;
 use crate::sys::clock;
 use crate::sys::link::{self, LinkTold};
 use crate::sys::raw::FrameSocket;
-use crate::wire::arp::{Probe, Said};
+use crate::time::Mono;
+use crate::wire::arp::{Mac, Probe, Said};
 
 /// Frames that are read before something else has its turn.
 const TURN: usize = 64;
+/// How long a list of our own link-layer addresses serves: a flood of ARP must not make us ask the kernel for each frame.
+const OWN_LASTS: Duration = Duration::from_secs(1);
 
 /// Open while there are addresses to look after.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(super) struct Claims {
     sockets: Option<Sockets>,
     /// They could not be opened: said once.
     deaf: bool,
+    /// Our own link-layer addresses, and when they were read.
+    own: Option<(Mono, Vec<Mac>)>,
 }
 
 impl Claims {
@@ -127,14 +133,20 @@ impl Claims {
         if said.is_empty() {
             return;
         }
-        let links = links();
         let now = clock::now();
-        for said in said {
-            // A machine with two interfaces on one link answers with both.
-            let own = |l: &LinkTold| l.mac == said.mac.0 && l.kind == link::Kind::Other;
-            if !links.iter().any(own) {
-                self.table.heard(&said, now);
-            }
+        if self
+            .own
+            .as_ref()
+            .is_none_or(|(at, _)| now.since(*at) >= OWN_LASTS)
+        {
+            let links = links();
+            let own = links.iter().filter(|l| l.kind == link::Kind::Other);
+            self.own = Some((now, own.map(|l| Mac(l.mac)).collect()));
+        }
+        // A machine with two interfaces on one link answers with both.
+        let own = self.own.as_ref().map_or(&[][..], |(_, own)| own);
+        for said in said.iter().filter(|said| !own.contains(&said.mac)) {
+            self.table.heard(said, now);
         }
     }
 
