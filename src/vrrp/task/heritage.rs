@@ -90,13 +90,14 @@ impl Heritage {
             return Inheritance::default();
         };
         let age = heartbeat::age(alive);
-        let text = fs::read_to_string(masters).unwrap_or_default(); // without a list there is no heir
         self.heart = Heartbeat::open(alive)
             .inspect_err(|e| tracing::warn!(path = %alive.display(), err = %e, "a successor will not know when this run was alive last"))
             .ok();
         let Some(age) = age else {
             return Inheritance::default();
         };
+        // Read only beside a sign of life that is ours: where everybody may make files, another's could be anything.
+        let text = fs::read_to_string(masters).unwrap_or_default(); // without a list there is no heir
         let alive_at = now - age;
         let was = |line: &str| {
             let (micros, key) = line.split_once(' ')?;
