@@ -13,7 +13,7 @@ use rtnetlink::packet_route::address::{
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::netlink::Request;
-use super::view::address as told;
+pub(super) use super::view::address as told;
 
 /// `IFA_PROTO` of addresses that keepalived adds: its routing protocol number (linux/rtnetlink.h `RTPROT_KEEPALIVED`).
 pub(crate) const PROTO: u8 = 18;

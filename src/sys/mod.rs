@@ -9,6 +9,7 @@
 
 pub(crate) mod addr;
 pub(crate) mod arp;
+pub(crate) mod arrivals;
 pub(crate) mod civil;
 pub(crate) mod clock;
 pub(crate) mod connector;

@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::firewall::{Firewall, Style, Vmac};
 use super::leavings::{Leaving, Leavings};
 use crate::model::net::IfName;
 use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind};
 use crate::sys::addr::{self, AddressKey, AddressOptions, flag};
+use crate::sys::arrivals::Arrivals;
 use crate::sys::link::{self, Kind, LinkTold, NewLink};
 use crate::sys::netlink::{Refusal, Request, RouteSocket};
 use crate::sys::nft::Family;
@@ -22,6 +24,9 @@ use crate::vrrp::links::{Settings, Wanted, WantedLink, own_settings};
 
 /// `IFF_UP`.
 const UP: u32 = 1;
+
+/// How long the kernel may take to tell of an address.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Scope of link-local addresses, rtnetlink(7).
 const SCOPE_LINK: u8 = 253;
@@ -126,7 +131,9 @@ fn renamed(
     let other = fitting.find(|l| !of_others(&l.name))?;
     tracing::warn!(instance = %w.instance, iface = %w.link.name, before = other.name, "an interface with the MAC of ours gets its name");
     let requests = link::rename(other.index, w.link.name.as_str());
-    ask(route, requests.into(), "give its name to", &w.link);
+    for request in requests {
+        ask(route, request, "give its name to", &w.link);
+    }
     // It is down, and set up as a new one is.
     let name = w.link.name.as_str().to_owned();
     link::index_of(&name).map(|_| LinkTold {
@@ -239,9 +246,7 @@ impl Links {
         for refusal in route.execute(up).into_iter().filter_map(Result::err) {
             tracing::warn!(err = %refusal, "cannot set up an interface of ours");
         }
-        for (w, index, _, copy) in ready {
-            self.address(w, index, copy, route);
-        }
+        self.address_all(&ready, route);
         anew
     }
 
@@ -268,12 +273,7 @@ impl Links {
                 return None;
             }
             tracing::warn!(instance = %w.instance, iface = %link.name, "replacing an interface that has the name of ours");
-            ask(
-                route,
-                vec![link::del(found.index)],
-                "remove an interface",
-                link,
-            );
+            ask(route, link::del(found.index), "replace", link);
         }
         self.held.remove(&link.name);
         let new = NewLink {
@@ -297,7 +297,7 @@ impl Links {
         );
         self.furnish(w, index);
         if link.tell_base {
-            let again = vec![link::tell_again(base.index, base.group)];
+            let again = link::tell_again(base.index, base.group);
             ask(route, again, "have the kernel tell about the base of", link);
         }
         Some(index)
@@ -318,38 +318,51 @@ impl Links {
         self.down.push(index);
     }
 
-    /// The address that stands there whatever state the instance is in.
-    fn address(
-        &mut self,
-        w: &WantedLink,
-        index: u32,
-        copy: Option<(Ipv6Addr, u8)>,
-        route: &mut RouteSocket,
-    ) {
-        let Some((held, _)) = self.held.get_mut(&w.link.name) else {
-            return;
-        };
-        let before = std::mem::replace(&mut held.copied, copy);
-        let mut requests = Vec::new();
-        if let Some((addr, len)) = copy {
-            requests.push(addr::add(&key(index, addr.into(), len), &unused()));
-        }
-        if let SubLinkKind::Ipvlan {
-            addr: Some((addr, len)),
-            ..
-        } = w.link.kind
-        {
-            let plain = AddressOptions {
-                scope: 0,
-                preferred_lft: None,
-                ..unused()
+    /// The addresses that stand there whatever state an instance is in. What was there before goes when the kernel has told of
+    /// what is there now: between the two an instance would have nothing to speak from.
+    fn address_all(&mut self, ready: &[Ready<'_>], route: &mut RouteSocket) {
+        let copies = ready.iter().any(|(_, _, _, copy)| copy.is_some());
+        let arrivals = copies.then(Arrivals::open).and_then(Result::ok);
+        let (mut fresh, mut outdated) = (BTreeSet::new(), Vec::new());
+        for &(w, index, _, copy) in ready {
+            let Some((held, _)) = self.held.get_mut(&w.link.name) else {
+                continue;
             };
-            requests.push(addr::add(&key(index, addr, len), &plain));
+            let before = std::mem::replace(&mut held.copied, copy);
+            let old = before.filter(|_| before != copy);
+            outdated.extend(old.map(|(addr, len)| (w, key(index, addr.into(), len))));
+            if let Some((addr, len)) = copy {
+                let key = key(index, addr.into(), len);
+                if ask(
+                    route,
+                    addr::add(&key, &unused()),
+                    "set the address of",
+                    &w.link,
+                ) {
+                    fresh.insert(key);
+                }
+            }
+            if let SubLinkKind::Ipvlan {
+                addr: Some((addr, len)),
+                ..
+            } = w.link.kind
+            {
+                let plain = AddressOptions {
+                    scope: 0,
+                    preferred_lft: None,
+                    ..unused()
+                };
+                let request = addr::add(&key(index, addr, len), &plain);
+                ask(route, request, "set the address of", &w.link);
+            }
         }
-        if let Some((addr, len)) = before.filter(|_| before != copy) {
-            requests.push(addr::del(&key(index, addr.into(), len)));
+        // An instance waits for one that is not told in time.
+        if let Some(Err(e)) = arrivals.map(|arrivals| arrivals.wait(fresh, PATIENCE)) {
+            tracing::debug!(err = %e, "cannot wait for addresses");
         }
-        ask(route, requests, "set the address of", &w.link);
+        for (w, key) in outdated {
+            ask(route, addr::del(&key), "remove an address of", &w.link);
+        }
     }
 
     /// Sender of our changes of the firewall, once there was one.
@@ -592,12 +605,16 @@ fn first(route: &mut RouteSocket, request: Request) -> Result<(), Refusal> {
     route.execute(vec![request]).into_iter().collect()
 }
 
-/// What is there already, or gone already, is no failure.
-fn ask(route: &mut RouteSocket, requests: Vec<Request>, what: &str, link: &SubLink) {
+/// True: done. What is there already, or gone already, is no failure.
+fn ask(route: &mut RouteSocket, request: Request, what: &str, link: &SubLink) -> bool {
     use nix::errno::Errno::{EADDRNOTAVAIL, EEXIST};
-    for refusal in route.execute(requests).into_iter().filter_map(Result::err) {
-        if !matches!(refusal.errno, EEXIST | EADDRNOTAVAIL) {
-            tracing::warn!(iface = %link.name, err = %refusal, "cannot {what} an interface of ours");
+    match first(route, request) {
+        Ok(()) => true,
+        Err(refusal) => {
+            if !matches!(refusal.errno, EEXIST | EADDRNOTAVAIL) {
+                tracing::warn!(iface = %link.name, err = %refusal, "cannot {what} an interface of ours");
+            }
+            false
         }
     }
 }
