@@ -15,7 +15,6 @@ mod tracks;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{Hash, Hasher};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use self::instance::Linked;
@@ -36,6 +35,7 @@ use crate::model::global::Global;
 use crate::model::links::Linkbeat;
 use crate::model::net::{Family, IfName};
 use crate::model::track::ScriptTrack;
+use crate::model::twins;
 use crate::model::vrrp::{Deletion, Instance, Notify, SyncGroup, Terms};
 
 /// Makes the model of what was read; virtual servers are read here.
@@ -144,7 +144,7 @@ pub(super) fn link(
         }
         known.insert(name);
     }
-    number_twins(&mut instances);
+    twins::number(&mut instances);
     distinct(&instances, diags);
     let owners = instances.iter().filter(|i| i.is_owner());
     let members = Members {
@@ -219,29 +219,6 @@ fn group_options(groups: &[GroupDraft]) -> HashMap<Arc<str>, OfGroup> {
         }
     }
     found
-}
-
-/// Unicast instances that are the same but for their peers are told apart by these.
-fn number_twins(instances: &mut [Arc<Instance>]) {
-    let mut seen: HashMap<_, (u8, HashSet<IpAddr>)> = HashMap::new();
-    for i in instances {
-        let Some(unicast) = i.unicast.as_ref().filter(|u| !u.peers.is_empty()) else {
-            continue;
-        };
-        let mut own = unicast.peers.iter().map(|p| p.addr);
-        let Some((count, peers)) = seen.get_mut(&i.key()) else {
-            seen.insert(i.key(), (0, own.collect()));
-            continue;
-        };
-        // With a common peer, or too many of them, both have one key: that is a complaint.
-        if own.clone().any(|p| peers.contains(&p)) || *count == u8::MAX {
-            continue;
-        }
-        *count += 1;
-        peers.extend(&mut own);
-        let twin = *count;
-        Arc::make_mut(i).twin = twin;
-    }
 }
 
 /// An instance that is compared by its key, which is made when it is needed: kept, the keys would be larger than all else.

@@ -29,6 +29,7 @@ use crate::config::LoadOptions;
 use crate::dump::{self, status::Found};
 use crate::model::Config;
 use crate::model::notify::Lifecycle;
+use crate::model::twins;
 use crate::notify::Notifier;
 use crate::notify::lifecycle::{self, Moment};
 use crate::sys::{clock, link, startup};
@@ -336,6 +337,7 @@ impl Daemon {
         let taken = config.is_some();
         match config {
             Some(config) => {
+                let config = twins::keep(&self.config, config);
                 if let Err(e) = self.pid_files.extend(&config) {
                     tracing::warn!("{e}");
                 }

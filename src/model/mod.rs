@@ -20,6 +20,7 @@ pub(crate) mod process;
 pub(crate) mod route;
 pub(crate) mod terms;
 pub(crate) mod track;
+pub(crate) mod twins;
 pub(crate) mod unicast;
 pub(crate) mod vmac;
 pub(crate) mod vrrp;

@@ -163,8 +163,8 @@ pub(crate) struct Instance {
     pub(crate) interface: Option<IfName>,
     /// That of the first virtual address; IPv4 without one.
     pub(crate) family: Family,
-    /// How many instances before it have the same interface, family, VRID and source, and only other peers. 0 but for
-    /// unicast.
+    /// Which one of those with the same interface, family, VRID and source, and only other peers; see [`super::twins`].
+    /// 0 but for unicast.
     pub(crate) twin: u8,
     /// `virtual_router_id`, 1..=255.
     pub(crate) vrid: Vrid,

@@ -4,6 +4,8 @@ mod elsewhere;
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use crate::kernel::{PATIENCE, conf, wait_shows};
 use crate::lab::daemon::{Daemon, now};
 use crate::lab::ns::Namespace;
@@ -348,7 +350,30 @@ fn twins_with_other_peers_are_two_routers() {
     master.wait_log("(B) Entering BACKUP STATE");
     lan.node(0).wait_has("10.66.0.102", false);
     assert!(lan.node(0).has("10.66.0.101"), "{}", master.log());
-    master.stop();
+    // The first one leaves the file: the second one does not become what that was.
+    let became = |state: &str| {
+        master
+            .log()
+            .matches(&format!("(B) Entering {state}"))
+            .count()
+    };
+    let before = (became("MASTER"), became("BACKUP"));
+    let left = now();
+    lan.node(0).configure(&one("B", 3, "10.66.0.102", 150));
+    master.signal(Signal::SIGHUP);
+    master.wait_log("Reload complete");
     lan.node(1).wait_has("10.66.0.101", true);
+    lan.node(0).wait_has("10.66.0.101", false);
+    lan.advert("the better one goes on", 2, left + 500_000_000, |a| {
+        a.priority == 200
+    });
+    assert!(!lan.node(0).has("10.66.0.102"), "{}", master.log());
+    assert_eq!(
+        (became("MASTER"), became("BACKUP")),
+        before,
+        "{}",
+        master.log()
+    );
+    master.stop();
     assert!(!lan.node(2).has("10.66.0.101"));
 }

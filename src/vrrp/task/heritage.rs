@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use crate::model::Config;
 use crate::model::diff::Keyed as _;
-use crate::model::vrrp::{Instance, InstanceKey};
+use crate::model::twins;
+use crate::model::vrrp::Instance;
 use crate::sys::heartbeat::{self, Heartbeat};
 use crate::sys::record;
 use crate::time::Mono;
@@ -41,9 +42,11 @@ fn patience(instance: &Instance) -> Duration {
     instance.advert_int.saturating_mul(intervals)
 }
 
-/// A key as it stands in the list. It is compared and never read.
-fn name_of(key: &InstanceKey) -> String {
-    format!("{key:?}")
+/// An instance as it stands in the list. It is compared and never read. Twins may change their places in a file while
+/// nobody runs: only the peers tell which is which.
+fn name_of(instance: &Instance) -> String {
+    let peers: Vec<_> = twins::peers(instance).collect();
+    format!("{:?} {peers:?}", twins::kin(instance))
 }
 
 fn text<'a>(masters: impl IntoIterator<Item = &'a Arc<Instance>>) -> String {
@@ -53,11 +56,7 @@ fn text<'a>(masters: impl IntoIterator<Item = &'a Arc<Instance>>) -> String {
 /// What the list says of an instance: how long others wait at least, counted from an instant at which we were alive, and
 /// the key.
 fn line(instance: &Instance) -> String {
-    format!(
-        "{} {}\n",
-        patience(instance).as_micros(),
-        name_of(&instance.key())
-    )
+    format!("{} {}\n", patience(instance).as_micros(), name_of(instance))
 }
 
 /// Leaves word, beside `held`, that `masters` were masters until now: for who ends another daemon himself.
@@ -104,7 +103,7 @@ impl Heritage {
             Some((key.to_owned(), Duration::from_micros(micros.parse().ok()?)))
         };
         let was: BTreeMap<String, Duration> = text.lines().filter_map(was).collect();
-        let until = |i: &Instance| Some(alive_at + patience(i).min(*was.get(&name_of(&i.key()))?));
+        let until = |i: &Instance| Some(alive_at + patience(i).min(*was.get(&name_of(i))?));
         let all = config.instances.iter();
         let all = all.filter_map(|i| Some((i.key(), until(i).filter(|until| *until > now)?)));
         let inheritance = Inheritance(all.collect());
