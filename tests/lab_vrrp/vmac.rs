@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::lab::daemon::Daemon;
 use crate::lab::frame::Seen;
-use crate::lab::{Lan, Node, root, until_or};
+use crate::lab::{Lan, Node, root, until, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -418,9 +418,16 @@ fn a_vmac_that_somebody_deletes_comes_back_and_so_does_the_master() {
 fn a_vmac_that_somebody_renames_gets_its_name_back_and_so_does_the_master() {
     with_master(|node, mut daemon| {
         let before = index(node, "vrrp.51");
+        // What is told of other interfaces by chance must not be what makes it look.
+        until(
+            "the address of the base is checked",
+            Duration::from_secs(10),
+            || (!node.ip("addr show").contains("tentative")).then_some(()),
+        );
         node.ip("link set vrrp.51 down");
         node.ip("link set vrrp.51 name mine");
-        node.ip("link set mine up");
+        // It may have its name back by now.
+        node.ns.try_ip("link set mine up");
         daemon.wait_log("Entering FAULT STATE");
         daemon.wait_log_times("Entering MASTER STATE", 2);
         wait_addr(node, "vrrp.51", "10.66.0.100", true);

@@ -78,6 +78,14 @@ pub(super) fn settled(wanted: &Wanted, name: &str, view: &View) -> bool {
     })
 }
 
+/// Whether the interface called `name` could be one of ours that somebody has renamed.
+pub(super) fn stray(wanted: &Wanted, name: &str, view: &View) -> bool {
+    let there = view.link_named(name);
+    let sub = there.is_some_and(|there| there.kind != Kind::Other);
+    let mut links = wanted.links.iter();
+    sub && links.all(|w| w.link.name.as_str() != name)
+}
+
 fn kind(link: &SubLink) -> Kind {
     match &link.kind {
         SubLinkKind::Macvlan { mac: _ } => Kind::Macvlan {

@@ -138,7 +138,8 @@ impl Station {
 
     /// Something happened to the interface `name`, or (`None`) one is gone.
     pub(super) fn look(&mut self, name: Option<&str>, view: &View) {
-        let settled = match name {
+        // One of its kind whose name nobody wants may have been one of ours a moment ago.
+        let settled = match name.filter(|name| !links::stray(&self.wanted, name, view)) {
             Some(name) => links::settled(&self.wanted, name, view),
             None => {
                 let mut all = self.wanted.links.iter();
