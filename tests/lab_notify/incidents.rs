@@ -150,12 +150,15 @@ track_file number {{\n file {file}\n weight 1\n}}\n",
         Duration::from_secs(40),
         || {
             let all = mails();
-            let has = |n: u8, what: &str| {
+            let times = |n: u8, what: &str| {
                 let who = format!("[r1] VRRP Instance V{n}");
                 let mails = all.get(&who).into_iter().flatten();
-                mails.map(|m| m.subject().1).any(|w| w == what)
+                mails.filter(|m| m.subject().1 == what).count()
             };
-            (has(2, "Deleted") && has(3, "Entering FAULT state")).then_some(())
+            // Stock sends them all at once: they come in any order.
+            let both = times(1, "Entering BACKUP state") == 2;
+            let gone = times(2, "Deleted") + times(3, "Entering FAULT state") == 2;
+            (both && gone).then_some(())
         },
     );
     let told_before = mails();
