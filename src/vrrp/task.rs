@@ -11,6 +11,7 @@ mod leavings;
 mod links;
 mod outbox;
 mod report;
+mod settings;
 mod station;
 mod terms;
 mod tuning;

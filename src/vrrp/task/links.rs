@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::firewall::{Firewall, Style, Vmac};
 use super::leavings::{Leaving, Leavings};
+use super::settings::KernelSettings;
 use crate::model::net::IfName;
 use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind};
 use crate::sys::addr::{self, AddressKey, AddressOptions, flag};
@@ -177,23 +178,14 @@ fn guarded(ready: &[Ready<'_>]) -> Vec<Vmac> {
     ready.iter().filter_map(vmac).collect()
 }
 
-/// A setting that was another one before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Changed {
-    before: String,
-    ours: String,
-}
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     held: BTreeMap<IfName, (Held, WantedLink)>,
-    changed: BTreeMap<String, Changed>,
+    kernel: KernelSettings,
     firewall: Firewall,
     /// Made or taken over, not yet up: nothing may leave before all that goes with it is there.
     down: Vec<u32>,
-    /// `rp_filter`s, as they were decided when the first VMAC came.
-    rp_filters: Option<Settings>,
     leavings: Leavings,
     /// What an earlier run has left was looked at.
     looked: bool,
@@ -227,9 +219,9 @@ impl Links {
         if !std::mem::replace(&mut self.looked, true) {
             self.adopt(order, &there, route);
         }
-        let settings = self.settings(wanted);
+        let settings = self.kernel.of(wanted);
         self.put_on_file(wanted, &settings);
-        self.set(settings);
+        self.kernel.set(settings);
         let mut ready = Vec::new();
         for w in &wanted.links {
             let find = |name: &IfName| there.iter().find(|l| l.name == name.as_str());
@@ -402,8 +394,8 @@ impl Links {
                 }
             }
         }
-        let settings = self.settings(&order.wanted);
-        self.set(settings.clone());
+        let settings = self.kernel.of(&order.wanted);
+        self.kernel.set(settings.clone());
         let left = self.held.values().map(|(held, w)| {
             let base = link::index_of(w.link.base.as_str()).unwrap_or_default();
             (w, held.index, base, held.copied)
@@ -422,10 +414,7 @@ impl Links {
         for leaving in self.leavings.earlier() {
             match leaving {
                 Leaving::Setting { key, before, ours } => {
-                    // Another value is somebody else's, or we had not yet come to it.
-                    if sysctl::read(&key).is_ok_and(|now| now == ours) {
-                        self.changed.insert(key, Changed { before, ours });
-                    }
+                    self.kernel.adopt(key, before, ours);
                 }
                 Leaving::Link(name) => {
                     let wanted = order.wanted.links.iter();
@@ -450,24 +439,7 @@ impl Links {
 
     /// Puts on file what is there and what is about to be.
     fn put_on_file(&mut self, wanted: &Wanted, settings: &Settings) {
-        let setting = |key: &String, before: &str, ours: &str| Leaving::Setting {
-            key: key.clone(),
-            before: before.to_owned(),
-            ours: ours.to_owned(),
-        };
-        let mut all = BTreeSet::new();
-        for (key, ours) in settings {
-            match self.changed.get(key) {
-                Some(changed) => _ = all.insert(setting(key, &changed.before, ours)),
-                None => {
-                    let before = sysctl::read(key).ok().filter(|before| before != ours);
-                    all.extend(before.map(|before| setting(key, &before, ours)));
-                }
-            }
-        }
-        for (key, changed) in &self.changed {
-            all.insert(setting(key, &changed.before, &changed.ours));
-        }
+        let mut all = self.kernel.leavings(settings);
         let names = wanted.links.iter().map(|w| &w.link.name);
         let names = names.chain(self.held.keys());
         all.extend(names.map(|name| Leaving::Link(name.as_str().to_owned())));
@@ -483,78 +455,6 @@ impl Links {
     pub(super) fn withdraw(&mut self, route: &mut RouteSocket) {
         self.remove_others(&Order::default(), route);
     }
-
-    /// Settings of others' interfaces and of the machine.
-    fn settings(&mut self, wanted: &Wanted) -> Settings {
-        let mut settings = wanted.settings();
-        if !wanted.needs_own_rp_filters() {
-            self.rp_filters = None;
-        } else {
-            let plan = self
-                .rp_filters
-                .get_or_insert_with(|| wanted.rp_filters(&rp_filters()));
-            settings.extend(plan.clone());
-        }
-        settings
-    }
-
-    /// Puts them in force, and those back that are wanted no more.
-    fn set(&mut self, settings: Settings) {
-        let over: BTreeSet<String> = self.changed.keys().cloned().collect();
-        for key in over.iter().filter(|key| !settings.contains_key(*key)) {
-            self.undo(key);
-        }
-        for (key, value) in settings {
-            self.change(key, value);
-        }
-    }
-
-    fn change(&mut self, key: String, ours: String) {
-        let before = match sysctl::read(&key) {
-            Ok(before) => before,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                // Its interface is not there; another one of that name begins anew.
-                self.changed.remove(&key);
-                return;
-            }
-            Err(e) => return tracing::warn!(key, err = %e, "cannot read a kernel setting"),
-        };
-        if before == ours {
-            return;
-        }
-        match sysctl::write(&key, &ours) {
-            Ok(()) => {
-                tracing::info!(
-                    "setting sysctl net.{} from {before} to {ours}",
-                    dotted(&key)
-                );
-                // What was there first is what it goes back to.
-                let first = self.changed.get(&key).map(|c| c.before.clone());
-                let before = first.unwrap_or(before);
-                self.changed.insert(key, Changed { before, ours });
-            }
-            Err(e) => {
-                tracing::warn!(key, value = ours, err = %e, "cannot change a kernel setting");
-            }
-        }
-    }
-
-    /// Back to what it was, unless somebody else has changed it since.
-    fn undo(&mut self, key: &str) {
-        let Some(Changed { before, ours }) = self.changed.remove(key) else {
-            return;
-        };
-        match sysctl::read(key) {
-            Ok(now) if now == ours => match sysctl::write(key, &before) {
-                Ok(()) => tracing::info!("resetting sysctl net.{} to {before}", dotted(key)),
-                Err(e) => {
-                    tracing::warn!(key, value = before, err = %e, "cannot change a kernel setting");
-                }
-            },
-            // Not ours any more, or gone with its interface.
-            Ok(_) | Err(_) => {}
-        }
-    }
 }
 
 /// Writes a setting unless it is that already.
@@ -563,22 +463,6 @@ fn put(key: &str, value: &str) -> std::io::Result<()> {
         true => Ok(()),
         false => sysctl::write(key, value),
     }
-}
-
-fn dotted(key: &str) -> String {
-    key.replace('/', ".")
-}
-
-fn rp_filters() -> BTreeMap<String, u8> {
-    let names = sysctl::names("ipv4/conf");
-    let value = |name: &str| {
-        let text = sysctl::read(&format!("ipv4/conf/{name}/rp_filter")).ok()?;
-        text.parse().ok()
-    };
-    names
-        .into_iter()
-        .filter_map(|name| Some((name.clone(), value(&name)?)))
-        .collect()
 }
 
 fn key(index: u32, addr: IpAddr, prefix_len: u8) -> AddressKey {
