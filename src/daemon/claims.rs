@@ -29,6 +29,9 @@ const TURN: usize = 64;
 /// How long a list of our own link-layer addresses serves: a flood of ARP must not make us ask the kernel for each frame.
 const OWN_LASTS: Duration = Duration::from_secs(1);
 
+/// How long nobody listens after the sockets could not be had.
+const DEAF_FOR: Duration = Duration::from_secs(60);
+
 /// Open while there are addresses to look after.
 #[derive(Debug)]
 struct Sockets {
@@ -41,8 +44,8 @@ struct Sockets {
 pub(super) struct Claims {
     table: Table,
     sockets: Option<Sockets>,
-    /// They could not be opened: said once.
-    deaf: bool,
+    /// They could not be had, which was said once: when to try again.
+    deaf: Option<Mono>,
     /// Our own link-layer addresses, and when they were read.
     own: Option<(Mono, Vec<Mac>)>,
 }
@@ -80,39 +83,51 @@ impl Claims {
 
     /// Opens or closes the sockets, as there is something to do for them.
     fn listen(&mut self) {
+        self.listen_at(clock::now(), || {
+            let hear = ArpSocket::open()?;
+            FrameSocket::open().map(|speak| Sockets { hear, speak })
+        });
+    }
+
+    fn listen_at(&mut self, now: Mono, open: impl FnOnce() -> io::Result<Sockets>) {
         if self.table.is_empty() {
-            self.sockets = None;
-        } else if self.sockets.is_none() && !self.deaf {
-            let opened = ArpSocket::open()
-                .and_then(|hear| FrameSocket::open().map(|speak| Sockets { hear, speak }));
-            match opened {
-                Ok(sockets) => self.sockets = Some(sockets),
-                Err(e) => {
-                    self.deaf = true;
-                    tracing::warn!(reason = %e, "Unable to look for others with our addresses");
+            (self.sockets, self.deaf) = (None, None);
+            return;
+        }
+        if self.sockets.is_some() || self.deaf.is_some_and(|again| now < again) {
+            return;
+        }
+        match open() {
+            Ok(sockets) => {
+                self.sockets = Some(sockets);
+                if self.deaf.take().is_some() {
+                    tracing::info!("Looking for others with our addresses again");
                 }
             }
+            Err(e) => self.lose(now, &e),
+        }
+    }
+
+    fn lose(&mut self, now: Mono, e: &io::Error) {
+        self.sockets = None;
+        if self.deaf.replace(now + DEAF_FOR).is_none() {
+            tracing::warn!(reason = %e, "Unable to look for others with our addresses");
         }
     }
 
     /// Does the next piece of work. Waits for ever when there is nothing to do. Cancel safe.
     pub(super) async fn progress(&mut self) {
+        let wall = |at: Mono| Instant::now() + at.since(clock::now());
         let Some(sockets) = &self.sockets else {
-            return std::future::pending().await;
+            super::life::at(self.deaf.map(wall)).await;
+            return self.listen();
         };
-        let due = self.table.next().map(|at| {
-            let wait = at.since(clock::now());
-            Instant::now() + wait
-        });
+        let due = self.table.next().map(wall);
         tokio::select! {
-            heard = sockets.hear.readable() => {
-                if let Err(e) = heard {
-                    tracing::warn!(reason = %e, "No longer looking for others with our addresses");
-                    (self.sockets, self.deaf) = (None, true);
-                    return;
-                }
-                self.read();
-            }
+            heard = sockets.hear.readable() => match heard {
+                Ok(()) => self.read(),
+                Err(e) => self.lose(clock::now(), &e),
+            },
             () = super::life::at(due) => self.act(),
         }
     }
@@ -196,5 +211,37 @@ fn below<'a>(links: &'a [LinkTold], name: &str) -> Option<&'a LinkTold> {
         link::Kind::Macvlan { .. } | link::Kind::Ipvlan { .. } => {
             links.iter().find(|l| l.index == link.base)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::global::Global;
+    use crate::model::net::{IfName, VirtualAddress};
+    use crate::model::vrrp::Vrid;
+
+    #[test]
+    fn whoever_cannot_listen_tries_again_later() {
+        let mut claims = Claims::default();
+        let unasked = || -> io::Result<Sockets> { panic!("this is not the time") };
+        let denied = || Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        // There is nothing to listen for.
+        claims.listen_at(Mono::ZERO, unasked);
+        let eth0 = IfName::new("eth0").expect("a name");
+        let vrid = Vrid(1.try_into().expect("not zero"));
+        let mut instance = Instance::new("V", eth0.clone(), vrid, &Global::default());
+        let addr = VirtualAddress::new([10, 0, 0, 100].into(), 24, eth0);
+        instance.addresses = [addr.into()].into();
+        claims.table.master(&Arc::new(instance), Mono::ZERO);
+        claims.listen_at(Mono::ZERO, denied);
+        let again = Mono::ZERO + DEAF_FOR;
+        assert_eq!(claims.deaf, Some(again));
+        claims.listen_at(again - Duration::from_micros(1), unasked);
+        claims.listen_at(again, denied);
+        assert_eq!(claims.deaf, Some(again + DEAF_FOR));
+        claims.table.gone("V");
+        claims.listen_at(again, unasked);
+        assert_eq!(claims.deaf, None, "the next master begins anew");
     }
 }
