@@ -16,6 +16,7 @@ pub(crate) mod capture;
 pub(crate) mod daemon;
 pub(crate) mod frame;
 pub(crate) mod ns;
+pub(crate) mod witness;
 
 use std::fs;
 use std::io::Write as _;
@@ -137,6 +138,7 @@ impl Lan {
     }
 
     fn make(interface: &str, addrs: &[&str], heard: usize) -> Self {
+        witness::start();
         let dir = TempDir::new();
         let hub = Namespace::new();
         hub.ip("link add br0 type bridge mcast_snooping 0 forward_delay 0");

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::lab::daemon::Daemon;
+use crate::lab::witness::stood_still;
 use crate::lab::{Lan, Node};
 
 /// Which daemon a node runs.
@@ -83,14 +84,15 @@ vrrp_instance V {{
 #[track_caller]
 pub(crate) fn assert_on_time(lan: &Lan, what: &str, from: u64, to: u64, bound: Duration) {
     let took = Duration::from_nanos(to.saturating_sub(from));
+    let stalled = stood_still(from, to);
     assert!(
         took + DRIFT >= bound,
         "{what} after {took:?}, before the bound {bound:?}\n{}",
         lan.story()
     );
     assert!(
-        took <= bound + LATE,
-        "{what} after {took:?}, long after the bound {bound:?}\n{}",
+        took <= bound + LATE + stalled,
+        "{what} after {took:?}, long after the bound {bound:?} (the machine stood still for {stalled:?})\n{}",
         lan.story()
     );
 }

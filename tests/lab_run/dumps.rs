@@ -397,7 +397,8 @@ fn a_thousand_instances_are_written_soon_after_the_signal() {
         }
         let size = m.written(file).len();
         told.push(format!("{file}: {size} octets after {best:?}"));
-        let bound = if ours.is_some() { 50 } else { 1000 };
+        // Without optimisation, beside other tests: no more than that it comes at all.
+        let bound = if ours.is_some() { 50 } else { 5000 };
         assert!(best <= Duration::from_millis(bound), "{told:?}");
     }
     if ours.is_some() {

@@ -20,6 +20,7 @@ mod story {
 
     use crate::kernel::wait_shows;
     use crate::lab::daemon::now;
+    use crate::lab::witness::stood_still;
     use crate::lab::{Lan, Node};
     use crate::routers::{LATE, Which, assert_on_time, lan};
 
@@ -112,8 +113,10 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
             let late = s.at > back.at + u64::try_from(LATE.as_nanos()).expect("it fits");
             s.node == 1 && late && s.advert().is_some()
         };
+        // A machine that stands still for a part of the down time makes masters of backups, as the protocol has it.
+        let stalled = stood_still(back.at, now());
         assert!(
-            !lan.events().iter().any(|s| two(&s)),
+            stalled > dialect.down / 4 || !lan.events().iter().any(|s| two(&s)),
             "two masters\n{}",
             lan.story()
         );

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::lab::daemon::now;
 use crate::lab::frame::Seen;
+use crate::lab::witness::stood_still;
 use crate::lab::{Lan, Node, until};
 use crate::routers::{LATE, VIP, Which, assert_on_time, lan};
 
@@ -171,7 +172,8 @@ fn gave_way(lan: &Lan, better: usize, since: u64) {
         a.priority == 150
     });
     alone(lan, "the better router is alone", better, first.at);
-    let grace = u64::try_from((INTERVAL + LATE).as_nanos()).expect("seconds fit");
+    let grace = INTERVAL + LATE + stood_still(first.at, now());
+    let grace = u64::try_from(grace.as_nanos()).expect("seconds fit");
     let after = |s: &&Seen| {
         s.node != better && s.at > first.at + grace && s.priority().is_some_and(|p| p > 0)
     };

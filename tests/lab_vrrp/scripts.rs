@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
+use crate::lab::witness::stood_still;
 use crate::lab::{Lan, millis, root, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::routers::{conf, lan};
@@ -45,8 +46,9 @@ fn run(name: &str, lan: &Lan, block: &str, expect: &str) {
         "script that {name}: advertisements {} ms late",
         millis(late)
     );
+    let stalled = stood_still(at[0], at[at.len() - 1]);
     assert!(
-        late < 200_000_000,
+        Duration::from_nanos(late) < Duration::from_millis(200) + stalled,
         "{} ms late\n{}",
         millis(late),
         lan.story()
@@ -84,7 +86,13 @@ fn a_script_that_leaves_a_daemon_behind_succeeds() {
 #[test]
 fn a_script_that_prints_a_gigabyte_succeeds() {
     let text = "#!/bin/sh\nexec head -c 1000000000 /dev/zero\n";
-    with_script("prints 1 GB", text, "", "VRRP_Script(s) succeeded");
+    // Nobody says how long a busy machine takes for that.
+    with_script(
+        "prints 1 GB",
+        text,
+        "timeout 60",
+        "VRRP_Script(s) succeeded",
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 
 use crate::lab::daemon::Daemon;
 use crate::lab::frame::Seen;
+use crate::lab::witness::stood_still;
 use crate::lab::{Lan, Node, root, until, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 
@@ -239,7 +240,11 @@ fn out_of_turn(lan: &Lan, mac: [u8; 6]) -> Vec<Seen> {
     let mut found = Vec::new();
     for s in lan.events() {
         match (s.node, s.priority()) {
-            (0, Some(1..)) if reigns => (reigns, until) = (false, s.at + GRACE),
+            (0, Some(1..)) if reigns => {
+                let stalled = stood_still(s.at, s.at + 10 * GRACE).as_nanos();
+                let grace = GRACE + u64::try_from(stalled).expect("it fits");
+                (reigns, until) = (false, s.at + grace);
+            }
             (1, Some(_)) if s.at > until => reigns = true,
             _ => {}
         }
