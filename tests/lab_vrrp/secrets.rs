@@ -1,12 +1,15 @@
-//! Keys are nowhere in what a core file would hold, not even after signing, verifying and a reload.
+//! Keys are nowhere in what a core file would hold, not even after signing, verifying and a reload, nor in what is told.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::lab::daemon::Daemon;
-use crate::lab::root;
+use crate::lab::daemon::{Daemon, now};
+use crate::lab::frame::Seen;
+use crate::lab::{root, until};
 use crate::routers::Which::Ours;
 use crate::routers::lan;
 
@@ -107,7 +110,7 @@ fn no_key_is_in_a_core_file() {
         daemon.signal(Signal::SIGHUP);
         daemon.wait_log("Reload complete");
     }
-    let mark = crate::lab::daemon::now();
+    let mark = now();
     lan.advert("they go on", 0, mark + 1_500_000_000, |a| a.priority == 150);
     let octets = |at: usize| u8::from_str_radix(&HEX[at..at + 2], 16).expect("hexadecimal");
     let raw: Vec<u8> = (0..HEX.len()).step_by(2).map(octets).collect();
@@ -131,4 +134,96 @@ fn no_key_is_in_a_core_file() {
             }
         }
     }
+}
+
+/// An instance whose first key is `key`.
+fn signed(priority: u8, key: &str) -> String {
+    format!(
+        "global_defs {{\n router_id lab\n}}
+vrrp_instance H {{
+    interface eth0
+    virtual_router_id 66
+    priority {priority}
+    version 3
+    advert_int 0.1
+    auth_hmac {{
+        key 1 {key}
+        active_key 1
+    }}
+    virtual_ipaddress {{
+        10.66.0.100/24
+    }}
+}}
+"
+    )
+}
+
+/// Of which one wants to know what it holds.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("our own directory");
+    let paths = entries.map(|e| e.expect("our own directory").path());
+    paths.filter(|p| p.is_file()).collect()
+}
+
+#[test]
+fn a_key_from_a_systemd_credential_signs_and_is_told_nowhere() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let node = lan.node(0);
+    let credentials = node.path("credentials");
+    fs::create_dir(&credentials).expect("a directory in our own");
+    // As `LoadCredential=vrrp:FILE` of a unit makes it; editors end the last line.
+    node.file("credentials/vrrp", &format!("{PLAIN}\n"), 0o400);
+    let start = format!(
+        "#!/bin/sh\nCREDENTIALS_DIRECTORY={} exec {} \"$@\"\n",
+        credentials.display(),
+        Ours.binary().display()
+    );
+    let start = node.file("start", &start, 0o755);
+    let from_file = |priority| signed(priority, "file:${_ENV CREDENTIALS_DIRECTORY}/vrrp");
+    let mut master = node.start(&start, &from_file(150));
+    master.wait_log("(H) Entering MASTER STATE");
+    let backup = Ours.start(lan.node(1), &signed(100, PLAIN));
+    backup.wait_log("(H) Entering BACKUP STATE");
+    // It takes no notice of what is not signed with its key.
+    let heard = now();
+    lan.advert("the master goes on", 0, heard + 1_500_000_000, |a| {
+        a.priority == 150
+    });
+    let spoke = |s: &Seen| s.node == 1 && s.priority() == Some(100);
+    assert!(
+        !lan.events().iter().any(spoke),
+        "two masters\n{}",
+        lan.story()
+    );
+    // What is read again is the file.
+    node.configure(&from_file(160));
+    master.signal(Signal::SIGHUP);
+    let reloaded = lan.advert("it goes on as another", 0, heard, |a| a.priority == 160);
+    lan.advert("and on", 0, reloaded.at + 1_000_000_000, |a| {
+        a.priority == 160
+    });
+    assert!(
+        !lan.events().iter().any(spoke),
+        "two masters\n{}",
+        lan.story()
+    );
+    master.signal(Signal::SIGUSR1);
+    let data = node.path("keepalived.data");
+    until("the dump", Duration::from_secs(20), || {
+        data.exists().then_some(())
+    });
+    master.stop();
+    let all = files(&node.path(""));
+    assert!(all.len() > 3, "{all:?}");
+    for file in all {
+        let octets = fs::read(&file).expect("our own file");
+        assert!(!holds(&octets, PLAIN.as_bytes()), "{}", file.display());
+    }
+    // Without the file there is no key, and so nobody to speak.
+    fs::remove_file(credentials.join("vrrp")).expect("our own file");
+    let without = node.start(&start, &from_file(150));
+    without.wait_log("no key can be read from ");
 }
