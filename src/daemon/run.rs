@@ -18,8 +18,12 @@ use crate::dump;
 use crate::dump::data::Now;
 use crate::model::Config;
 use crate::model::auth::mask_keys;
+use crate::model::process::AutoPriority;
 use crate::sys::log::Log;
 use crate::sys::{netns, process, resident, startup, wipe};
+
+/// keepalived's words, for whoever has not decided about `max_auto_priority`.
+const ADVICE: &str = "NOTICE: setting config option max_auto_priority should result in better keepalived performance";
 
 /// How long the last log lines may take.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
@@ -115,6 +119,9 @@ fn prepare(options: &Options) -> Result<Prepared, u8> {
     let mut source = load_options(options);
     let Read { config, torn, .. } = reload::read(&source, parts(options));
     let config = config?;
+    if config.global.process.auto_priority == AutoPriority::Off {
+        tracing::info!("{ADVICE}");
+    }
     if options.umask.is_none() {
         startup::set_umask(config.global.process.files.umask);
     }

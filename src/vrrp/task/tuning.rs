@@ -49,17 +49,18 @@ impl Tuning {
         self.change(plan(&process.vrrp));
     }
 
-    /// A deadline was served `by` late.
+    /// A deadline was served `by` late. keepalived: that is told whether or not the priority may be raised.
     pub(super) fn late(&mut self, by: Duration) {
-        let now = self.plan.real_time.unwrap_or(0);
-        if now >= self.highest || by < self.delay {
+        if by < self.delay {
             return;
         }
-        tracing::warn!(
-            ?by,
-            priority = now + 1,
-            "served late, raising the real-time priority"
-        );
+        let (secs, micros) = (by.as_secs(), by.subsec_micros());
+        tracing::warn!("A thread timer expired {secs}.{micros:06} seconds ago");
+        let now = self.plan.real_time.unwrap_or(0);
+        if now >= self.highest {
+            return;
+        }
+        tracing::info!("Set realtime priority {}", now + 1);
         self.change(Plan {
             real_time: Some(now + 1),
             ..self.plan.clone()
