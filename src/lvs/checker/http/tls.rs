@@ -101,3 +101,49 @@ pub(in crate::lvs::checker) async fn connect(
     Pin::new(&mut stream).connect().await.map_err(drop)?;
     Ok(stream)
 }
+
+#[cfg(test)]
+mod tests {
+    use openssl::asn1::Asn1Time;
+    use openssl::hash::MessageDigest;
+    use openssl::rsa::Rsa;
+    use openssl::ssl::SslContextRef;
+    use openssl::x509::X509;
+
+    use super::*;
+
+    fn certificate() -> Result<Vec<u8>, ErrorStack> {
+        let key = PKey::from_rsa(Rsa::generate(2048)?)?;
+        let mut made = X509::builder()?;
+        made.set_pubkey(&key)?;
+        made.set_not_before(Asn1Time::days_from_now(0)?.as_ref())?;
+        made.set_not_after(Asn1Time::days_from_now(1)?.as_ref())?;
+        made.sign(&key, MessageDigest::sha256())?;
+        made.build().to_pem()
+    }
+
+    #[test]
+    fn all_checks_share_one_context_and_its_files_are_read_once() {
+        let ca = std::env::temp_dir().join(format!("keepalived-rs-ca-{}", std::process::id()));
+        let pem = certificate().expect("a certificate");
+        std::fs::write(&ca, pem).expect("a file of our own");
+        let block = || {
+            Arc::new(Ssl {
+                ca: Some(ca.clone()),
+                ..Ssl::default()
+            })
+        };
+        let contexts = Contexts::default();
+        let first = contexts.of(&block()).expect("a good file");
+        std::fs::remove_file(&ca).expect("our own");
+        // As many checks as there may be, and after a reload.
+        for _ in 0..1000 {
+            let next = contexts.of(&block()).expect("it is not read again");
+            assert!(std::ptr::eq::<SslContextRef>(&*first, &*next));
+        }
+        let other = contexts.of(&Arc::default()).expect("no file at all");
+        assert!(!std::ptr::eq::<SslContextRef>(&*first, &*other));
+        // It is gone, and was forgotten.
+        assert!(contexts.of(&block()).is_none());
+    }
+}
