@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::daemon::bus::Notice;
 use crate::model::Config;
 use crate::model::lvs::{Checker, ServiceKey, Transport, VirtualServer};
-use checker::http::Judged;
+use checker::http::{Judged, Lengths};
 use checker::{Check, Down, Good, Local};
 use desired::Front;
 
@@ -160,6 +160,8 @@ pub(crate) enum Said {
     Success,
     /// A page of a server that is down was good: its index.
     PageGood { page: usize, judged: Judged },
+    /// A page is good, and not as long as the server says: its index. Once per difference.
+    PageLength { page: usize, lengths: Lengths },
     /// One failure that need not be final (`log_all_failures`).
     AttemptFailed(Down),
     /// The verdict, with the number of retries that were allowed before it; `None`: there was none. `down`: what the last

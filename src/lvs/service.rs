@@ -180,9 +180,14 @@ impl Service {
         health.is_well();
         let (change, next, down) = match result {
             Ok(good) => {
-                if let (Good::Page(judged), false) = (good, health.verdict.is_up()) {
+                if let Good::Page(judged, lengths) = good {
                     let page = health.verdict.page();
-                    tell(Said::PageGood { page, judged });
+                    if let Some(lengths) = health.length_is_news(page, lengths) {
+                        tell(Said::PageLength { page, lengths });
+                    }
+                    if !health.verdict.is_up() {
+                        tell(Said::PageGood { page, judged });
+                    }
                 }
                 if let Good::Weight(wanted) = good {
                     health.set_share(wanted.map_or(Share::None, Share::Sets));

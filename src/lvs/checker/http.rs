@@ -16,7 +16,6 @@ use std::time::Duration;
 use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
-use tracing::debug;
 
 use self::reply::Reply;
 pub(super) use self::reply::{header_end, length_of};
@@ -134,6 +133,13 @@ pub(crate) enum Judged {
     Regex,
 }
 
+/// `Content-Length`, and what came instead, octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    pub(crate) told: u64,
+    pub(crate) came: u64,
+}
+
 /// What is wrong with a page, or on the way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bad {
@@ -179,7 +185,7 @@ impl Http {
         let request = self.request(url, connect.target);
         // One timer for all steps: moving one costs less than making another.
         let mut time = pin!(sleep(patience));
-        let (outcome, differs) = match &self.tls {
+        let judged = match &self.tls {
             None => {
                 let connected = within(time.as_mut(), connect.tcp(&tools.swarm)).await;
                 let mut stream = connected.ok_or(Down::Timeout)??;
@@ -206,15 +212,7 @@ impl Http {
                 found
             }
         };
-        if let Some((said, came)) = differs {
-            let host = url.host.as_deref().unwrap_or_default();
-            debug!(
-                server = %connect.target,
-                "http_check: url {host}{}: content_length ({said}) does not match received bytes ({came})",
-                url.path
-            );
-        }
-        outcome.map(Good::Page).map_err(Down::Http)
+        judged.map_err(Down::Http)
     }
 
     /// Octet for octet what keepalived sends.
@@ -245,7 +243,7 @@ async fn exchange(
     url: &Url,
     (limit, mut time): (Limit, Pin<&mut Sleep>),
     tools: &Tools,
-) -> Result<(Result<Judged, Bad>, Option<(u64, u64)>), Down> {
+) -> Result<Result<Good, Bad>, Down> {
     let deadline = |limit| match limit {
         Limit::PerRead(patience) => Instant::now() + patience,
         Limit::Until(at) => at,
@@ -262,7 +260,11 @@ async fn exchange(
         }
         match within(time.as_mut(), read(stream, &mut reply, tools)).await {
             Some(Ok(Came::Some)) => {}
-            Some(Ok(Came::End)) => return Ok(reply.judge()),
+            Some(Ok(Came::End)) => {
+                // keepalived: of a page that is bad the length is not told.
+                let judged = reply.judge();
+                return Ok(judged.map(|(by, lengths)| Good::Page(by, lengths)));
+            }
             Some(Ok(Came::TooMuch)) => return Err(Down::Http(Bad::NoData)),
             Some(Err(e)) => return Err(Down::Http(Bad::Read(errno(&e)))),
             None => return Err(Down::Http(Bad::ReadTimeout)),

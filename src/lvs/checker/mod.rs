@@ -65,8 +65,8 @@ impl Check {
 pub(crate) enum Good {
     #[default]
     Plain,
-    /// A web page, by what it was judged last.
-    Page(http::Judged),
+    /// A web page, by what it was judged last, and the length that the server told wrongly.
+    Page(http::Judged, Option<http::Lengths>),
     /// `misc_dynamic`: the weight that the server shall have; `None`: the one of the configuration.
     Weight(Option<u32>),
 }

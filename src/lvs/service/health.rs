@@ -2,6 +2,7 @@
 
 use crate::lvs::CheckId;
 use crate::lvs::checker::Local;
+use crate::lvs::checker::http::Lengths;
 use crate::lvs::verdict::Verdict;
 
 /// A checker at run time.
@@ -13,11 +14,13 @@ pub(super) struct Health {
     rare: Option<Box<Rare>>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Rare {
     share: Share,
     /// What was last reported about this machine, so that it is reported once.
     trouble: Option<Local>,
+    /// By page, the lengths that were told wrongly last.
+    lengths: Vec<(usize, Lengths)>,
 }
 
 /// What a checker does to the weight of its server.
@@ -71,13 +74,37 @@ impl Health {
         self.change(|rare| rare.trouble = None);
     }
 
-    fn change(&mut self, how: impl FnOnce(&mut Rare)) {
-        let before = self.rare.as_deref().copied().unwrap_or_default();
-        let mut rare = before;
-        how(&mut rare);
-        if rare != before {
-            self.rare = (rare != Rare::default()).then(|| Box::new(rare));
+    /// A page was good, and `lengths` is what its server told wrongly. What of it was not told yet.
+    pub(super) fn length_is_news(
+        &mut self,
+        page: usize,
+        lengths: Option<Lengths>,
+    ) -> Option<Lengths> {
+        let rare = self.rare.as_ref();
+        let mut known = rare.into_iter().flat_map(|r| &r.lengths);
+        let before = known.find(|(of, _)| *of == page).map(|(_, l)| *l);
+        if before == lengths {
+            return None;
         }
+        self.change(|rare| {
+            rare.lengths.retain(|(of, _)| *of != page);
+            rare.lengths.extend(lengths.map(|l| (page, l)));
+        });
+        lengths
+    }
+
+    fn change(&mut self, how: impl FnOnce(&mut Rare)) {
+        let mut rare = match self.rare.take() {
+            Some(rare) => rare,
+            None => {
+                let mut rare = Rare::default();
+                how(&mut rare);
+                self.rare = (rare != Rare::default()).then(|| Box::new(rare));
+                return;
+            }
+        };
+        how(&mut rare);
+        self.rare = (*rare != Rare::default()).then_some(rare);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is said about checkers, kind by kind.
 
-use crate::lvs::checker::http::Judged;
+use crate::lvs::checker::http::{Judged, Lengths};
 use crate::lvs::checker::{Check, Down, Local, Step, dns, http, misc, smtp, udp};
 use crate::lvs::{Rs, Said, Way};
 
@@ -26,6 +26,7 @@ pub(super) fn told(rs: &Rs, check: &Check, said: &Said) -> String {
         Said::Deactivating => return health(rs, check, "Deactivating"),
         Said::Suspending => return health(rs, check, "Suspending"),
         Said::Trouble(local) => return trouble(rs, check, local),
+        Said::PageLength { page, lengths } => return length(rs, check, page, lengths),
         Said::Success => News::Good,
         Said::PageGood { page, judged } => News::Page { page, judged },
         Said::AttemptFailed(down) => News::Attempt(down),
@@ -100,6 +101,20 @@ fn trouble(rs: &Rs, check: &Check, Local { step, errno }: Local) -> String {
     };
     let (kind, why) = (kind(check), errno.desc());
     format!("{kind} {what} failed for {rs}: {why}. Rescheduling.")
+}
+
+fn length(rs: &Rs, check: &Check, page: usize, Lengths { told, came }: Lengths) -> String {
+    let url = if let Check::Http(_, http) = check {
+        http.urls.get(page)
+    } else {
+        None
+    };
+    let host = url.and_then(|u| u.host.as_deref()).unwrap_or_default();
+    let path = url.map_or("", |u| &u.path);
+    format!(
+        "http_check for RS {rs} VS {} url {host}{path}: content_length ({told}) does not match received bytes ({came})",
+        rs.vs
+    )
 }
 
 /// Kinds that connect and are done. `of`: what stands before the server where time ran out.

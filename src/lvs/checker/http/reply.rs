@@ -5,7 +5,7 @@
 
 use md5::{Digest as _, Md5};
 
-use super::{Bad, Judged, Regex, Url};
+use super::{Bad, Judged, Lengths, Regex, Url};
 use crate::sys::regex::{Found, Pattern, Rest};
 
 /// The most that is read until the header is over.
@@ -89,34 +89,30 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// The connection is over. The second: `Content-Length` and what came instead.
-    pub(super) fn judge(self) -> (Result<Judged, Bad>, Option<(u64, u64)>) {
-        let Some(body) = self.body else {
-            return (Err(Bad::NoData), None);
-        };
-        let differs = body.length.filter(|l| *l != body.received);
-        let differs = differs.map(|l| (l, body.received));
-        let Some(status) = body.status else {
-            return (Err(Bad::NoData), differs);
-        };
+    /// The connection is over. With a good page comes the length that was told wrongly.
+    pub(super) fn judge(self) -> Result<(Judged, Option<Lengths>), Bad> {
+        let body = self.body.ok_or(Bad::NoData)?;
+        let status = body.status.ok_or(Bad::NoData)?;
         if !self.url.status.iter().any(|range| range.contains(&status)) {
-            return (Err(Bad::Status(status)), differs);
+            return Err(Bad::Status(status));
         }
         let mut judged = Judged::Status;
         if let Some(digest) = body.digest {
             let sum: [u8; 16] = digest.finalize().into();
             if !self.url.digests.contains(&sum) {
-                return (Err(Bad::Digest), differs);
+                return Err(Bad::Digest);
             }
             judged = Judged::Digest;
         }
         if let (Some(search), Some(regex)) = (self.search, &self.url.regex) {
             if search.finish() == regex.no_match {
-                return (Err(Bad::Regex), differs);
+                return Err(Bad::Regex);
             }
             judged = Judged::Regex;
         }
-        (Ok(judged), differs)
+        let came = body.received;
+        let differs = body.length.filter(|told| *told != came);
+        Ok((judged, differs.map(|told| Lengths { told, came })))
     }
 }
 

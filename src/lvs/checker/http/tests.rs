@@ -62,7 +62,7 @@ fn verdict(url: Url, reply: &[u8]) -> Result<Good, Down> {
 }
 
 const OK: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Length: 12\r\n\r\nhello world\n";
-const BY_STATUS: Result<Good, Down> = Ok(Good::Page(Judged::Status));
+const BY_STATUS: Result<Good, Down> = Ok(Good::Page(Judged::Status, None));
 
 fn bad(why: Bad) -> Result<Good, Down> {
     Err(Down::Http(why))
@@ -122,14 +122,33 @@ fn the_status_decides_and_redirects_are_not_followed() {
 }
 
 #[test]
+fn a_length_that_is_wrong_comes_with_the_verdict_on_a_good_page() {
+    let says = |length| format!("HTTP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\nbody");
+    let found = |lengths| Ok(Good::Page(Judged::Status, lengths));
+    let came = 4;
+    for told in [0, 3, 5, 1 << 40] {
+        let reply = says(told);
+        let wrong = Some(Lengths { told, came });
+        assert_eq!(verdict(url(), reply.as_bytes()), found(wrong));
+    }
+    assert_eq!(verdict(url(), says(4).as_bytes()), found(None));
+    let other = says(5).replace("200", "404");
+    assert_eq!(verdict(url(), other.as_bytes()), bad(Bad::Status(404)));
+}
+
+#[test]
 fn the_digest_is_that_of_the_body_up_to_its_length() {
     let mut with = url();
     let sum = 0x6f59_02ac_2370_24bd_d0c1_76cb_9306_3dc4_u128;
     with.digests = vec![sum.to_be_bytes()];
-    let by_digest = Ok(Good::Page(Judged::Digest));
+    let by_digest = Ok(Good::Page(Judged::Digest, None));
     assert_eq!(verdict(with.clone(), OK), by_digest);
     let longer = [OK, b"more than it said"].concat();
-    assert_eq!(verdict(with.clone(), &longer), by_digest);
+    let wrong = Lengths { told: 12, came: 29 };
+    assert_eq!(
+        verdict(with.clone(), &longer),
+        Ok(Good::Page(Judged::Digest, Some(wrong)))
+    );
     let without = b"HTTP/1.0 200 OK\r\n\r\nhello world\n";
     assert_eq!(verdict(with.clone(), without), by_digest);
     let other = b"HTTP/1.0 200 OK\r\n\r\nhello world!";
@@ -138,7 +157,7 @@ fn the_digest_is_that_of_the_body_up_to_its_length() {
 
 #[test]
 fn a_pattern_is_searched_in_the_body_across_reads_and_within_its_offsets() {
-    let by_regex = Ok(Good::Page(Judged::Regex));
+    let by_regex = Ok(Good::Page(Judged::Regex, None));
     let mut with = url();
     with.regex = Some(regex("lo w"));
     assert_eq!(verdict(with.clone(), OK), by_regex);

@@ -28,6 +28,64 @@ fn scripts_set_weights_and_a_reload_keeps_what_they_said() {
 }
 
 #[test]
+fn a_wrong_length_of_a_page_is_told_once_per_change() {
+    use crate::lvs::checker::http::{Http, Judged, Lengths, Protocol, Url};
+    let page = |path: &str, host: Option<&str>| Url {
+        path: path.into(),
+        host: host.map(Into::into),
+        sni: None,
+        digests: Vec::new(),
+        status: vec![200..=299],
+        regex: None,
+        tls_compliant: false,
+    };
+    let http = Http {
+        tls: None,
+        protocol: Protocol::V10,
+        urls: vec![page("/a", None), page("/b", Some("www.example.com"))],
+        fast_recovery: false,
+    };
+    let mut cfg = vs(vec![rs(1)]);
+    let Check::Tcp(connect) = cfg.real_servers[0].checkers[0].check.clone() else {
+        unreachable!("the servers of these tests are checked by TCP");
+    };
+    cfg.real_servers[0].checkers[0].check = Check::Http(connect, Arc::new(http));
+    let mut s = Story::start(cfg);
+    // The two pages in turn.
+    for told in [
+        Some(10),
+        None,
+        Some(10),
+        Some(7),
+        Some(12),
+        Some(7),
+        None,
+        None,
+        Some(10),
+    ] {
+        let lengths = told.map(|told| Lengths { told, came: 4 });
+        let good = Good::Page(Judged::Status, lengths);
+        s.service.on_result(0, 0, Ok(good), &mut s.out);
+    }
+    let said = |url: &str, told| {
+        format!(
+            "http_check for RS [10.0.0.1]:tcp:80 VS [10.9.9.9]:tcp:80 url {url}: \
+             content_length ({told}) does not match received bytes (4)"
+        )
+    };
+    let lines = s.log().into_iter().filter(|l| l.contains("length"));
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        [
+            said("/a", 10),
+            said("www.example.com/b", 7),
+            said("/a", 12),
+            said("/a", 10)
+        ]
+    );
+}
+
+#[test]
 fn a_number_in_a_file_is_health_or_weight_at_start_as_later() {
     let file = |weight, reverse| {
         let mut server = rs(1);
