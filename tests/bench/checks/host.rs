@@ -6,6 +6,7 @@
 //! other load on the machine does not count, though it makes caches cold. Memory is the share of each page that is the
 //! daemon's (`smaps_rollup`, Pss): what its processes have in common counts once. Rounds alternate between the two.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use crate::lab::ns::Namespace;
 use crate::lab::{TempDir, poll};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::servers::{Journal, Kind, answer, conf, family};
-use crate::{LIMIT, PATIENCE, Part, Settings, ahead, of_both, seconds};
+use crate::{LIMIT, PATIENCE, Part, Reloaded, Settings, Took, ahead, of_both, pause, progress};
 
 /// After this both are at rest: what only the start needed has gone back to the kernel.
 const REST: Duration = Duration::from_secs(25);
@@ -152,41 +153,63 @@ impl World {
         Running { child, pid }
     }
 
-    /// One weight of many is changed: microseconds until the kernel is asked for it, and the longest time without a check
-    /// from the signal until a second after that. `None`: not within [`PATIENCE`].
-    fn reload(&self, which: Which, servers: usize, journal: &Journal) -> Option<(u64, u64)> {
+    /// One weight of many is changed.
+    fn reload(&self, which: Which, servers: usize, journal: &Journal) -> Reloaded {
         let delay = (u32::try_from(servers).unwrap_or(u32::MAX) / RATE).max(2);
         let conf = |weight| conf(Kind::Tcp, servers, weight, delay);
-        let before = journal.lock().len();
+        let (before, began) = (journal.lock().len(), Instant::now());
         let daemon = self.start(which, &conf(1));
+        let mut seen = HashSet::new();
+        let mut at = before;
+        let all = poll(PATIENCE, || {
+            let journal = journal.lock();
+            let fresh = journal.iter().skip(at);
+            at = journal.len();
+            seen.extend(fresh.map(|(_, to)| *to));
+            (seen.len() >= servers).then(|| began.elapsed())
+        });
+        let start = Took::of(began, all);
+        progress(&format!(
+            "{which:?}, {servers}: checked once after {} s",
+            start.word()
+        ));
+        let mut found = Reloaded {
+            start,
+            there: Took::NotBegun,
+            pause: Took::NotBegun,
+        };
         // Until checks go their way: who was late with all of them has made up for it.
-        let enough = before + servers + servers / 4;
-        poll(PATIENCE, || (journal.lock().len() > enough).then_some(()))?;
+        let enough = journal.lock().len() + servers / 4;
+        let settled =
+            all.and_then(|_| poll(PATIENCE, || (journal.lock().len() > enough).then_some(())));
+        if settled.is_none() {
+            return found;
+        }
         self.configure(&conf(9));
         let (from, first, began) = (monotonic(), journal.lock().len(), Instant::now());
         kill(daemon.pid, Signal::SIGHUP).expect("a process of ours");
         let asked = poll(PATIENCE, || {
-            self.changes().into_iter().find(|at| *at > from)
+            let at = self.changes().into_iter().find(|at| *at > from)?;
+            Some(Duration::from_nanos(u64::try_from(at - from).unwrap_or(0)))
         });
-        let there = u64::try_from(asked? - from).unwrap_or(0) / 1000;
-        let settled = Instant::now() + Duration::from_secs(1);
+        found.there = Took::of(began, asked);
+        progress(&format!(
+            "{which:?}, {servers}: reloaded after {} s",
+            found.there.word()
+        ));
         // Checks go on, and whoever began all of them anew has begun.
-        let enough = journal.lock().len() + servers / 20;
-        poll(PATIENCE, || {
-            let enough = journal.lock().len() > enough;
-            (enough && Instant::now() > settled).then_some(())
-        })?;
-        let journal = journal.lock();
-        let times = journal.get(first.saturating_sub(1)..).unwrap_or_default();
-        let times = [began]
-            .into_iter()
-            .chain(times.iter().map(|(when, _)| *when));
-        let times: Vec<Instant> = times.collect();
-        let gaps = times
-            .windows(2)
-            .map(|t| t[1].saturating_duration_since(t[0]));
-        let pause = gaps.max().unwrap_or_default().as_micros();
-        Some((there, u64::try_from(pause).unwrap_or(u64::MAX)))
+        let (enough, settled) = (
+            journal.lock().len() + servers / 20,
+            Instant::now() + Duration::from_secs(1),
+        );
+        let goes_on = asked.and_then(|_| {
+            poll(LIMIT, || {
+                let enough = journal.lock().len() > enough;
+                (enough && Instant::now() > settled).then_some(())
+            })
+        });
+        found.pause = pause(journal, first, began, goes_on.is_some());
+        found
     }
 
     fn cost(
@@ -308,35 +331,28 @@ fn memory(world: &World, settings: &Settings, journal: &Journal, say: &mut dyn F
 }
 
 fn reloads(world: &World, settings: &Settings, journal: &Journal, say: &mut dyn FnMut(String)) {
-    type Changed = (u64, u64);
-    type Part = fn(&Changed) -> u64;
-    let (mut stock, mut ours) = (Vec::new(), Vec::new());
-    // Stock may take minutes: once is enough.
-    stock.extend(world.reload(Stock, settings.many, journal));
-    for _ in 0..settings.rounds.min(3) {
-        ours.extend(world.reload(Ours, settings.many, journal));
-    }
-    let one = |all: &[Changed], part: Part| {
-        (!all.is_empty()).then(|| median(all.iter().map(part).collect()))
-    };
-    say(format!(
-        "{:<28} {:>10} {:>10} {:>8}\n",
-        format!("1 of {} changed, s", settings.many),
-        "stock",
-        "ours",
-        "ratio"
-    ));
-    let (asked, pause): (Part, Part) = (|r| r.0, |r| r.1);
-    for (what, part) in [
-        ("  until the kernel is asked", asked),
-        ("  longest pause of checks", pause),
-    ] {
-        let (stock, ours) = (one(&stock, part), one(&ours, part));
+    for servers in settings.many([4000, 40_000]) {
+        // Stock may take minutes: once is enough.
+        let stock = world.reload(Stock, servers, journal).all();
+        let ours = (0..settings.rounds.clamp(1, 3)).map(|_| world.reload(Ours, servers, journal));
+        let ours: Vec<_> = ours.map(Reloaded::all).collect();
         say(format!(
-            "{what:<28} {:>10} {:>10} {:>8}\n",
-            seconds(stock),
-            seconds(ours),
-            of_both(stock, ours)
+            "{:<32} {:>10} {:>10} {:>10}\n",
+            format!("1 of {servers} changed, s"),
+            "stock",
+            "ours",
+            "ratio"
         ));
+        for (n, what) in Reloaded::NAMES.into_iter().enumerate() {
+            let mut ours: Vec<_> = ours.iter().map(|all| all[n]).collect();
+            ours.sort_unstable();
+            let ours = ours[ours.len() / 2];
+            say(format!(
+                "{what:<32} {:>10} {:>10} {:>10}\n",
+                stock[n].word(),
+                ours.word(),
+                of_both(stock[n], ours)
+            ));
+        }
     }
 }

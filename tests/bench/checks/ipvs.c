@@ -1,8 +1,9 @@
 /*
  * Preloaded into a daemon that runs on a kernel without IPVS: the daemon believes that there is one, and that all it asks
  * for is done. Its requests go to another generic netlink family whose name is as long, which refuses them; the refusals
- * are turned into consent on the way back. Nothing else changes, so that what checks cost can be measured on this very
- * kernel and with its clocks. A guest that has IPVS counts processor time by ticks.
+ * are turned into consent on the way back. Who asks for the whole table is refused in earnest: an empty one would say that
+ * all is gone. Nothing else changes, so that what checks cost can be measured on this very kernel and with its clocks. A
+ * guest that has IPVS counts processor time by ticks.
  *
  * When a real server is changed (IPVS_CMD_SET_DEST), the time (CLOCK_MONOTONIC, nanoseconds) goes into the file that the
  * environment names CHANGES.
@@ -46,6 +47,11 @@ static void note(const void *octets, size_t len) {
         dprintf(file, "%lld\n", now.tv_sec * 1000000000ll + now.tv_nsec);
         close(file);
     }
+}
+
+static void consent(struct nlmsgerr *refusal) {
+    if ((refusal->msg.nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
+        refusal->error = 0;
 }
 
 int socket(int domain, int type, int protocol) {
@@ -93,6 +99,6 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
     rename_family(octets, left, "SEG6", "IPVS");
     for (struct nlmsghdr *h = octets; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
         if (h->nlmsg_type == NLMSG_ERROR)
-            ((struct nlmsgerr *)NLMSG_DATA(h))->error = 0;
+            consent(NLMSG_DATA(h));
     return came;
 }
