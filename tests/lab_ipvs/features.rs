@@ -4,6 +4,7 @@ crate::guests! {
     the_kernel_holds_the_same_for_stock_and_for_ours
     the_table_is_in_the_namespace_that_is_named
     timeouts_and_sync_daemons_come_and_go
+    flushes_take_what_stock_takes
 }
 
 mod story {
@@ -13,16 +14,10 @@ mod story {
 
     use crate::lab::daemon::Daemon;
     use crate::lab::{until, until_or};
+    use crate::stages::Stages;
     use crate::world::{LIMIT, OURS, STOCK, World};
 
     const CONF: &str = include_str!("features.conf");
-
-    fn rules(world: &World) -> Vec<String> {
-        let text = world.ipvsadm("-Sn");
-        let mut rules: Vec<_> = text.lines().map(|l| l.trim_end().to_owned()).collect();
-        rules.sort();
-        rules
-    }
 
     /// How many destinations of the group are in the table, and those of the mark with weight 0.
     fn pool(rules: &[String]) -> (usize, usize) {
@@ -34,34 +29,15 @@ mod story {
     }
 
     pub(super) fn the_kernel_holds_the_same_for_stock_and_for_ours() {
-        let mut stages: Vec<(&str, Vec<String>)> = Vec::new();
+        let mut stages = Stages::default();
         for binary in [STOCK, OURS] {
             let world = World::new(&[11, 12]);
             let _first = world.serve(11);
             let second = world.serve(12);
             let mut daemon = world.start(binary, CONF, &["-C"]);
-            let mut known = std::mem::take(&mut stages).into_iter();
-            let mut expect =
-                |what: &'static str, daemon: &Daemon, ready: &dyn Fn(&[String]) -> bool| {
-                    let mut last = Vec::new();
-                    let wanted = known.next().map(|(_, rules)| rules);
-                    let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                        until(what, LIMIT, || {
-                            last = rules(&world);
-                            let done = match &wanted {
-                                Some(wanted) => last == *wanted,
-                                None => ready(&last),
-                            };
-                            done.then_some(())
-                        });
-                    }));
-                    assert!(
-                        found.is_ok(),
-                        "{what}, {binary}: not {wanted:#?} but {last:#?}\n{}",
-                        daemon.log()
-                    );
-                    stages.push((what, last));
-                };
+            let mut expect = |what: &str, daemon: &Daemon, ready: &dyn Fn(&[String]) -> bool| {
+                stages.expect(what, &world, daemon, |w| ready(&w.rules()));
+            };
             daemon.wait_log_times("success.", 4);
             expect("checked", &daemon, &|r| {
                 pool(r) == (2, 0) && r.iter().any(|r| r.contains("216") && r.contains("-w 7"))
@@ -79,6 +55,7 @@ mod story {
             });
             assert!(daemon.stop().success(), "{}", daemon.log());
             expect("stopped", &daemon, &|r| r.is_empty());
+            stages.again();
         }
     }
 
@@ -157,5 +134,43 @@ virtual_server 10.1.1.201 80 {
             found
         });
         assert_eq!(seen[0], seen[1]);
+    }
+
+    pub(super) fn flushes_take_what_stock_takes() {
+        let seen = [STOCK, OURS].map(|binary| {
+            let world = World::new(&[]);
+            let options = [
+                "",
+                "lvs_flush",
+                "lvs_flush_on_stop",
+                "lvs_flush_on_stop VS",
+                "lvs_flush\n lvs_flush_on_stop VS",
+            ];
+            options.map(|option| {
+                let mut found = Vec::new();
+                // Somebody else's, one of them inside of what is ours.
+                world.ipvsadm("-C");
+                world.ipvsadm("-A -t 10.9.9.9:80 -s rr");
+                world.ipvsadm("-a -t 10.9.9.9:80 -r 10.9.9.1:80 -m");
+                let conf = format!("global_defs {{\n {option}\n}}\n{SMALL}");
+                let mut daemon = world.start(binary, &conf, &["-C"]);
+                let ours = "-t 10.1.1.201:80 -r 10.1.1.11:80 -m -w ";
+                let has = |rules: &[String], weight| rules.contains(&format!("{ours}{weight}"));
+                world.wait_rules_that(&daemon, |rules| has(rules, 1));
+                found.push(world.rules());
+                world.ipvsadm("-a -t 10.1.1.201:80 -r 10.1.1.99:80 -m");
+                // Only a start flushes, no reload.
+                let heavier = conf.replace("11 80 {", "11 80 {\n weight 7");
+                world.configure(&heavier);
+                daemon.signal(Signal::SIGHUP);
+                world.wait_rules_that(&daemon, |rules| has(rules, 7));
+                found.push(world.rules());
+                assert!(daemon.stop().success(), "{}", daemon.log());
+                found.push(world.rules());
+                let told = daemon.log().matches("Shutting down service").count();
+                (option, found, told)
+            })
+        });
+        assert_eq!(seen[1], seen[0], "ours, then stock's");
     }
 }

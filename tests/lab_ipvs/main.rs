@@ -7,8 +7,10 @@
 #[path = "../lab/mod.rs"]
 mod lab;
 
+mod crowd;
 mod dump;
 mod features;
+mod hangs;
 mod hostile;
 mod kernel;
 mod keywords;
@@ -20,6 +22,7 @@ mod requests;
 #[path = "../lab/routers.rs"]
 mod routers;
 mod servers;
+mod stages;
 mod stories;
 mod tells;
 mod vrrp;

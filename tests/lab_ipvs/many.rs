@@ -9,13 +9,12 @@ crate::guests! {
 pub(crate) mod story {
     use std::fmt::Write as _;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use nix::sys::signal::Signal;
 
     use crate::lab::daemon::Daemon;
-    use crate::lab::{poll, until};
-    use crate::world::{LIMIT, OURS, STOCK, World};
+    use crate::stages::{Stages, at_rest};
+    use crate::world::{OURS, STOCK, World};
 
     /// Options of a virtual server, of its first real server (.11) and of its second (.12).
     type Options = (&'static str, &'static str, &'static str);
@@ -157,7 +156,7 @@ pub(crate) mod story {
         "virtual_server fd00::101 443 { ; lb_algo wlc; lb_kind DR; protocol TCP; persistence_timeout 300; persistence_granularity 64; real_server fd00::11 443 { ; } ; }",
         "virtual_server fd00::102 80 { ; lb_algo rr; lb_kind TUN; protocol TCP; real_server fd00::11 80 { ; } ; real_server 10.1.1.11 80 { ; } ; }",
         "virtual_server 10.1.2.6 80 { ; lb_algo rr; lb_kind TUN; protocol TCP; real_server fd00::11 80 { ; } ; }",
-        "virtual_server 10.1.2.7 80 { ; lb_algo wrr; lb_kind NAT; protocol TCP; delay_loop 1; real_server 10.1.1.11 80 { ; weight 3; MISC_CHECK { ; misc_path \"/bin/sh -c 'exit 22'\"; misc_dynamic; } ; } ; }",
+        "virtual_server 10.1.2.7 80 { ; lb_algo wrr; lb_kind NAT; protocol TCP; delay_loop 1; real_server 10.1.1.11 80 { ; weight 3; MISC_CHECK { ; misc_path \"/bin/sh -c 'exit 22'\"; misc_dynamic; misc_timeout 20; } ; } ; }",
         "virtual_server 10.1.2.8 80 { ; lvs_sched sh; hashed; lvs_method NAT; protocol TCP; weight 4; delay_loop 1; retry 1; delay_before_retry 1; warmup 0; connect_timeout 2; virtualhost www.example.com; snmp_name one; inhibit_on_failure; smtp_alert off; quorum_up /bin/true; quorum_down /bin/true; real_server 10.1.1.11 80 { ; snmp_name first; virtualhost rs.example; smtp_alert off; alpha off; retry 1; delay_before_retry 1; warmup 0; delay_loop 1; connect_timeout 2; notify_up /bin/true; notify_down /bin/true; TCP_CHECK { ; } ; } ; real_server 10.1.1.12 80 { ; inhibit_on_failure off; TCP_CHECK { ; retry 0; } ; } ; }",
         "virtual_server 10.1.1.160 81 { ; lb_algo rr; lb_kind NAT; protocol TCP; ha_suspend; delay_loop 1; real_server 10.1.1.11 80 { ; weight 3; TCP_CHECK { ; warmup 0; retry 0; connect_timeout 1; } ; } ; real_server 10.1.1.12 80 { ; TCP_CHECK { ; warmup 0; retry 0; connect_timeout 1; } ; } ; }",
     ];
@@ -197,69 +196,9 @@ pub(crate) mod story {
             .collect()
     }
 
-    /// Each line of all listings with the service that it is about; sorted, since the kernel has no order.
-    fn held(world: &World) -> Vec<String> {
-        let mut held: Vec<String> = world
-            .ipvsadm("-Sn")
-            .lines()
-            .map(|l| l.trim_end().to_owned())
-            .collect();
-        for listing in ["", "--persistent-conn", "--thresholds"] {
-            let text = world.ipvsadm(&format!("-Ln {listing}"));
-            let mut service = String::new();
-            // Behind the headings.
-            for line in text.lines().skip(3) {
-                let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
-                match words.strip_prefix("->") {
-                    Some(_) => held.push(format!("{listing} {service} {words}")),
-                    None => {
-                        held.push(format!("{listing} {words}"));
-                        service = words;
-                    }
-                }
-            }
-        }
-        held.sort();
-        held
-    }
-
-    /// What the kernel holds at each stage.
-    type Stages = Vec<(&'static str, Vec<String>)>;
-
-    /// The table when nothing happens to it any more.
-    fn at_rest(world: &World) -> Vec<String> {
-        let (mut before, mut same) = (world.rules(), 0);
-        until("the table is at rest", LIMIT, || {
-            std::thread::sleep(Duration::from_millis(400));
-            let now = world.rules();
-            same = if now == before { same + 1 } else { 0 };
-            before = now;
-            (same >= 2).then_some(())
-        });
-        held(world)
-    }
-
-    /// `known`: what is to come of it; without it, whatever comes is what is to come.
-    fn story(world: &World, binary: &str, conf: &str, known: Option<&Stages>) -> Stages {
-        let mut stages = Stages::new();
-        let mut expect = |what: &'static str, daemon: &Daemon| {
-            let wanted = known.and_then(|k| k.iter().find(|(name, _)| *name == what));
-            let Some((_, wanted)) = wanted else {
-                return stages.push((what, at_rest(world)));
-            };
-            let mut last = Vec::new();
-            let same = poll(LIMIT, || {
-                last = held(world);
-                std::thread::sleep(Duration::from_millis(400));
-                (last == *wanted).then_some(())
-            });
-            let missing: Vec<_> = wanted.iter().filter(|l| !last.contains(l)).collect();
-            let more: Vec<_> = last.iter().filter(|l| !wanted.contains(l)).collect();
-            assert!(
-                same.is_some(),
-                "{conf}{what}: missing {missing:#?}, too much {more:#?}\n{}",
-                daemon.log()
-            );
+    fn story(world: &World, binary: &str, conf: &str, stages: &mut Stages) {
+        let mut expect = |what: &str, daemon: &Daemon| {
+            stages.expect(&format!("{conf}{what}"), world, daemon, at_rest());
         };
         let checks = conf.matches("TCP_CHECK").count();
         let of_second = checks.min(1);
@@ -289,7 +228,6 @@ pub(crate) mod story {
         expect("reloaded", &daemon);
         assert!(daemon.stop().success(), "{}", daemon.log());
         expect("stopped", &daemon);
-        stages
     }
 
     /// Stories at once: most of the time they wait.
@@ -315,8 +253,10 @@ pub(crate) mod story {
                 scope.spawn(|| {
                     let world = World::new(&[11, 12]);
                     while let Some(conf) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let stock = story(&world, STOCK, conf, None);
-                        story(&world, OURS, conf, Some(&stock));
+                        let mut stages = Stages::default();
+                        story(&world, STOCK, conf, &mut stages);
+                        stages.again();
+                        story(&world, OURS, conf, &mut stages);
                     }
                 });
             }

@@ -42,7 +42,8 @@ pub(crate) mod story {
 
     use crate::lab::daemon::Daemon;
     use crate::lab::ns::Namespace;
-    use crate::world::{OURS, STOCK, World};
+    use crate::lab::poll;
+    use crate::world::{LIMIT, OURS, STOCK, World};
 
     /// Who has to be there for a virtual server to have its real server.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +177,22 @@ pub(crate) mod story {
             Miracle,
             "MISC_CHECK {; misc_path \"/bin/sh -c 'kill -9 $$'\"; retry 0; }",
         ),
+        // By addresses that only mean something on one interface.
+        (
+            (225, "TCP", 80, 11),
+            Web,
+            "TCP_CHECK {; connect_ip fe80::11; bind_if eth0; connect_timeout 5; retry 0; }",
+        ),
+        (
+            (226, "TCP", 80, 11),
+            Web,
+            "HTTP_GET {; connect_ip fe80::11; bindto fe80::160; bind_if eth0; url {; path /; status_code 200; }; connect_timeout 5; retry 0; }",
+        ),
+        (
+            (227, "UDP", 53, 12),
+            Names,
+            "DNS_CHECK {; connect_ip fe80::12; bind_if eth0; type A; name ok.test; connect_timeout 5; retry 0; }",
+        ),
     ];
 
     /// For all of them, with files in `dir`.
@@ -253,7 +270,7 @@ real_server 10.1.1.{server} {port} {{\n{lines}}}\n}}\n"
         let text = format!(
             "daemon off;\nmaster_process off;\nuser root;\npid {d}/nginx.pid;\nerror_log {d}/error.log;
 events {{ }}\nhttp {{\naccess_log off;\nclient_body_temp_path {d}/t1;\nproxy_temp_path {d}/t2;\nfastcgi_temp_path {d}/t3;
-uwsgi_temp_path {d}/t4;\nscgi_temp_path {d}/t5;\nserver {{\nlisten 80;\nlisten 443 ssl;
+uwsgi_temp_path {d}/t4;\nscgi_temp_path {d}/t5;\nserver {{\nlisten 80;\nlisten [::]:80;\nlisten 443 ssl;
 ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\nserver {{\nlisten 444 ssl;
 ssl_verify_client on;\nssl_client_certificate {d}/client.pem;
 ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\n}}\n"
@@ -261,8 +278,10 @@ ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\n
         write("nginx.conf", text.as_bytes())
     }
 
-    /// What a command says, and how it ends.
-    fn said(world: &World, binary: &str, args: &str) -> (Option<i32>, String, String) {
+    /// How a command ends, and what it says.
+    type Said = (Option<i32>, String, String);
+
+    fn said(world: &World, binary: &str, args: &str) -> Said {
         let mut command = Command::new(binary);
         command.arg("--genhash").args(args.split_whitespace());
         let out = world.director.run(|| command.output());
@@ -270,6 +289,15 @@ ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\n
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
         let usage = text(&out.stderr).replace(binary, "BINARY");
         (out.status.code(), text(&out.stdout), usage)
+    }
+
+    fn without_time(mut said: Said) -> Said {
+        let lines = said.1.lines().map(|l| match l.split_once(" = ") {
+            Some((what, _)) if what.contains("time") => what,
+            Some(_) | None => l,
+        });
+        said.1 = lines.collect::<Vec<_>>().join("\n");
+        said
     }
 
     /// `genhash`: of ours and of stock.
@@ -290,6 +318,21 @@ ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\n
             let [stock, ours] = [STOCK, OURS].map(|binary| said(world, binary, args));
             assert_eq!(ours, stock, "ours, then stock's: {args}");
         }
+        // What differs from second to second: the server's clock, and how long it took.
+        for args in [
+            "-v -s 10.1.1.11 -p 80 -u /",
+            "-v -S -I -V www.example.com -s 10.1.1.11 -p 443 -u / -P 1.1",
+        ] {
+            let mut both = Vec::new();
+            let same = poll(LIMIT, || {
+                both = [STOCK, OURS]
+                    .map(|b| without_time(said(world, b, args)))
+                    .into();
+                (both[0] == both[1]).then_some(())
+            });
+            assert!(same.is_some(), "ours, then stock's: {args}: {both:#?}");
+            assert!(both[1].1.contains("68 65 6c 6c 6f"), "{both:#?}");
+        }
         let (_, out, _) = said(world, OURS, "-s 10.1.1.11 -p 80 -u /");
         assert_eq!(out, "6f5902ac237024bdd0c176cb93063dc4\n");
     }
@@ -302,6 +345,12 @@ ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\n
                 .parent()
                 .expect("a directory")
                 .to_owned();
+            let local = |ns: &Namespace, last: u8| {
+                ns.ip(&format!("addr replace fe80::{last}/64 dev eth0 nodad"));
+            };
+            local(&world.director, 160);
+            local(world.server(11), 11);
+            local(world.server(12), 12);
             // A kernel says no more often than once a second that nobody listens; here many ask.
             world.server(12).sysctl("net/ipv4/icmp_ratelimit", "0");
             let site = site(&dir).display().to_string();
@@ -379,6 +428,7 @@ ssl_certificate {d}/cert.pem;\nssl_certificate_key {d}/key.pem;\nroot {d};\n}}\n
             world.server(12).ip("link set eth0 down");
             expect("one machine is dead", &daemon, &[Web]);
             world.server(12).ip("link set eth0 up");
+            local(world.server(12), 12);
             world.server(12).ip("route replace default via 10.1.1.160");
             expect("it is back", &daemon, &[Web, Names, Machine]);
             drop(first);

@@ -122,9 +122,52 @@ impl World {
         Daemon::start(&self.director, binary, dir, number, &conf, options)
     }
 
-    /// The director's table: as rules, and as people look at it.
-    pub(crate) fn table(&self) -> String {
-        self.ipvsadm("-Sn") + &self.ipvsadm("-Ln --persistent-conn") + &self.ipvsadm("-Ln")
+    /// Each line of all listings with the service that it is about; sorted, since the kernel has no order.
+    pub(crate) fn held(&self) -> Vec<String> {
+        let mut held: Vec<String> = self
+            .ipvsadm("-Sn")
+            .lines()
+            .map(|l| l.trim_end().to_owned())
+            .collect();
+        for listing in ["", "--persistent-conn", "--thresholds"] {
+            let text = self.ipvsadm(&format!("-Ln {listing}"));
+            let mut service = String::new();
+            // Behind the headings.
+            for line in text.lines().skip(3) {
+                let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+                match words.strip_prefix("->") {
+                    Some(_) => held.push(format!("{listing} {service} {words}")),
+                    None => {
+                        held.push(format!("{listing} {words}"));
+                        service = words;
+                    }
+                }
+            }
+        }
+        held.sort();
+        held
+    }
+
+    /// The table as the kernel itself shows it, with less in it than [`World::held`] has, and without a process; sorted.
+    pub(crate) fn glance(&self) -> Vec<String> {
+        let text = self
+            .director
+            .run(|| std::fs::read_to_string("/proc/thread-self/net/ip_vs"));
+        // Without the module there is no such file.
+        let text = text.unwrap_or_default();
+        let mut service = "";
+        let mut lines: Vec<_> = text
+            .lines()
+            .map(|line| match line.trim_start().starts_with("->") {
+                true => format!("{service} {line}"),
+                false => {
+                    service = line;
+                    line.to_owned()
+                }
+            })
+            .collect();
+        lines.sort();
+        lines
     }
 
     /// # Panics
@@ -212,7 +255,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    fn start(listener: TcpListener, answer: impl Fn(TcpStream) + Send + 'static) -> Self {
+    pub(crate) fn start(
+        listener: TcpListener,
+        answer: impl Fn(TcpStream) + Send + 'static,
+    ) -> Self {
         let accepting = listener.try_clone().expect("a second descriptor");
         let thread = std::thread::spawn(move || {
             while let Ok((stream, _)) = accepting.accept() {
