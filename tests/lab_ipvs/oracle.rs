@@ -10,8 +10,8 @@ mod story {
     use nix::sys::signal::Signal;
 
     use crate::lab::daemon::Daemon;
-    use crate::stages::Stages;
-    use crate::world::{OURS, STOCK, World};
+    use crate::stages::{Stages, both};
+    use crate::world::World;
 
     pub(super) fn the_master_of_the_tutorial() {
         tutorial(include_str!("../lab_vrrp/tutorials/lvs-1.conf"));
@@ -50,14 +50,6 @@ mod story {
             (stages, lines(&daemon.log()))
         });
         assert_eq!(told[0], told[1]);
-    }
-
-    /// The story told by stock and by ours: most of the time they wait, so at the same time.
-    fn both<T: Send>(tell: impl Fn(&str) -> T + Sync) -> [T; 2] {
-        std::thread::scope(|scope| {
-            let tellers = [STOCK, OURS].map(|binary| scope.spawn(|| tell(binary)));
-            tellers.map(|t| t.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
-        })
     }
 
     const OPTIONS: &str = include_str!("options.conf");

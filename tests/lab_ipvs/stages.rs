@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::lab::daemon::Daemon;
 use crate::lab::poll;
-use crate::world::{LIMIT, World};
+use crate::world::{LIMIT, OURS, STOCK, World};
 
 /// Between two looks at the table.
 const PACE: Duration = Duration::from_millis(200);
@@ -99,4 +99,12 @@ pub(crate) fn at_rest() -> impl FnMut(&World) -> bool {
         before = now;
         same >= 4
     }
+}
+
+/// The story told by stock and by ours: most of the time they wait, so at the same time.
+pub(crate) fn both<T: Send>(tell: impl Fn(&str) -> T + Sync) -> [T; 2] {
+    std::thread::scope(|scope| {
+        let tellers = [STOCK, OURS].map(|binary| scope.spawn(|| tell(binary)));
+        tellers.map(|t| t.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
+    })
 }
