@@ -12,7 +12,9 @@ use crate::lab::ns::Namespace;
 use crate::lab::{TempDir, poll};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::servers::{Journal, Kind, answer, conf, place};
-use crate::{LIMIT, PATIENCE, Part, Reloaded, Settings, Took, of_both, pause, progress, table};
+use crate::{
+    LIMIT, PATIENCE, Part, Reloaded, Settings, Took, medians, of_both, pause, progress, table,
+};
 
 /// Servers that are checked by HTTP and by TLS: as many as a guest's processor answers.
 const DEAR: usize = 500;
@@ -132,7 +134,8 @@ pub(crate) fn measure(settings: &Settings) -> String {
     }
     if settings.runs(Part::Kernel) {
         for servers in settings.many([1000, 4000]) {
-            let [stock, ours] = [Stock, Ours].map(|w| reload(w, servers).all());
+            let [stock, ours] =
+                [Stock, Ours].map(|w| medians(settings.rounds, || reload(w, servers)));
             say(row([
                 &format!("1 of {servers} changed, s"),
                 "stock",

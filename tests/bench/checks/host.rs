@@ -21,7 +21,9 @@ use crate::lab::ns::Namespace;
 use crate::lab::{TempDir, poll};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::servers::{Journal, Kind, answer, conf, family};
-use crate::{LIMIT, PATIENCE, Part, Reloaded, Settings, Took, ahead, of_both, pause, progress};
+use crate::{
+    LIMIT, PATIENCE, Part, Reloaded, Settings, Took, ahead, medians, of_both, pause, progress,
+};
 
 /// After this both are at rest: what only the start needed has gone back to the kernel.
 const REST: Duration = Duration::from_secs(25);
@@ -332,10 +334,8 @@ fn memory(world: &World, settings: &Settings, journal: &Journal, say: &mut dyn F
 
 fn reloads(world: &World, settings: &Settings, journal: &Journal, say: &mut dyn FnMut(String)) {
     for servers in settings.many([4000, 40_000]) {
-        // Stock may take minutes: once is enough.
-        let stock = world.reload(Stock, servers, journal).all();
-        let ours = (0..settings.rounds.clamp(1, 3)).map(|_| world.reload(Ours, servers, journal));
-        let ours: Vec<_> = ours.map(Reloaded::all).collect();
+        let [stock, ours] =
+            [Stock, Ours].map(|w| medians(settings.rounds, || world.reload(w, servers, journal)));
         say(format!(
             "{:<32} {:>10} {:>10} {:>10}\n",
             format!("1 of {servers} changed, s"),
@@ -344,14 +344,11 @@ fn reloads(world: &World, settings: &Settings, journal: &Journal, say: &mut dyn 
             "ratio"
         ));
         for (n, what) in Reloaded::NAMES.into_iter().enumerate() {
-            let mut ours: Vec<_> = ours.iter().map(|all| all[n]).collect();
-            ours.sort_unstable();
-            let ours = ours[ours.len() / 2];
             say(format!(
                 "{what:<32} {:>10} {:>10} {:>10}\n",
                 stock[n].word(),
-                ours.word(),
-                of_both(stock[n], ours)
+                ours[n].word(),
+                of_both(stock[n], ours[n])
             ));
         }
     }
