@@ -207,7 +207,7 @@ vrrp_instance V {{
         let set = Command::new("date").args(["-s", "-1 hour"]).status();
         assert!(set.expect("coreutils").success());
         master.signal(Signal::SIGCONT);
-        master.wait_log("A thread timer expired");
+        master.wait_log("woke up too late");
         wait_on(lan.node(1), "eth0", false);
         wait_on(lan.node(0), "eth0", true);
     }

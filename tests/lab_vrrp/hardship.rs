@@ -212,15 +212,17 @@ fn frozen_until_it_is_replaced(more: &str) -> (Lan, Daemon, Daemon, u64) {
     let quick = format!("version 3\n advert_int 0.1\n {more}");
     let lan = lan();
     let master = Ours.start(lan.node(0), &conf(150, "", &quick));
-    let backup = Stock.start(lan.node(1), &conf(100, "", &quick));
+    // Of two that start at once and do not preempt either may be the first.
     lan.node(0).wait_has(VIP, true);
+    let backup = Stock.start(lan.node(1), &conf(100, "", &quick));
+    backup.wait_log("(V) Entering BACKUP STATE");
     let frozen = now();
     master.signal(Signal::SIGSTOP);
     lan.advert("the backup takes over", 1, frozen, |a| a.priority == 100);
     lan.node(1).wait_has(VIP, true);
     let thawed = now();
     master.signal(Signal::SIGCONT);
-    master.wait_log("A thread timer expired");
+    master.wait_log("woke up too late");
     (lan, master, backup, thawed)
 }
 

@@ -130,12 +130,7 @@ pub(super) fn tell(report: &Report) {
         }
         Report::Resigned { instance } => debug!("({instance}) sent 0 priority"),
         Report::Overslept { instance, by } => {
-            warn!(
-                %instance,
-                "A thread timer expired {}.{:06} seconds ago",
-                by.as_secs(),
-                by.subsec_micros()
-            );
+            warn!(%instance, ?by, "woke up too late, listening before it speaks again");
         }
     }
 }
