@@ -12,6 +12,7 @@ mod frr;
 mod groups;
 mod hardship;
 mod kernel;
+mod keywords;
 mod lock;
 mod scripts;
 mod secrets;

@@ -37,7 +37,7 @@ fn lan() -> Lan {
 }
 
 /// Everything that the kernel holds and that a VMAC may change, by name.
-fn kernel(node: &Node) -> BTreeMap<String, String> {
+pub(crate) fn kernel(node: &Node) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let inside = || {
         let mut found = BTreeMap::new();

@@ -71,7 +71,7 @@ fn essence(frames: &[Seen], addresses: usize) -> Vec<String> {
         .collect()
 }
 
-fn blanked(frame: &[u8]) -> Vec<u8> {
+pub(crate) fn blanked(frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     if frame[12..14] == [0x08, 0x00] {
         frame[18..20].fill(0);

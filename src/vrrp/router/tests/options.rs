@@ -454,3 +454,31 @@ fn an_instance_among_thousands_is_small() {
     let (one, other) = (model(150), second(150));
     assert_eq!(one.terms, other.terms);
 }
+
+#[test]
+fn a_router_that_nobody_has_is_told_of_once_where_that_is_wanted() {
+    let told = |wanted: bool| {
+        let mut config = config(&[model(100)]);
+        config.global = Arc::new(Global {
+            log_unknown_vrids: wanted,
+            ..Global::default()
+        });
+        let mut rig = Rig::new(config);
+        rig.pass(SECOND);
+        let mut all = Vec::new();
+        for vrid in [52, 52, 53, 51] {
+            let mut other = model(100);
+            other.vrid = super::vrid(vrid);
+            all.extend(reports(&rig.hear(&other, 2, 150)));
+        }
+        let vrids = all.into_iter().filter_map(|report| {
+            let Report::UnknownVrid { vrid, .. } = report else {
+                return None;
+            };
+            Some(vrid)
+        });
+        vrids.collect::<Vec<u8>>()
+    };
+    assert_eq!(told(true), [52, 53]);
+    assert!(told(false).is_empty());
+}
