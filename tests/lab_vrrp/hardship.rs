@@ -319,3 +319,54 @@ fn priorities_are_advised_and_raised_in_the_words_of_stock() {
         assert_eq!(ours.len(), lines, "{global}: {ours:?}");
     }
 }
+
+/// The kilobytes of files, of its own text before all, that a process has in memory.
+fn text_in_memory(daemon: &Daemon) -> u64 {
+    let path = format!("/proc/{}/status", daemon.pid());
+    let status = std::fs::read_to_string(path).unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("RssFile:"));
+    let number = line.and_then(|l| l.trim().split(' ').next()?.parse().ok());
+    number.unwrap_or_default()
+}
+
+#[test]
+fn a_backup_that_has_given_memory_back_takes_over_in_time() {
+    if !root() {
+        return;
+    }
+    let lan = lan();
+    let quick = "version 3";
+    let conf = |priority| conf(priority, "", quick).replace("advert_int 1", "advert_int 0.1");
+    let mut master = Ours.start(lan.node(0), &conf(150));
+    lan.node(0).wait_has(VIP, true);
+    let backup = Ours.start(lan.node(1), &conf(100));
+    backup.wait_log("(V) Entering BACKUP STATE");
+    // A while after its start it gives back what only that has needed.
+    let mut most = 0;
+    until("it gives text back", Duration::from_secs(60), || {
+        let kilobytes = text_in_memory(&backup);
+        most = most.max(kilobytes);
+        (kilobytes + 1024 < most).then_some(())
+    });
+    let killed = master.kill();
+    let seen = lan.events();
+    let last = seen
+        .iter()
+        .rfind(|s| s.node == 0 && s.priority() == Some(150));
+    let last = last.expect("it was master").at;
+    let first = lan.advert("the backup takes over", 1, killed, |a| a.priority == 100);
+    let bound = Duration::from_micros(360_937);
+    assert_on_time(&lan, "takeover", last, first.at, bound);
+    let announced = lan.wait("it is announced", Duration::from_secs(10), |seen| {
+        let mut all = seen.iter();
+        all.find(|s| s.node == 1 && s.at >= first.at && s.announces(VIP))
+            .cloned()
+    });
+    assert_on_time(
+        &lan,
+        "the announcement",
+        first.at,
+        announced.at,
+        Duration::ZERO,
+    );
+}
