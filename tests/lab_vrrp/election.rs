@@ -114,8 +114,10 @@ mod story {
             (seen.iter().filter(|s| s.priority() == Some(150)).count() >= 4).then_some(())
         });
         let seen = lan.events();
+        // Who starts later than his priority is worth is not the first.
+        let stalled = stood_still(started, first.at) > (skew_time(100) - skew_time(150)) / 4;
         assert!(
-            seen.iter().all(|s| s.node == 0 || s.advert().is_none()),
+            stalled || seen.iter().all(|s| s.node == 0 || s.advert().is_none()),
             "the backup spoke\n{}",
             lan.story()
         );

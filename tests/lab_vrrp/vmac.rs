@@ -258,6 +258,12 @@ fn out_of_turn(lan: &Lan, mac: [u8; 6]) -> Vec<Seen> {
     found
 }
 
+/// Whether the rule with these words is there and has kept something back.
+fn has_stopped(rules: &str, rule: &str) -> bool {
+    let line = rules.lines().find(|l| l.contains(rule));
+    line.is_some_and(|l| l.contains("counter packets") && !l.contains("counter packets 0 "))
+}
+
 /// A backup's MAC must not be learned anywhere but at the master's port, whatever the backup's kernel would like to say.
 /// `stopped`: the rules that must have kept it from saying something, or else the laboratory proves nothing.
 fn silent_backup(lines: &str, vip: &str, mac: [u8; 6], group: &str, stopped: &[&str]) {
@@ -284,11 +290,18 @@ fn silent_backup(lines: &str, vip: &str, mac: [u8; 6], group: &str, stopped: &[&
     node.configure(&counting(100).replace("router_id lab", "router_id other"));
     backup.signal(Signal::SIGHUP);
     backup.wait_log("Reload complete");
-    provoke(&lan, group);
-    // Late enough for delayed reports: the second of the kernel's two comes within a second.
-    let mark = crate::lab::daemon::now();
-    lan.advert("the master goes on", 0, mark + 3_000_000_000, |_| true);
-    let rules = ruleset(node);
+    let mut rules = String::new();
+    // A kernel that knows the answer still does not ask.
+    for _ in 0..4 {
+        provoke(&lan, group);
+        // Late enough for delayed reports: the second of the kernel's two comes within a second.
+        let mark = crate::lab::daemon::now();
+        lan.advert("the master goes on", 0, mark + 3_000_000_000, |_| true);
+        rules = ruleset(node);
+        if stopped.iter().all(|rule| has_stopped(&rules, rule)) {
+            break;
+        }
+    }
     let spoken = out_of_turn(&lan, mac);
     assert!(
         spoken.is_empty(),
@@ -301,10 +314,10 @@ fn silent_backup(lines: &str, vip: &str, mac: [u8; 6], group: &str, stopped: &[&
         "the bridge learned it elsewhere"
     );
     for rule in stopped {
-        let line = rules.lines().find(|l| l.contains(rule));
-        let line = line.unwrap_or_else(|| panic!("{rule} is not there\n{rules}"));
-        let nothing = line.contains("counter packets 0 ") || !line.contains("counter packets");
-        assert!(!nothing, "the kernel never tried: {line}");
+        assert!(
+            has_stopped(&rules, rule),
+            "{rule}: the kernel never tried\n{rules}"
+        );
     }
     backup.stop();
     master.stop();
