@@ -59,7 +59,6 @@ pub(crate) enum Change {
 struct Entry {
     link: LinkTold,
     forwarding: bool,
-    addresses: Addresses,
     /// Last round of dumps in which it was seen.
     round: u32,
 }
@@ -68,6 +67,7 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct View {
     links: BTreeMap<u32, Entry>,
+    addresses: Addresses,
     names: HashMap<String, u32>,
     /// Links of which a part changed that is reported at the end of a reading.
     dirty: BTreeSet<u32>,
@@ -89,8 +89,8 @@ impl View {
         for index in links {
             self.link_gone(index, None);
         }
-        let stale = |entry: &Entry| entry.addresses.stale(round);
-        let addresses: Vec<AddressKey> = self.links.values().flat_map(stale).collect();
+        let stale = |index: &u32| self.addresses.stale(*index, round);
+        let addresses: Vec<AddressKey> = self.links.keys().flat_map(stale).collect();
         for key in addresses {
             self.address_gone(&key, None);
         }
@@ -163,37 +163,34 @@ impl View {
     }
 
     /// The addresses of an interface, in the kernel's order.
-    pub(crate) fn addresses_of(&self, index: u32) -> impl Iterator<Item = &AddressKey> {
-        let entry = self.links.get(&index).into_iter();
-        entry.flat_map(|entry| entry.addresses.in_order())
+    pub(crate) fn addresses_of(&self, index: u32) -> impl Iterator<Item = AddressKey> {
+        self.addresses.in_order(index)
     }
 
     /// Those of them that packets may be sent from.
     pub(crate) fn usable_addresses_of(&self, index: u32) -> impl Iterator<Item = AddressKey> {
-        let entry = self.links.get(&index).into_iter();
-        entry.flat_map(|entry| entry.addresses.usable())
+        self.addresses.usable(index).into_iter()
     }
 
     /// How the kernel holds an address, if it does.
-    pub(crate) fn address_options(&self, key: &AddressKey) -> Option<&AddressOptions> {
-        self.links.get(&key.index)?.addresses.options(key)
+    pub(crate) fn address_options(&self, key: &AddressKey) -> Option<AddressOptions> {
+        self.addresses.options(key)
     }
 
     /// Who set an address that is there (`IFA_PROTO`); `None`: nobody knows.
     pub(crate) fn address_proto(&self, key: &AddressKey) -> Option<u8> {
-        self.links.get(&key.index)?.addresses.proto(key)
+        self.addresses.proto(key)
     }
 
     /// Whether any interface has this address.
     pub(crate) fn has(&self, addr: IpAddr) -> bool {
-        self.links.values().any(|entry| entry.addresses.has(addr))
+        self.addresses.has(addr)
     }
 
     /// The addresses of all interfaces.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = &AddressKey> {
-        self.links
-            .values()
-            .flat_map(|entry| entry.addresses.in_order())
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = AddressKey> {
+        let links = self.links.keys();
+        links.flat_map(|index| self.addresses.in_order(*index))
     }
 
     fn report(&mut self, index: u32) {
@@ -207,7 +204,7 @@ impl View {
             mtu: entry.link.mtu,
             mac: entry.link.mac,
             forwarding: entry.forwarding,
-            addresses: entry.addresses.usable(),
+            addresses: self.addresses.usable(index),
         }));
         self.dirty.remove(&index);
     }
@@ -227,7 +224,6 @@ impl View {
                 let entry = Entry {
                     link: told,
                     forwarding: false,
-                    addresses: Addresses::default(),
                     round,
                 };
                 self.links.insert(index, entry);
@@ -254,7 +250,9 @@ impl View {
         };
         self.dirty.remove(&index);
         self.forget_name(&entry.link.name, index);
-        for &key in entry.addresses.in_order() {
+        let gone: Vec<AddressKey> = self.addresses.in_order(index).collect();
+        for key in gone {
+            self.addresses.remove(&key);
             self.changes.push(Change::AddressGone { key, by });
         }
         self.changes.push(Change::LinkGone(index));
@@ -262,12 +260,12 @@ impl View {
 
     fn address(&mut self, mut told: AddressTold, dumped: bool) {
         let key = told.key;
-        let Some(entry) = self.links.get_mut(&key.index) else {
+        let Some(entry) = self.links.get(&key.index) else {
             return; // Links are asked for first: one that is not known is gone again.
         };
         let own_label = told.options.label.as_deref() == Some(entry.link.name.as_str());
         told.options.label = told.options.label.filter(|_| !own_label);
-        let before = entry.addresses.flags(&key);
+        let before = self.addresses.flags(&key);
         let now = told.flags;
         let unfit = flag::TENTATIVE | flag::DADFAILED;
         match before {
@@ -284,7 +282,7 @@ impl View {
             }
             Some(_) | None => {}
         }
-        match entry.addresses.put(told, dumped, self.round) {
+        match self.addresses.put(told, dumped, self.round) {
             Effect::New => {
                 self.dirty.insert(key.index);
                 self.changes.push(Change::AddressNew(key));
@@ -297,10 +295,7 @@ impl View {
     }
 
     fn address_gone(&mut self, key: &AddressKey, by: Option<u32>) {
-        let Some(entry) = self.links.get_mut(&key.index) else {
-            return;
-        };
-        if entry.addresses.remove(key) {
+        if self.addresses.remove(key) {
             self.dirty.insert(key.index);
             self.changes.push(Change::AddressGone { key: *key, by });
         }

@@ -413,7 +413,7 @@ impl Kernel {
             _ if self.unsettled.contains_key(key) => None,
             (Key::Address(key), Entry::Address(vip)) => {
                 let there = self.monitor.view().address_options(key)?;
-                Some(terms::will_do(there, &terms::options(vip)))
+                Some(terms::will_do(&there, &terms::options(vip)))
             }
             (Key::Address(_) | Key::Route(..) | Key::Rule(_), _) => None,
         }
