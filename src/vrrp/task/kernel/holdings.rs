@@ -6,8 +6,79 @@ use super::entry::{Entry, Key, Owner, rank};
 use crate::reconcile::{Op, Owned};
 use crate::sys::netlink::Request;
 
-/// Somebody's things, in the order in which they went in. Most have one: no table, no spare room.
-type Things = VecDeque<(Key, Entry)>;
+type Thing = (Key, Entry);
+
+/// Somebody's things, in the order in which they went in. Most have one, which lies where it is looked for: thousands of small
+/// blocks, made while a takeover goes on, would stand between what it takes for a moment and keep all of that.
+#[derive(Debug)]
+enum Things {
+    One(Thing),
+    Several(VecDeque<Thing>),
+}
+
+impl Things {
+    fn none() -> Self {
+        Self::Several(VecDeque::new())
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::One(_) => false,
+            Self::Several(all) => all.is_empty(),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Thing> {
+        let (one, several) = match self {
+            Self::One(thing) => (Some(thing), None),
+            Self::Several(all) => (None, Some(all)),
+        };
+        one.into_iter().chain(several.into_iter().flatten())
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Thing> {
+        let (one, several) = match self {
+            Self::One(thing) => (Some(thing), None),
+            Self::Several(all) => (None, Some(all)),
+        };
+        one.into_iter().chain(several.into_iter().flatten())
+    }
+
+    fn entry(&self, key: &Key) -> Option<&Entry> {
+        self.iter().find(|(k, _)| k == key).map(|(_, entry)| entry)
+    }
+
+    fn entry_mut(&mut self, key: &Key) -> Option<&mut Entry> {
+        let mut all = self.iter_mut();
+        all.find(|(k, _)| k == key).map(|(_, entry)| entry)
+    }
+
+    fn push(&mut self, thing: Thing) {
+        *self = match std::mem::replace(self, Self::none()) {
+            Self::One(first) => Self::Several([first, thing].into()),
+            Self::Several(all) if all.is_empty() => Self::One(thing),
+            Self::Several(mut all) => {
+                all.push_back(thing);
+                Self::Several(all)
+            }
+        };
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Entry> {
+        match self {
+            Self::One((k, _)) if k != key => None,
+            Self::One(_) => match std::mem::replace(self, Self::none()) {
+                Self::One((_, entry)) => Some(entry),
+                Self::Several(_) => None,
+            },
+            Self::Several(all) => {
+                let at = all.iter().position(|(k, _)| k == key)?;
+                let (_, entry) = all.remove(at)?;
+                Some(entry)
+            }
+        }
+    }
+}
 
 /// Values by their keys, sorted: a table of thousands would be half empty.
 #[derive(Debug)]
@@ -68,10 +139,6 @@ pub(super) struct Holdings {
     shared: HashMap<Key, BTreeSet<Owner>>,
 }
 
-fn place(things: &Things, key: &Key) -> Option<usize> {
-    things.iter().position(|(k, _)| k == key)
-}
-
 impl Holdings {
     /// What leads somebody to `desired`.
     pub(super) fn towards(
@@ -89,7 +156,7 @@ impl Holdings {
         let ops = owned.towards(&desired);
         // What is equal for the kernel may differ for us, as `no_track` does.
         let mut desired: HashMap<Key, Entry> = desired.into_iter().rev().collect();
-        for (key, held) in things {
+        for (key, held) in things.iter_mut() {
             if let Some(entry) = desired.remove(key).filter(|entry| entry == held) {
                 *held = entry;
             }
@@ -105,15 +172,10 @@ impl Holdings {
                 self.let_go(key, owner);
             }
             Op::Add(key, entry) | Op::Replace { key, to: entry, .. } => {
-                let things = self.owned.or_insert(owner, Things::new());
-                match place(things, key).and_then(|at| things.get_mut(at)) {
-                    Some((_, held)) => *held = entry.clone(),
-                    None => {
-                        if things.is_empty() {
-                            things.reserve_exact(1);
-                        }
-                        things.push_back((key.clone(), entry.clone()));
-                    }
+                let things = self.owned.or_insert(owner, Things::none());
+                match things.entry_mut(key) {
+                    Some(held) => *held = entry.clone(),
+                    None => things.push((key.clone(), entry.clone())),
                 }
                 let first = *self.holder.or_insert(key.clone(), owner);
                 if first != owner {
@@ -126,7 +188,7 @@ impl Holdings {
 
     fn take(&mut self, owner: Owner, key: &Key) -> Option<Entry> {
         let things = self.owned.get_mut(&owner)?;
-        let (_, entry) = things.remove(place(things, key)?)?;
+        let entry = things.remove(key)?;
         if things.is_empty() {
             self.owned.remove(&owner);
         }
@@ -180,21 +242,20 @@ impl Holdings {
     /// One of those who hold it, and how.
     pub(super) fn held(&self, key: &Key) -> Option<(Owner, Entry)> {
         let owner = *self.holder.get(key)?;
-        let things = self.owned.get(&owner)?;
-        let (_, entry) = things.get(place(things, key)?)?;
+        let entry = self.owned.get(&owner)?.entry(key)?;
         Some((owner, entry.clone()))
     }
 
     /// Routes and rules with their keys.
     pub(super) fn ways(&self) -> impl Iterator<Item = (&Key, &Entry)> {
-        let ways = self.owned.iter().flat_map(|(_, things)| things);
+        let ways = self.owned.iter().flat_map(|(_, things)| things.iter());
         ways.filter(|(key, _)| !matches!(key, Key::Address(_)))
             .map(|(key, entry)| (key, entry))
     }
 
     /// What removes everything that is ours.
     pub(super) fn removals(&self) -> Vec<Request> {
-        let all = self.owned.iter().flat_map(|(_, things)| things);
+        let all = self.owned.iter().flat_map(|(_, things)| things.iter());
         let mut all: Vec<_> = all
             .map(|(key, entry)| Op::Del(key.clone(), entry.clone()))
             .collect();
