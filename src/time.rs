@@ -3,6 +3,7 @@
 //! Nothing here reads a clock; `sys::clock` does, and hands instants to the cores.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
@@ -11,29 +12,47 @@ use std::time::Duration;
 pub(crate) const MICROSECOND: Duration = Duration::from_micros(1);
 
 /// An instant of `CLOCK_MONOTONIC`, in microseconds. It never goes back and does not move with clock steps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Mono(u64);
+///
+/// In one word, "none" included.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Mono(
+    /// One more than the microseconds.
+    NonZeroU64,
+);
 
 impl Mono {
     /// The start of a story.
     #[cfg(test)]
-    pub(crate) const ZERO: Self = Self(0);
+    pub(crate) const ZERO: Self = Self::from_micros(0);
     /// Later than any deadline: "never".
-    pub(crate) const NEVER: Self = Self(u64::MAX);
+    pub(crate) const NEVER: Self = Self(NonZeroU64::MAX);
 
     /// `us`: microseconds since the origin.
     pub(crate) const fn from_micros(us: u64) -> Self {
-        Self(us)
+        Self(NonZeroU64::MIN.saturating_add(us))
     }
 
     /// Microseconds since the origin.
     pub(crate) const fn as_micros(self) -> u64 {
-        self.0
+        self.0.get() - 1
     }
 
     /// The span from `earlier` to `self`; zero if `earlier` is later.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
-        Duration::from_micros(self.0.saturating_sub(earlier.0))
+        Duration::from_micros(self.as_micros().saturating_sub(earlier.as_micros()))
+    }
+}
+
+/// The origin.
+impl Default for Mono {
+    fn default() -> Self {
+        Self::from_micros(0)
+    }
+}
+
+impl fmt::Debug for Mono {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mono").field(&self.as_micros()).finish()
     }
 }
 
@@ -42,10 +61,8 @@ impl Add<Duration> for Mono {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
-        )
+        let span = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(span))
     }
 }
 
@@ -60,10 +77,8 @@ impl Sub<Duration> for Mono {
     type Output = Self;
 
     fn sub(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
-        )
+        let span = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        Self::from_micros(self.as_micros().saturating_sub(span))
     }
 }
 
@@ -98,6 +113,7 @@ mod tests {
     #[test]
     fn instants_saturate_instead_of_wrapping() {
         assert_eq!(Mono::NEVER + MICROSECOND, Mono::NEVER);
+        assert_eq!(Mono::from_micros(u64::MAX), Mono::NEVER);
         assert_eq!(Mono::ZERO - MICROSECOND, Mono::ZERO);
         assert_eq!(Mono::ZERO.since(Mono::NEVER), Duration::ZERO);
     }
