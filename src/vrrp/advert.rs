@@ -1,6 +1,8 @@
 //! The advertisement of one instance, built once and patched for each sending. Source: RFC 3768 §5, RFC 9568 §5.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::{Deref, DerefMut};
+use std::slice;
 
 use crate::model::auth::{Auth, Secret};
 use crate::model::net::Family;
@@ -21,14 +23,50 @@ pub(super) struct Template {
     /// IPv4: the whole packet. IPv6: the payload, whose checksum the kernel writes.
     octets: Box<[u8]>,
     /// Where the VRRP packet begins in `octets`.
-    pdu_at: usize,
+    pdu_at: u16,
     /// Over the VRRP packet, with priority and checksum zero, without pseudo header.
     sum: Sum,
     pub(super) src: IpAddr,
     /// In the order in which they are served; all of the family of `src`.
-    pub(super) targets: Box<[Target]>,
+    pub(super) targets: Targets,
     /// Over IPv6, where the kernel shall not choose.
     pub(super) hop_limit: Option<u8>,
+}
+
+/// To whom an advertisement goes: nearly always to one group.
+#[derive(Debug)]
+pub(super) enum Targets {
+    One(Target),
+    Several(Box<[Target]>),
+}
+
+impl Targets {
+    fn new(all: Vec<Target>) -> Self {
+        match all[..] {
+            [one] => Self::One(one),
+            _ => Self::Several(all.into()),
+        }
+    }
+}
+
+impl Deref for Targets {
+    type Target = [Target];
+
+    fn deref(&self) -> &[Target] {
+        match self {
+            Self::One(target) => slice::from_ref(target),
+            Self::Several(all) => all,
+        }
+    }
+}
+
+impl DerefMut for Targets {
+    fn deref_mut(&mut self) -> &mut [Target] {
+        match self {
+            Self::One(target) => slice::from_mut(target),
+            Self::Several(all) => all,
+        }
+    }
 }
 
 /// The multicast group, or one peer.
@@ -62,7 +100,7 @@ impl Template {
         let mut pdu = advert.emit(Sum::ZERO);
         pdu[wire::CHECKSUM_AT..wire::CHECKSUM_AT + 2].fill(0);
         let len = u16::try_from(pdu.len()).ok()?;
-        let targets: Option<Box<[Target]>> = destinations(model)
+        let targets: Option<Vec<Target>> = destinations(model)
             .map(|dst| Target::new(model, src, dst, len))
             .collect();
         let head = match src {
@@ -70,11 +108,11 @@ impl Template {
             IpAddr::V6(_) => Vec::new(),
         };
         Some(Self {
-            pdu_at: head.len(),
+            pdu_at: u16::try_from(head.len()).ok()?,
             sum: Sum::ZERO.add(&pdu),
             octets: [head, pdu].concat().into(),
             src,
-            targets: targets?,
+            targets: Targets::new(targets?),
             hop_limit: model.unicast.as_ref().and_then(|u| u.ttl),
         })
     }
@@ -86,7 +124,7 @@ impl Template {
 
     /// Octets 0 to the end of the VRRP packet, with this priority and no checksum: what [`Seal::Trailer`] signs.
     pub(super) fn pdu(&self, priority: u8) -> Vec<u8> {
-        let mut pdu = self.octets[self.pdu_at..].to_vec();
+        let mut pdu = self.octets[usize::from(self.pdu_at)..].to_vec();
         pdu[wire::PRIORITY_AT] = priority;
         pdu
     }
@@ -100,7 +138,8 @@ impl Template {
         let mut octets = Vec::with_capacity(self.octets.len() + trailer.len());
         octets.extend_from_slice(&self.octets);
         octets.extend_from_slice(trailer);
-        octets[self.pdu_at + wire::PRIORITY_AT] = priority;
+        let pdu_at = usize::from(self.pdu_at);
+        octets[pdu_at + wire::PRIORITY_AT] = priority;
         if let IpAddr::V4(dst) = to.dst {
             let length = u16::try_from(octets.len()).unwrap_or(u16::MAX);
             octets[ip::LENGTH_AT..ip::LENGTH_AT + 2].copy_from_slice(&length.to_be_bytes());
@@ -108,7 +147,7 @@ impl Template {
             octets[ip::DST_AT..ip::DST_AT + 4].copy_from_slice(&dst.octets());
             let pseudo = if to.old_fashioned { to.old } else { to.pseudo };
             let sum = self.sum.plus(pseudo).add_word(u16::from(priority) << 8);
-            let at = self.pdu_at + wire::CHECKSUM_AT;
+            let at = pdu_at + wire::CHECKSUM_AT;
             octets[at..at + 2].copy_from_slice(&sum.checksum().to_be_bytes());
         }
         if let Seal::Ah(key, sequence) = seal {

@@ -5,7 +5,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// A one's complement sum in the making. Parts of an odd number of octets count as zero padded: only the last one may
 /// be odd.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sum(u64);
+pub(crate) struct Sum(
+    /// Carries are put back now and then: never more than a few of them are left.
+    u32,
+);
 
 impl Sum {
     /// Nothing summed yet: the pseudo header of protocols without one.
@@ -16,17 +19,27 @@ impl Sum {
         let (words, odd) = octets.as_chunks::<2>();
         let words = words.iter().map(|w| u64::from(u16::from_be_bytes(*w)));
         let odd = odd.iter().map(|o| u64::from(*o) << 8);
-        Self(self.0 + words.sum::<u64>() + odd.sum::<u64>())
+        Self::of(u64::from(self.0) + words.sum::<u64>() + odd.sum::<u64>())
     }
 
     /// The sum with one 16-bit word in it.
     pub(crate) fn add_word(self, word: u16) -> Self {
-        Self(self.0 + u64::from(word))
+        Self::of(u64::from(self.0) + u64::from(word))
     }
 
     /// Both sums together.
     pub(crate) fn plus(self, other: Self) -> Self {
-        Self(self.0 + other.0)
+        Self::of(u64::from(self.0) + u64::from(other.0))
+    }
+
+    /// With the carries put back, so far as they do not fit.
+    fn of(mut sum: u64) -> Self {
+        loop {
+            match u32::try_from(sum) {
+                Ok(sum) => return Self(sum),
+                Err(_) => sum = (sum & 0xffff) + (sum >> 16),
+            }
+        }
     }
 
     /// The checksum: over octets that include their own correct one it is 0.
