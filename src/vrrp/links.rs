@@ -17,7 +17,7 @@ use crate::model::vmac::SubLink;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) links: Vec<WantedLink>,
-    /// Virtual addresses, of which none is copied to a VMAC.
+    /// Virtual addresses that look as if they could be copied to a VMAC, which none is.
     virtual_addresses: BTreeSet<IpAddr>,
     /// Interfaces whose `promote_secondaries` is set.
     promote: BTreeSet<IfName>,
@@ -54,7 +54,11 @@ impl Wanted {
                 let families = all.clone().map(|a| Family::from(a.addr));
                 wanted.guarded.extend(families);
             }
-            wanted.virtual_addresses.extend(all.map(|a| a.addr));
+            let link_local = all.map(|a| a.addr).filter(|addr| match addr {
+                IpAddr::V4(_) => false,
+                IpAddr::V6(addr) => addr.is_unicast_link_local(),
+            });
+            wanted.virtual_addresses.extend(link_local);
             wanted
                 .links
                 .extend(instance.links.iter().map(|link| WantedLink {

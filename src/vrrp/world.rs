@@ -24,8 +24,8 @@ pub(super) struct World {
     files: BTreeMap<Arc<str>, i32>,
     processes: BTreeMap<Arc<str>, bool>,
     bfds: BTreeMap<Arc<str>, bool>,
-    /// All virtual addresses: never a source of advertisements, whoever set them.
-    virtual_addresses: BTreeSet<IpAddr>,
+    /// All virtual addresses, in order: never a source of advertisements, whoever set them.
+    virtual_addresses: Vec<IpAddr>,
     /// `unicast_src_ip` and `mcast_src_ip` of all instances.
     configured_sources: BTreeSet<IpAddr>,
     /// By the wall clock: the origin of [`crate::time::Mono`].
@@ -44,7 +44,7 @@ struct Link {
 impl Link {
     fn new(
         facts: Arc<InterfaceFacts>,
-        virtual_addresses: &BTreeSet<IpAddr>,
+        virtual_addresses: &[IpAddr],
         configured_sources: &BTreeSet<IpAddr>,
         before: [Option<IpAddr>; 2],
     ) -> Self {
@@ -52,7 +52,7 @@ impl Link {
             .addrs
             .iter()
             .map(|(addr, _)| *addr)
-            .filter(|addr| !virtual_addresses.contains(addr));
+            .filter(|addr| virtual_addresses.binary_search(addr).is_err());
         // keepalived: what is in use stays as long as it is there; else the first one in the kernel's order, not the
         // lowest.
         let [kept_v4, kept_v6] =
@@ -95,12 +95,12 @@ impl World {
     /// A script that is known already keeps its verdict until the next one, even if its command changed: a bad one must
     /// not count as good meanwhile. Verdicts may come before the configuration that names the script.
     pub(super) fn apply(&mut self, config: &Config, start: bool) {
-        self.virtual_addresses = config
-            .instances
-            .iter()
-            .flat_map(|i| i.addresses.iter().chain(&i.excluded))
-            .map(|a| a.addr)
-            .collect();
+        let all = config.instances.iter();
+        let all = all.flat_map(|i| i.addresses.iter().chain(&i.excluded));
+        self.virtual_addresses = all.map(|a| a.addr).collect();
+        self.virtual_addresses.sort_unstable();
+        self.virtual_addresses.dedup();
+        self.virtual_addresses.shrink_to_fit();
         self.configured_sources = config.instances.iter().filter_map(|i| i.source).collect();
         let links = std::mem::take(&mut self.links);
         self.links = links
