@@ -15,7 +15,7 @@ use crate::time::Mono;
 use super::instance::{Instance, State};
 use super::priority::Watch;
 use super::router::{Inheritance, Router, Tracked};
-use super::sync::Unit;
+use super::sync::{Members, Unit};
 use super::{Action, InstanceId};
 
 /// Instances that live on, and what of that which they want in the kernel is not as before.
@@ -53,6 +53,7 @@ impl Router {
         let mut by_key: ByKey = known.collect();
         let all = by_key.values();
         let mut survivors: Survivors = all.map(|id| (*id, Renewed::default())).collect();
+        self.instances.reserve(config.instances.len());
         for change in diff::<_, Model>(&old.instances, &config.instances) {
             match change {
                 Change::Removed(model) => {
@@ -79,6 +80,7 @@ impl Router {
                 }
             }
         }
+        self.instances.close_ranks();
         let Inheritance(mut heirs) = std::mem::take(&mut self.inheritance);
         heirs.retain(|_, until| *until > now && now >= self.ready_at);
         for instance in self.instances.iter_mut().filter(|_| !heirs.is_empty()) {
@@ -175,7 +177,7 @@ impl Router {
                 .collect();
             grouped.extend(members.iter().copied());
             if !members.is_empty() {
-                units.push(Unit::new(Some(group.clone()), members));
+                units.push(Unit::new(Some(group.clone()), Members::Several(members)));
             }
         }
         let alone = config
@@ -183,7 +185,7 @@ impl Router {
             .iter()
             .filter_map(|model| by_key.get(&model.key()))
             .filter(|id| !grouped.contains(*id));
-        units.extend(alone.map(|id| Unit::new(None, vec![*id])));
+        units.extend(alone.map(|id| Unit::new(None, Members::One(*id))));
         self.units = units;
         self.groups
             .retain(|name, _| config.groups.iter().any(|g| g.name == *name));
@@ -194,7 +196,7 @@ impl Router {
     fn join(&mut self) {
         for (at, unit) in self.units.iter().enumerate() {
             let group: Option<&SyncGroup> = unit.group.as_deref();
-            for id in &unit.members {
+            for id in unit.members.iter() {
                 if let Some(instance) = self.instances.get_mut(*id) {
                     instance.unit = at;
                     instance.watch = Watch::new(&instance.model, group);

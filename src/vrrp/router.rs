@@ -22,6 +22,7 @@ use super::desired::{self, Desired};
 use super::instance::{Instance, State};
 use super::priority::{self, Watch};
 use super::receive::Arrival;
+use super::slab::Slab;
 use super::sync::Unit;
 use super::tally::Tally;
 use super::throttle::Throttle;
@@ -106,41 +107,6 @@ impl Tracked {
             TrackerUpdate::Process { name, .. } => Self::Process(name.clone()),
             TrackerUpdate::Bfd { name, .. } => Self::Bfd(name.clone()),
         }
-    }
-}
-
-/// Instances by their number. A number is never used twice, so that a late answer cannot meet the wrong one.
-#[derive(Debug, Default)]
-pub(super) struct Slab(Vec<Option<Box<Instance>>>);
-
-impl Slab {
-    pub(super) fn get(&self, id: InstanceId) -> Option<&Instance> {
-        self.0.get(usize::try_from(id.0).ok()?)?.as_deref()
-    }
-
-    pub(super) fn get_mut(&mut self, id: InstanceId) -> Option<&mut Instance> {
-        self.0.get_mut(usize::try_from(id.0).ok()?)?.as_deref_mut()
-    }
-
-    /// The number of the instance that is added next.
-    pub(super) fn next(&self) -> InstanceId {
-        InstanceId(u32::try_from(self.0.len()).unwrap_or(u32::MAX))
-    }
-
-    pub(super) fn add(&mut self, instance: Instance) {
-        self.0.push(Some(Box::new(instance)));
-    }
-
-    pub(super) fn remove(&mut self, id: InstanceId) -> Option<Box<Instance>> {
-        self.0.get_mut(usize::try_from(id.0).ok()?)?.take()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Instance> {
-        self.0.iter().flatten().map(|i| &**i)
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Instance> {
-        self.0.iter_mut().flatten().map(|i| &mut **i)
     }
 }
 
@@ -647,7 +613,7 @@ impl Router {
             .iter_mut()
             .flat_map(|u| u.outbox.drain(..))
             .collect();
-        for id in self.units.iter().flat_map(|u| &u.members) {
+        for id in self.units.iter().flat_map(|u| u.members.iter()) {
             let Some(instance) = self.instances.get_mut(*id) else {
                 continue;
             };

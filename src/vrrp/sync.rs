@@ -3,6 +3,8 @@
 //! Every transition of an instance goes through here, so that the members of a group never disagree. Source:
 //! keepalived's `vrrp_sync_group`.
 
+use std::ops::{Deref, DerefMut};
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,13 +23,40 @@ use super::{Action, FaultCause, InstanceId, Report};
 pub(super) struct Unit {
     pub(super) group: Option<Arc<SyncGroup>>,
     /// In the group's order; never empty.
-    pub(super) members: Vec<InstanceId>,
+    pub(super) members: Members,
     /// Notices that wait until the kernel holds what they speak of.
     pub(super) outbox: Vec<Notice>,
 }
 
+/// Whom a unit consists of. One, nearly always, and thousands of such units.
+#[derive(Clone, Debug)]
+pub(super) enum Members {
+    One(InstanceId),
+    Several(Vec<InstanceId>),
+}
+
+impl Deref for Members {
+    type Target = [InstanceId];
+
+    fn deref(&self) -> &[InstanceId] {
+        match self {
+            Self::One(id) => slice::from_ref(id),
+            Self::Several(all) => all,
+        }
+    }
+}
+
+impl DerefMut for Members {
+    fn deref_mut(&mut self) -> &mut [InstanceId] {
+        match self {
+            Self::One(id) => slice::from_mut(id),
+            Self::Several(all) => all,
+        }
+    }
+}
+
 impl Unit {
-    pub(super) fn new(group: Option<Arc<SyncGroup>>, members: Vec<InstanceId>) -> Self {
+    pub(super) fn new(group: Option<Arc<SyncGroup>>, members: Members) -> Self {
         Self {
             group,
             members,
@@ -159,7 +188,7 @@ impl Router {
         }
         self.syncing(unit, VrrpState::Backup, out);
         let begins_at = now.max(self.ready_at);
-        for id in &members {
+        for id in members.iter() {
             if let Some(instance) = self.instances.get_mut(*id) {
                 let wait = match wants(instance) {
                     true if all => Wait::Skew,
@@ -176,7 +205,7 @@ impl Router {
     fn enter_master(&mut self, now: Mono, unit: usize, leader: InstanceId, out: &mut Vec<Action>) {
         self.syncing(unit, VrrpState::Master, out);
         let members = self.led_by(unit, leader);
-        for id in &members {
+        for id in members.iter() {
             let world = &self.world;
             if let Some(instance) = self
                 .instances
@@ -204,7 +233,7 @@ impl Router {
         let order = self.order(&members);
         self.syncing(unit, VrrpState::Backup, out);
         let begins_at = now.max(self.ready_at);
-        for id in &members {
+        for id in members.iter() {
             if let Some(instance) = self
                 .instances
                 .get_mut(*id)
@@ -260,7 +289,7 @@ impl Router {
         if moves && !silent {
             self.syncing(unit, VrrpState::Fault, out);
         }
-        for id in &members {
+        for id in members.iter() {
             if let Some(instance) = self
                 .instances
                 .get_mut(*id)
@@ -314,16 +343,16 @@ impl Router {
     fn announce(
         &mut self,
         unit: usize,
-        members: Vec<InstanceId>,
+        members: Members,
         state: VrrpState,
         order: Order,
         out: &mut Vec<Action>,
     ) {
         let mut notices = Vec::with_capacity(members.len() + 1);
-        for id in members {
+        for id in members.iter() {
             if let Some(instance) = self
                 .instances
-                .get_mut(id)
+                .get_mut(*id)
                 .filter(|i| i.announced != Some(state))
             {
                 instance.announced = Some(state);
@@ -371,21 +400,19 @@ impl Router {
         }
     }
 
-    fn members(&self, unit: usize) -> Vec<InstanceId> {
-        self.units
-            .get(unit)
-            .map_or_else(Vec::new, |u| u.members.clone())
+    fn members(&self, unit: usize) -> Members {
+        let unit = self.units.get(unit);
+        unit.map_or_else(|| Members::Several(Vec::new()), |u| u.members.clone())
     }
 
     /// All but one.
     fn others(&self, unit: usize, id: InstanceId) -> Vec<InstanceId> {
-        let mut members = self.members(unit);
-        members.retain(|m| *m != id);
-        members
+        let members = self.members(unit);
+        members.iter().copied().filter(|m| *m != id).collect()
     }
 
     /// The leader, then the others in the group's order.
-    fn led_by(&self, unit: usize, leader: InstanceId) -> Vec<InstanceId> {
+    fn led_by(&self, unit: usize, leader: InstanceId) -> Members {
         let mut members = self.members(unit);
         members.sort_by_key(|m| *m != leader);
         members
