@@ -44,7 +44,7 @@ pub(super) struct Instance {
     /// Identification of the last IPv4 packet.
     ip_id: u16,
     /// The other owner that did not give way: we run at 254.
-    pub(super) conceded_to: Option<IpAddr>,
+    pub(super) conceded_to: Option<Box<IpAddr>>,
     /// As master: another owner that should give way.
     pub(super) conflict: Option<Box<Conflict>>,
     /// The last master that was obeyed.
@@ -53,8 +53,10 @@ pub(super) struct Instance {
     pub(super) master_priority: u8,
     /// When the last advertisement left that was not a resignation.
     pub(super) last_sent_at: Option<Mono>,
-    /// The state that was seen last, and since when: for the dumps.
-    since: (VrrpState, Option<Mono>),
+    /// The state that was seen last, for the dumps.
+    seen: VrrpState,
+    /// Since when it is that.
+    since: Option<Mono>,
     memory: Memory,
     pub(super) told: Told,
     pub(super) counters: Tally,
@@ -115,7 +117,8 @@ impl Instance {
             master: None,
             master_priority: 0,
             last_sent_at: None,
-            since: (VrrpState::Stop, None),
+            seen: VrrpState::Stop,
+            since: None,
             memory: Memory::default(),
             told: Told::default(),
             counters: Tally::default(),
@@ -184,7 +187,7 @@ impl Instance {
     pub(super) fn stand(&mut self, now: Mono, new: Standing, out: &mut Vec<Action>) {
         let old = std::mem::replace(&mut self.standing, new);
         let (from, to) = (old.priority, self.standing.priority);
-        for cause in &self.standing.causes {
+        for cause in &*self.standing.causes {
             let silent = matches!(cause, FaultCause::ScriptPending(_));
             if !silent && !old.causes.contains(cause) {
                 out.push(Action::Report(Report::Fault {
@@ -334,7 +337,8 @@ impl Instance {
         }
         if self
             .conceded_to
-            .is_some_and(|owner| owner != heard.src || heard.priority != 255)
+            .as_ref()
+            .is_some_and(|owner| **owner != heard.src || heard.priority != 255)
         {
             self.concede(now, None);
         }
@@ -563,8 +567,8 @@ impl Instance {
     /// Notes when the state changed.
     pub(super) fn look_at_the_clock(&mut self, now: Mono) {
         let state = self.named();
-        if self.since.0 != state {
-            self.since = (state, Some(now));
+        if self.seen != state {
+            (self.seen, self.since) = (state, Some(now));
         }
     }
 
@@ -588,7 +592,7 @@ impl Instance {
             state: self.named(),
             effective_priority: self.priority(),
             counters: self.counters.all(),
-            since: self.since.1,
+            since: self.since,
             master,
             read_until,
             master_down: self.down(interval),
@@ -596,7 +600,7 @@ impl Instance {
             source: self.source(),
             socket: self.socket,
             fds: None,
-            causes: self.standing.causes.clone(),
+            causes: self.standing.causes.to_vec(),
         }
     }
 

@@ -234,10 +234,10 @@ impl Instance {
 
     /// `None`: we are the owner again.
     pub(super) fn concede(&mut self, now: Mono, to: Option<IpAddr>) {
-        if !self.model.is_owner() || self.conceded_to == to {
+        if !self.model.is_owner() || self.conceded_to.as_deref().copied() == to {
             return;
         }
-        self.conceded_to = to;
+        self.conceded_to = to.map(Box::new);
         let from = self.standing.priority;
         self.standing.priority = if to.is_some() {
             BELOW_OWNER

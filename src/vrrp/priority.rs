@@ -3,6 +3,8 @@
 //! Both are functions of the model and of what is known about interfaces and scripts; nothing is counted up or down, so
 //! nothing can stick. Source: keepalived's weights; RFC 9568 §6.1 for the range.
 
+use std::ops::Deref;
+
 use crate::model::track::{InterfaceTrack, OtherTracks, ScriptTrack, Tracked, Weight};
 use crate::model::vrrp::{Instance, Priority, SyncGroup};
 
@@ -97,13 +99,36 @@ pub(super) enum ScriptState {
     Bad,
 }
 
+/// Why an instance cannot run; sorted, each once. None, nearly always: it can.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Causes(Option<Box<Known>>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known(Vec<FaultCause>);
+
+impl Causes {
+    fn new(mut all: Vec<FaultCause>) -> Self {
+        all.sort_unstable();
+        all.dedup();
+        Self((!all.is_empty()).then(|| Box::new(Known(all))))
+    }
+}
+
+impl Deref for Causes {
+    type Target = [FaultCause];
+
+    fn deref(&self) -> &[FaultCause] {
+        self.0.as_ref().map_or(&[], |all| &all.0)
+    }
+}
+
 /// What trackers make of an instance now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
     /// 1..=254, or 255 for an owner.
     pub(super) priority: u8,
-    /// Why it cannot run; sorted, each once. Empty: it can.
-    pub(super) causes: Vec<FaultCause>,
+    /// Why it cannot run.
+    pub(super) causes: Causes,
     /// It can run, but no interface has the source that is configured for its unicast advertisements.
     pub(super) foreign_source: bool,
 }
@@ -199,14 +224,12 @@ pub(super) fn standing(model: &Instance, watch: &Watch, conceded: bool, world: &
             Effect::Fault => causes.push(FaultCause::Bfd(track.name.clone())),
         }
     }
-    causes.sort_unstable();
-    causes.dedup();
     let unicast_source = model.source.filter(|_| model.unicast.is_some());
     Standing {
         priority: effective(model.priority, sum, conceded),
         foreign_source: causes.is_empty()
             && unicast_source.is_some_and(|source| !world.has(None, source)),
-        causes,
+        causes: Causes::new(causes),
     }
 }
 

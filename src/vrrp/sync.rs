@@ -273,7 +273,7 @@ impl Router {
             members
                 .iter()
                 .filter_map(|m| self.instances.get(*m))
-                .flat_map(|i| &i.standing.causes)
+                .flat_map(|i| i.standing.causes.iter())
         };
         let pending = causes().all(|c| matches!(c, FaultCause::ScriptPending(_)));
         let fresh = members

@@ -7,8 +7,8 @@ use super::Counters;
 pub(super) struct Tally {
     pub(super) advert_received: u64,
     pub(super) advert_sent: u64,
-    pub(super) became_master: u64,
-    pub(super) released_master: u64,
+    pub(super) became_master: u32,
+    pub(super) released_master: u32,
     rare: Option<Box<Counters>>,
 }
 
@@ -23,8 +23,8 @@ impl Tally {
         Counters {
             advert_received: self.advert_received,
             advert_sent: self.advert_sent,
-            became_master: self.became_master,
-            released_master: self.released_master,
+            became_master: self.became_master.into(),
+            released_master: self.released_master.into(),
             ..self.rare.as_deref().copied().unwrap_or_default()
         }
     }

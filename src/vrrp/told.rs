@@ -106,24 +106,26 @@ impl Matter {
     }
 }
 
-/// See the module. The default: nothing was told.
+/// See the module. The default: nothing was told, as nearly always.
 #[derive(Debug, Default)]
-pub(super) struct Told {
-    peers: Vec<(IpAddr, u32)>,
-}
+pub(super) struct Told(Option<Box<Peers>>);
+
+#[derive(Debug, Default)]
+struct Peers(Vec<(IpAddr, u32)>);
 
 impl Told {
     /// True the first time.
     pub(super) fn is_news(&mut self, matter: Matter, from: IpAddr) -> bool {
         let bit = matter.bit();
-        if let Some((_, told)) = self.peers.iter_mut().find(|(peer, _)| *peer == from) {
+        let Peers(peers) = &mut **self.0.get_or_insert_default();
+        if let Some((_, told)) = peers.iter_mut().find(|(peer, _)| *peer == from) {
             let news = *told & bit == 0;
             *told |= bit;
             return news;
         }
-        let room = self.peers.len() < PEERS;
+        let room = peers.len() < PEERS;
         if room {
-            self.peers.push((from, bit));
+            peers.push((from, bit));
         }
         room
     }

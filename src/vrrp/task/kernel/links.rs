@@ -3,7 +3,7 @@
 //! `interface_up_down_delays`: a link must have changed for a while to count; a change back within that time never
 //! happened. Source: keepalived.conf(5).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +20,13 @@ use crate::vrrp::{Event, IfIndex, InterfaceFacts};
 pub(super) struct Links {
     delays: Vec<UpDownDelay>,
     /// `linkbeat_interfaces`: what asking them has shown last, which counts instead of the kernel's word.
-    beats: HashMap<IfName, bool>,
+    beats: BTreeMap<IfName, bool>,
     /// What the kernel says: facts, and whether it is set up.
-    said: HashMap<IfIndex, (Arc<InterfaceFacts>, bool)>,
+    said: BTreeMap<IfIndex, (Arc<InterfaceFacts>, bool)>,
     /// What the core was told last.
-    told: HashMap<IfIndex, Arc<InterfaceFacts>>,
+    told: BTreeMap<IfIndex, Arc<InterfaceFacts>>,
     /// What it is told when that has been so until then.
-    held: HashMap<IfIndex, (Arc<InterfaceFacts>, Mono)>,
+    held: BTreeMap<IfIndex, (Arc<InterfaceFacts>, Mono)>,
 }
 
 impl Links {
