@@ -32,7 +32,7 @@ use crate::model::notify::Lifecycle;
 use crate::model::twins;
 use crate::notify::Notifier;
 use crate::notify::lifecycle::{self, Moment};
-use crate::sys::{clock, link, startup};
+use crate::sys::{clock, link, spare, startup};
 use crate::time::Mono;
 
 /// Exit code when a task or the daemon itself failed.
@@ -249,6 +249,7 @@ impl Daemon {
             started: self.started,
             reload: self.reloaded,
             claims: &self.claims.known(),
+            fetched: spare::fetched(),
         };
         let status = dump::status::status(&self.config, &found, std::process::id());
         self.overview.answer(&status);

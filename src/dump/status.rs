@@ -28,6 +28,8 @@ pub(crate) struct Found<'a> {
     pub(crate) started: Mono,
     /// Addresses of ours that others answer for.
     pub(crate) claims: &'a [Claimed],
+    /// How often a thread was moved away from a processor that stood still.
+    pub(crate) fetched: u64,
     /// The last reload: when, and whether it was taken.
     pub(crate) reload: Option<(Mono, bool)>,
 }
@@ -85,6 +87,12 @@ impl Page {
             "keepalived-rs {} (pid {pid}), running for {up}",
             env!("CARGO_PKG_VERSION")
         ));
+        if found.fetched > 0 {
+            self.line(&format!(
+                "Moved away from a processor that stood still {} times",
+                found.fetched
+            ));
+        }
         match found.reload {
             None => {}
             Some((at, true)) => {

@@ -25,6 +25,29 @@ pub(crate) fn now() -> Mono {
     Mono::from_micros(secs * 1_000_000 + nanos / 1_000)
 }
 
+/// Blocks the calling thread until `deadline`, or a signal comes.
+pub(crate) fn block_until(deadline: Mono) {
+    let ts = timespec(deadline);
+    // SAFETY: `ts` is valid and only read; what is left of an absolute sleep is not asked for. Every error means: go on.
+    unsafe {
+        libc::clock_nanosleep(
+            libc::CLOCK_MONOTONIC,
+            libc::TIMER_ABSTIME,
+            &raw const ts,
+            std::ptr::null_mut(),
+        )
+    };
+}
+
+fn timespec(at: Mono) -> libc::timespec {
+    let us = at.as_micros();
+    libc::timespec {
+        tv_sec: i64::try_from(us / 1_000_000).unwrap_or(i64::MAX),
+        // At least one: zero would disarm a timer.
+        tv_nsec: i64::try_from(us % 1_000_000 * 1_000).map_or(1, |n| n.max(1)),
+    }
+}
+
 /// The wall clock, since 1970: what the kernel stamps packets with. For nothing else, since it jumps.
 pub(crate) fn wall() -> Duration {
     SystemTime::now()
@@ -91,17 +114,12 @@ impl Alarm {
 }
 
 fn set(fd: BorrowedFd<'_>, at: Mono) -> io::Result<()> {
-    let us = at.as_micros();
     let spec = libc::itimerspec {
         it_interval: libc::timespec {
             tv_sec: 0,
             tv_nsec: 0,
         },
-        it_value: libc::timespec {
-            tv_sec: i64::try_from(us / 1_000_000).unwrap_or(i64::MAX),
-            // At least one: zero would disarm the timer.
-            tv_nsec: i64::try_from(us % 1_000_000 * 1_000).map_or(1, |n| n.max(1)),
-        },
+        it_value: timespec(at),
     };
     // SAFETY: the descriptor is open, `spec` is valid and only read, the old value is not asked for.
     let rc = unsafe {

@@ -38,6 +38,7 @@ pub(crate) mod record;
 pub(crate) mod regex;
 pub(crate) mod resident;
 pub(crate) mod schedule;
+pub(crate) mod spare;
 pub(crate) mod startup;
 pub(crate) mod swarm;
 pub(crate) mod sysctl;

@@ -167,6 +167,14 @@ pub(crate) fn follow(thread: libc::pid_t, leader: Option<u8>) -> io::Result<()> 
     FOLLOWER.set(thread, below.filter(|priority| *priority > 0))
 }
 
+/// Makes the calling thread a `SCHED_FIFO` one. It has to wait all the time.
+///
+/// # Errors
+/// Not privileged; no real-time time for this group.
+pub(super) fn first_in_first_out(priority: u8) -> io::Result<()> {
+    scheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, priority)
+}
+
 /// Whether the calling thread is.
 pub(crate) fn is_real_time() -> bool {
     // SAFETY: no pointers are passed.

@@ -1,7 +1,8 @@
 //! The VRRP task: carries events from kernel and channels to the core and its actions back.
 //!
 //! Never waits for anything but the next event: packets leave by non-blocking sends, kernel work is done by a thread of
-//! its own, notices wait in a backlog. Should the core panic, the task resigns and
+//! its own, notices wait in a backlog. While it is real-time, spare threads watch that its processor does not make it wait
+//! either. Should the core panic, the task resigns and
 //! removes its addresses while it unwinds.
 
 mod firewall;
@@ -12,6 +13,7 @@ mod links;
 mod outbox;
 mod report;
 mod settings;
+mod spare;
 mod station;
 mod terms;
 mod tuning;
@@ -32,6 +34,7 @@ use self::heritage::Heritage;
 pub(crate) use self::heritage::bequeath;
 use self::kernel::{Heard, Kernel, Milestone};
 use self::outbox::Outbox;
+use self::spare::Ward;
 use self::station::{Station, Word};
 use self::tuning::Tuning;
 use self::wires::{Outgoing, Wires};
@@ -97,6 +100,7 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
         let idle = task.events.is_empty();
         tokio::select! {
             biased; // Deadlines first: a flood of packets must not delay an advertisement.
+            () = task.ward.awake() => {}
             () = alarm.sleep_until(deadline) => task.wake(deadline),
             () = std::future::ready(()), if !idle => task.go_on(),
             command = commands.recv(), if task.phase == Phase::Running && task.applying.is_none() => match command {
@@ -115,7 +119,9 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
             () = task.wires.readable() => task.listen(),
             () = task.notices.progress(), if task.notices.is_full() => {}
             () = task.updates.progress(), if task.updates.is_full() => {}
+            () = task.ward.asleep(deadline) => {}
         }
+        task.ward.runs();
         task.tuning.turn();
         task.keep_reached();
         if task.phase == Phase::Running {
@@ -169,6 +175,8 @@ struct Task {
     /// What leaves at the end of this event.
     adverts: Vec<Outgoing>,
     tuning: Tuning,
+    /// This thread, as spare threads see it.
+    ward: Arc<Ward>,
     notices: Outbox<Notice>,
     updates: Outbox<VrrpUpdate>,
     /// What the core must hear before anything from outside.
@@ -191,6 +199,8 @@ impl Task {
         held: Option<PathBuf>,
     ) -> io::Result<Self> {
         let kernel = Kernel::open(held.clone())?;
+        let ward = Arc::new(Ward::new());
+        ward.is_here();
         let mut task = Self {
             router: Router::new(),
             last: clock::now(),
@@ -199,7 +209,11 @@ impl Task {
             station: Station::start(held.as_ref().map(|path| path.with_extension("links")))?,
             wires: Wires::open()?,
             adverts: Vec::new(),
-            tuning: Tuning::new(kernel.worker_thread()),
+            tuning: Tuning::new(
+                kernel.worker_thread(),
+                [Arc::clone(&ward), Arc::clone(kernel.worker_ward())],
+            ),
+            ward,
             kernel,
             notices: Outbox::new(notices),
             updates: Outbox::muted(updates),
@@ -418,7 +432,8 @@ impl Task {
     fn command(&mut self, command: VrrpCommand) {
         match command {
             VrrpCommand::Apply { config, done } => {
-                self.tuning.apply(&config.global.process);
+                let intervals = config.instances.iter().map(|i| i.advert_int);
+                self.tuning.apply(&config.global.process, intervals.min());
                 self.catch_up();
                 let asked = self.station.want(Wanted::of(&config), self.kernel.view());
                 if config.global.firewall.iptables.is_some() {

@@ -61,6 +61,7 @@ fn page(
         now: Mono::from_micros(100 * MINUTE),
         started: Mono::from_micros(MINUTE),
         reload,
+        fetched: u64::from(reload.is_some()) * 3,
         claims: &[Claimed {
             instance: "VI_3".into(),
             addr: [10, 0, 0, 3].into(),
@@ -114,6 +115,7 @@ fn what_is_well_is_one_line_each() {
         lines,
         [
             &format!("keepalived-rs {version} (pid 7), running for 1 h 39 min"),
+            "Moved away from a processor that stood still 3 times",
             "Reloaded 1 h 0 min ago",
             "",
             "instance  state   for        priority  interface  vrid  master",
@@ -181,6 +183,7 @@ fn what_is_not_well_says_why() {
     assert_eq!(
         lines[1..],
         [
+            "Moved away from a processor that stood still 3 times",
             "! The reload 5 s ago was refused, the configuration before it is in force",
             "",
             "instance  state   for  priority  interface  vrid  master",

@@ -35,6 +35,7 @@ use self::patience::Patience;
 use self::record::Record;
 use self::worker::{Answers, Frame, Worker};
 use super::outbox::Outbox;
+use super::spare::Ward;
 use super::terms;
 use crate::daemon::bus::VrrpUpdate;
 use crate::model::Config;
@@ -162,6 +163,11 @@ impl Kernel {
     /// The thread that carries out what is asked for.
     pub(super) fn worker_thread(&self) -> libc::pid_t {
         self.worker.thread_number()
+    }
+
+    /// The same, as spare threads see it.
+    pub(super) fn worker_ward(&self) -> &Arc<Ward> {
+        self.worker.ward()
     }
 
     pub(super) fn view(&self) -> &View {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::spare::{Spares, Ward};
 use crate::model::process::{AutoPriority, Process, Scheduling};
 use crate::sys::schedule::{self, Plan};
 
@@ -18,22 +19,29 @@ pub(super) struct Tuning {
     delay: Duration,
     /// `vrrp_process_name`.
     name: Option<Arc<str>>,
+    /// While it is real-time.
+    spares: Spares,
+    /// Of the intervals of all instances.
+    shortest: Option<Duration>,
 }
 
 impl Tuning {
-    /// An ordinary thread, and its `worker`.
-    pub(super) fn new(worker: libc::pid_t) -> Self {
+    /// An ordinary thread, and its `worker`; both of them as they are watched over.
+    pub(super) fn new(worker: libc::pid_t, wards: [Arc<Ward>; 2]) -> Self {
         Self {
             worker,
             plan: Plan::default(),
             highest: 0,
             delay: Duration::ZERO,
             name: None,
+            spares: Spares::new(wards),
+            shortest: None,
         }
     }
 
-    /// Takes a configuration. A priority that lateness has raised goes back.
-    pub(super) fn apply(&mut self, process: &Process) {
+    /// Takes a configuration. A priority that lateness has raised goes back. `shortest`: of the intervals of all instances.
+    pub(super) fn apply(&mut self, process: &Process, shortest: Option<Duration>) {
+        self.shortest = shortest;
         self.highest = match process.auto_priority {
             AutoPriority::Off | AutoPriority::Silent => 0,
             AutoPriority::UpTo(highest) => highest,
@@ -84,6 +92,9 @@ impl Tuning {
             tracing::warn!(%err, "cannot set the real-time priority of the thread for kernel work");
         }
         self.plan = plan;
+        // Where that was refused, spare threads would be refused, too.
+        let priority = self.plan.real_time.filter(|_| schedule::is_real_time());
+        self.spares.arrange(priority, self.shortest);
     }
 }
 

@@ -25,6 +25,7 @@ use crate::sys::raw::FrameSocket;
 use crate::sys::{record, schedule};
 use crate::vrrp::task::outbox::{Outbox, Supersedes};
 use crate::vrrp::task::report;
+use crate::vrrp::task::spare::Ward;
 
 /// Jobs on their way to the thread: a few takeovers of a large configuration. What does not fit waits on our side.
 const JOBS: usize = 4096;
@@ -126,6 +127,7 @@ pub(super) struct Worker {
     thread: Option<JoinHandle<RouteSocket>>,
     /// Of the thread.
     number: libc::pid_t,
+    ward: Arc<Ward>,
     port: u32,
     /// Of the socket for requests.
     handle: OwnedFd,
@@ -145,11 +147,14 @@ impl Worker {
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let waiting = Waiting::default();
         let counted = waiting.clone();
+        let ward = Arc::new(Ward::new());
+        let own = Arc::clone(&ward);
         let thread = thread::Builder::new()
             .name("vrrp kernel".to_owned())
             .spawn(move || {
                 let _ = tell.send(schedule::own_thread()); // who asks waits
-                Line::new(jobs, counted, to_us, route, frames).run()
+                own.is_here();
+                Line::new(jobs, counted, to_us, route, frames, own).run()
             })?;
         let number = told.recv().map_err(io::Error::other)?;
         Ok(Self {
@@ -158,6 +163,7 @@ impl Worker {
             answers,
             thread: Some(thread),
             number,
+            ward,
             port,
             handle,
         })
@@ -166,6 +172,11 @@ impl Worker {
     /// The thread, as the kernel numbers it.
     pub(super) fn thread_number(&self) -> libc::pid_t {
         self.number
+    }
+
+    /// The same, as spare threads see it.
+    pub(super) fn ward(&self) -> &Arc<Ward> {
+        &self.ward
     }
 
     /// Sender of our requests, as it stands in the notifications they cause.
@@ -206,6 +217,7 @@ impl Worker {
 
     fn put(&mut self, job: Job) {
         self.jobs.put(job);
+        self.ward.is_wanted();
         self.jobs.flush(); // the thread should begin while we go on
     }
 
@@ -248,6 +260,7 @@ struct Line {
     seen: VecDeque<Job>,
     /// Have left, and are told of when there is nothing to do: wording a line takes longer than sending a frame.
     sent: Vec<Frame>,
+    ward: Arc<Ward>,
 }
 
 impl Line {
@@ -257,6 +270,7 @@ impl Line {
         answers: Sender<Answers>,
         route: RouteSocket,
         frames: FrameSocket,
+        ward: Arc<Ward>,
     ) -> Self {
         Self {
             jobs,
@@ -267,6 +281,7 @@ impl Line {
             nft: None,
             seen: VecDeque::new(),
             sent: Vec::new(),
+            ward,
         }
     }
 
@@ -298,7 +313,10 @@ impl Line {
                 None => {
                     self.tell_sent();
                     self.seen = VecDeque::new(); // a takeover of thousands leaves nothing behind
-                    match self.jobs.blocking_recv() {
+                    self.ward.idles();
+                    let job = self.jobs.blocking_recv();
+                    self.ward.runs();
+                    match job {
                         Some(job) => self.see(job),
                         None => return self.route,
                     }
