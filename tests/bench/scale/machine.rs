@@ -1,4 +1,5 @@
-//! How long the machine itself stood still, whatever the daemons did: what no program could have helped.
+//! How long the machine itself stood still, whatever the daemons did. Where one processor does, in somebody's system call, a
+//! daemon may go on by another; where all do, or each is many times slower for a while, nothing helps.
 //!
 //! One thread on each processor, more urgent than any daemon here, sleeps a millisecond and sends itself a datagram, over and
 //! over. A late end of the sleep is time that the processor was taken away for; a late datagram is time in which the kernel

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
+use crate::machine::Pause;
 use crate::{Copy, Count, say};
 
 /// From the start of one stall to that of the next: what the last one caused is over, and so is what its announcements
@@ -16,6 +17,27 @@ pub(crate) struct Watch<'a> {
     copies: &'a [Copy<'a>],
     start: Instant,
     seen: Vec<Count>,
+    seen_at: Duration,
+    changes: Vec<Changes>,
+}
+
+/// Between two looks, some changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Changes {
+    /// Since the start.
+    from: Duration,
+    until: Duration,
+    /// At the master, at the backup.
+    pub(crate) count: [usize; 2],
+}
+
+impl Changes {
+    /// Whether the machine stood still meanwhile, or no more than `patience` before: what a backup waits, so that it may have
+    /// been without its master's advertisements for that long, however well both daemons did.
+    pub(crate) fn explained(&self, pauses: &[Pause], patience: Duration) -> bool {
+        let fits = |p: &Pause| p.at + patience >= self.from && p.at <= self.until + p.asleep;
+        pauses.iter().any(fits)
+    }
 }
 
 impl<'a> Watch<'a> {
@@ -24,7 +46,14 @@ impl<'a> Watch<'a> {
             copies,
             start: Instant::now(),
             seen: copies.iter().map(Copy::count).collect(),
+            seen_at: Duration::ZERO,
+            changes: Vec::new(),
         }
+    }
+
+    /// What there was.
+    pub(crate) fn end(self) -> Vec<Changes> {
+        self.changes
     }
 
     /// One second, or what is left of `window`. False: it is over.
@@ -47,6 +76,14 @@ impl<'a> Watch<'a> {
             ));
         }
         self.seen = now;
+        let from = std::mem::replace(&mut self.seen_at, self.start.elapsed());
+        if master + backup > 0 {
+            self.changes.push(Changes {
+                from,
+                until: self.seen_at,
+                count: [master, backup],
+            });
+        }
     }
 
     /// Only watches for as long as `window`.
