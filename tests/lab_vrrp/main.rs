@@ -14,6 +14,7 @@ mod hardship;
 mod kernel;
 mod keywords;
 mod lock;
+mod reloads;
 mod scripts;
 mod secrets;
 mod tutorials;

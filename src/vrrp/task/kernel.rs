@@ -346,7 +346,7 @@ impl Kernel {
         while let Some(portion) = rest.next() {
             self.depart(owner, portion.to_vec(), cause, rest.peek().is_none());
         }
-        self.worker.firewall(after);
+        self.worker.free(after);
     }
 
     /// The firewall's tables were made anew.

@@ -14,6 +14,39 @@ use crate::vrrp::task::firewall;
 /// Family, set, element.
 type Dropped = (Family, &'static str, Element);
 
+/// What is dropped no more.
+#[derive(Debug)]
+pub(super) struct Freed {
+    table: Arc<str>,
+    elements: Vec<Dropped>,
+}
+
+impl Freed {
+    pub(super) fn is_empty(&self) -> bool {
+        self.elements.is_empty()
+    }
+
+    /// All of it at once: nothing of it happens where one element is not there.
+    pub(super) fn whole(&self) -> Batch {
+        self.batch(&self.elements)
+    }
+
+    /// Each element alone.
+    pub(super) fn each(&self) -> impl Iterator<Item = Batch> {
+        self.elements
+            .iter()
+            .map(|e| self.batch(std::slice::from_ref(e)))
+    }
+
+    fn batch(&self, elements: &[Dropped]) -> Batch {
+        let mut batch = Batch::default();
+        for (family, set, element) in elements {
+            batch.remove(*family, &self.table, set, std::slice::from_ref(element));
+        }
+        batch
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     /// Name of the table.
@@ -32,7 +65,7 @@ impl Guard {
         owner: Owner,
         desired: &Desired,
         view: &View,
-    ) -> (Batch, Batch) {
+    ) -> (Batch, Freed) {
         let element = |vip: &Arc<crate::model::net::VirtualAddress>| {
             let index = view.index_of(vip.dev.as_str())?;
             Some(firewall::dropped(vip.addr, index))
@@ -49,17 +82,21 @@ impl Guard {
             list.cloned().collect::<Vec<_>>()
         };
         let (more, less) = (change(&old, &wanted), change(&wanted, &old));
-        let (mut before, mut after) = (Batch::default(), Batch::default());
+        let mut before = Batch::default();
         for (family, set, element) in more {
             before.add(family, &self.table, set, &[element]);
-        }
-        for (family, set, element) in less {
-            after.remove(family, &self.table, set, &[element]);
         }
         if !wanted.is_empty() {
             self.held.insert(owner, wanted);
         }
-        (before, after)
+        let table = Arc::clone(&self.table);
+        (
+            before,
+            Freed {
+                table,
+                elements: less,
+            },
+        )
     }
 
     /// All of it, for tables that were made anew.

@@ -15,9 +15,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::guard::Freed;
 use crate::model::net::IfName;
 use crate::sys::netlink::{self, BATCH, Refusal, Request, RouteSocket};
 use crate::sys::nft::{Batch, NftError, NftSocket};
@@ -61,6 +63,7 @@ enum Job {
     Frames(VecDeque<Frame>),
     Save(PathBuf, String),
     Firewall(Batch),
+    Freed(Freed),
 }
 
 /// An Ethernet frame that announces an address.
@@ -215,6 +218,13 @@ impl Worker {
         }
     }
 
+    /// As [`Worker::firewall`], for what must not be dropped any more.
+    pub(super) fn free(&mut self, freed: Freed) {
+        if !freed.is_empty() {
+            self.put(Job::Freed(freed));
+        }
+    }
+
     fn put(&mut self, job: Job) {
         self.jobs.put(job);
         self.ward.is_wanted();
@@ -310,6 +320,7 @@ impl Line {
                     }
                 }
                 Some(Job::Firewall(batch)) => self.guard(batch),
+                Some(Job::Freed(freed)) => self.let_pass(&freed),
                 None => {
                     self.tell_sent();
                     self.seen = VecDeque::new(); // a takeover of thousands leaves nothing behind
@@ -327,18 +338,34 @@ impl Line {
     }
 
     fn guard(&mut self, batch: Batch) {
+        if let Err(e) = self.commit(batch) {
+            tracing::error!(err = %e, "cannot change the addresses that the firewall drops");
+        }
+    }
+
+    /// Somebody may have emptied a set, or a table that is needed no more may be gone already; the rest has to go all the same.
+    fn let_pass(&mut self, freed: &Freed) {
+        let gone =
+            |e: &NftError| matches!(e, NftError::Refused { errno, .. } if *errno == Errno::ENOENT);
+        let mut refused = self.commit(freed.whole()).err();
+        if refused.as_ref().is_some_and(gone) {
+            let each = freed.each().map(|one| self.commit(one).err());
+            refused = each.flatten().filter(|e| !gone(e)).last();
+        }
+        if let Some(e) = refused {
+            tracing::error!(err = %e, "cannot change the addresses that the firewall drops");
+        }
+    }
+
+    fn commit(&mut self, batch: Batch) -> Result<(), NftError> {
         let socket = match self.nft.take() {
             Some(socket) => Ok(socket),
             None => NftSocket::open(),
         };
-        let done = socket.map_err(NftError::Socket).and_then(|mut socket| {
-            let done = socket.commit(batch);
-            self.nft = Some(socket);
-            done
-        });
-        if let Err(e) = done {
-            tracing::error!(err = %e, "cannot change the addresses that the firewall drops");
-        }
+        let mut socket = socket.map_err(NftError::Socket)?;
+        let done = socket.commit(batch);
+        self.nft = Some(socket);
+        done
     }
 
     /// Takes what is there out of the channel.
