@@ -310,7 +310,7 @@ mod story {
             lan.story()
         );
         assert!(
-            took <= Duration::from_secs(3) + down_interval(150),
+            took <= Duration::from_secs(3) + down_interval(150) + LATE,
             "after {took:?}\n{}",
             lan.story()
         );
