@@ -1,6 +1,6 @@
 //! How it is, in one sentence for `systemctl status`. Follows the notices; asks only whether an interface exists.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::bus::{Notice, VrrpState};
@@ -9,7 +9,8 @@ use crate::model::Config;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Status {
-    states: BTreeMap<Arc<str>, VrrpState>,
+    /// In the order of their names: a map of thousands would be a third empty.
+    states: Vec<(Arc<str>, VrrpState)>,
     /// Real servers that are down, each with its virtual server.
     down: BTreeSet<(Arc<str>, Arc<str>)>,
     /// The last reload was refused.
@@ -28,9 +29,27 @@ impl Status {
         }
     }
 
+    /// `Err`: where it would have to be.
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.states
+            .binary_search_by(|(known, _)| (**known).cmp(name))
+    }
+
+    fn state_of(&self, name: &str) -> Option<VrrpState> {
+        let (_, state) = self.states.get(self.find(name).ok()?)?;
+        Some(*state)
+    }
+
+    fn entered(&mut self, name: &Arc<str>, state: VrrpState) {
+        match self.find(name) {
+            Ok(at) => self.states[at].1 = state,
+            Err(at) => self.states.insert(at, (Arc::clone(name), state)),
+        }
+    }
+
     /// Interfaces that do not exist, of instances in fault.
     fn missing<'a>(&self, config: &'a Config) -> BTreeSet<&'a str> {
-        let in_fault = |name: &str| self.states.get(name) == Some(&VrrpState::Fault);
+        let in_fault = |name: &str| self.state_of(name) == Some(VrrpState::Fault);
         let faulty = config.instances.iter().filter(|i| in_fault(&i.name));
         let names = faulty.filter_map(|i| i.interface.as_ref());
         let gone = |name: &&str| self.is_there.is_some_and(|is_there| !is_there(name));
@@ -43,7 +62,7 @@ impl Status {
             Notice::Instance {
                 instance, state, ..
             } => {
-                self.states.insert(Arc::clone(&instance.name), *state);
+                self.entered(&instance.name, *state);
             }
             Notice::RealServer { vs, rs, up, .. } => {
                 let server = (Arc::clone(vs), Arc::clone(rs));
@@ -64,7 +83,8 @@ impl Status {
     pub(super) fn reloaded(&mut self, config: &Config, taken: bool) {
         self.refused = !taken;
         let there: BTreeSet<&str> = config.instances.iter().map(|i| &*i.name).collect();
-        self.states.retain(|name, _| there.contains(&**name));
+        self.states.retain(|(name, _)| there.contains(&**name));
+        self.states.shrink_to_fit();
         if config.virtual_servers.is_empty() {
             self.down.clear();
         }
@@ -90,7 +110,7 @@ impl Status {
                 (VrrpState::Backup, "backup"),
                 (VrrpState::Fault, "in fault"),
             ] {
-                let of: Vec<_> = self.states.iter().filter(|(_, s)| **s == state).collect();
+                let of: Vec<_> = self.states.iter().filter(|(_, s)| *s == state).collect();
                 match (of.len(), of.first()) {
                     (0, _) | (_, None) => {}
                     (n, Some(_)) if n == all && n > 1 => states.push(format!("all {n} {word}")),

@@ -49,7 +49,12 @@ struct Watch {
     asked: u8,
     /// The next questions.
     next: Mono,
-    others: Vec<Other>,
+    /// `None`, nearly always: nobody.
+    #[expect(
+        clippy::box_collection,
+        reason = "one word in each of thousands that have none"
+    )]
+    others: Option<Box<Vec<Other>>>,
 }
 
 /// What is to be done.
@@ -81,8 +86,26 @@ fn addresses(instance: &Instance) -> impl Iterator<Item = (Ipv4Addr, &VirtualAdd
 }
 
 impl Watch {
+    fn others(&self) -> &[Other] {
+        self.others.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    fn others_mut(&mut self) -> &mut [Other] {
+        self.others
+            .as_deref_mut()
+            .map_or(&mut [], Vec::as_mut_slice)
+    }
+
+    /// Forgets all that are not kept.
+    fn keep(&mut self, is_kept: impl FnMut(&Other) -> bool) {
+        if let Some(others) = &mut self.others {
+            others.retain(is_kept);
+        }
+        self.others.take_if(|others| others.is_empty());
+    }
+
     fn due(&self) -> Mono {
-        let doubts = self.others.iter().filter_map(|o| o.doubted);
+        let doubts = self.others().iter().filter_map(|o| o.doubted);
         doubts.fold(self.next, Mono::min)
     }
 
@@ -96,7 +119,7 @@ impl Watch {
 
     fn believe(&mut self, now: Mono, acts: &mut Vec<Act>) {
         let mut told = Vec::new();
-        for other in &mut self.others {
+        for other in self.others_mut() {
             if other.doubted.take_if(|at| *at <= now).is_some() {
                 told.push(*other);
             }
@@ -109,11 +132,11 @@ impl Watch {
 
     /// Asks about every address.
     fn ask(&mut self, now: Mono, acts: &mut Vec<Act>) {
-        let silent = |o: &Other| o.unanswered >= PATIENCE;
-        let gone: Vec<Other> = self.others.iter().copied().filter(silent).collect();
-        self.others.retain(|o| !silent(o));
+        let silent = |o: &&Other| o.unanswered >= PATIENCE;
+        let gone: Vec<Other> = self.others().iter().filter(silent).copied().collect();
+        self.keep(|o| !silent(&o));
         acts.extend(gone.iter().map(|other| Act::Ended(self.claimed(other))));
-        for other in &mut self.others {
+        for other in self.others_mut() {
             other.unanswered += 1;
         }
         acts.extend(addresses(&self.instance).map(|(addr, a)| Act::Probe {
@@ -121,7 +144,7 @@ impl Watch {
             dev: a.dev.clone(),
         }));
         self.asked = self.asked.saturating_add(1);
-        let pause = match (self.others.is_empty(), self.asked) {
+        let pause = match (self.others.is_none(), self.asked) {
             (false, _) => OFTEN,
             (true, 1) => SECOND,
             (true, _) => SELDOM,
@@ -172,7 +195,7 @@ impl Table {
                 instance: Arc::clone(instance),
                 asked: 0,
                 next: now + FIRST,
-                others: Vec::new(),
+                others: None,
             };
             self.watched.insert(at, watch);
             at
@@ -180,7 +203,7 @@ impl Table {
         let watch = &mut self.watched[at];
         watch.instance = Arc::clone(instance);
         let there = |o: &Other| addresses(instance).any(|(addr, _)| addr == o.addr);
-        watch.others.retain(there);
+        watch.keep(there);
         let due = watch.due();
         self.next = Some(self.next.map_or(due, |at| at.min(due)));
     }
@@ -204,12 +227,12 @@ impl Table {
                 continue;
             }
             let same = |o: &&mut Other| (o.addr, o.mac) == (said.addr, said.mac);
-            if let Some(other) = watch.others.iter_mut().find(same) {
+            if let Some(other) = watch.others_mut().iter_mut().find(same) {
                 other.unanswered = 0;
             } else if !said.reply {
                 watch.next = watch.next.min(now + FIRST);
-            } else if watch.others.len() < OTHERS {
-                watch.others.push(Other {
+            } else if watch.others().len() < OTHERS {
+                watch.others.get_or_insert_default().push(Other {
                     addr: said.addr,
                     mac: said.mac,
                     doubted: Some(now + DOUBT),
@@ -245,7 +268,7 @@ impl Table {
     /// Those that were told and not ended.
     pub(super) fn claimed(&self) -> Vec<Claimed> {
         let of = |watch: &Watch| {
-            let believed = watch.others.iter().filter(|o| o.doubted.is_none());
+            let believed = watch.others().iter().filter(|o| o.doubted.is_none());
             believed.map(|o| watch.claimed(o)).collect::<Vec<_>>()
         };
         self.watched.iter().flat_map(of).collect()
