@@ -21,7 +21,7 @@ use super::auth;
 #[derive(Debug)]
 pub(super) struct Template {
     /// IPv4: the whole packet. IPv6: the payload, whose checksum the kernel writes.
-    octets: Box<[u8]>,
+    octets: Octets,
     /// Where the VRRP packet begins in `octets`.
     pdu_at: u16,
     /// Over the VRRP packet, with priority and checksum zero, without pseudo header.
@@ -31,6 +31,40 @@ pub(super) struct Template {
     pub(super) targets: Targets,
     /// Over IPv6, where the kernel shall not choose.
     pub(super) hop_limit: Option<u8>,
+}
+
+/// Those of an IPv4 packet with an advertisement of two addresses are 36.
+const FEW: usize = 38;
+
+/// Nearly always few: a block of its own would cost more than they do.
+#[derive(Debug)]
+enum Octets {
+    Few { len: u8, octets: [u8; FEW] },
+    Many(Box<[u8]>),
+}
+
+impl Octets {
+    fn of(all: Vec<u8>) -> Self {
+        let mut octets = [0; FEW];
+        match (octets.get_mut(..all.len()), u8::try_from(all.len())) {
+            (Some(room), Ok(len)) => {
+                room.copy_from_slice(&all);
+                Self::Few { len, octets }
+            }
+            (_, _) => Self::Many(all.into()),
+        }
+    }
+}
+
+impl Deref for Octets {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Few { len, octets } => &octets[..usize::from(*len)],
+            Self::Many(all) => all,
+        }
+    }
 }
 
 /// To whom an advertisement goes: nearly always to one group.
@@ -110,7 +144,7 @@ impl Template {
         Some(Self {
             pdu_at: u16::try_from(head.len()).ok()?,
             sum: Sum::ZERO.add(&pdu),
-            octets: [head, pdu].concat().into(),
+            octets: Octets::of([head, pdu].concat()),
             src,
             targets: Targets::new(targets?),
             hop_limit: model.unicast.as_ref().and_then(|u| u.ttl),
