@@ -22,7 +22,7 @@ use super::receive::{self, Arrival, Circumstances, Memory};
 use super::tally::Tally;
 use super::told::{Matter, Told};
 use super::world::World;
-use super::{Action, FaultCause, InstanceId, Kinds, Protocol, Report, Socket};
+use super::{Action, FaultCause, IfIndex, InstanceId, Kinds, Protocol, Report, Socket};
 
 /// See the module.
 #[derive(Debug)]
@@ -37,8 +37,7 @@ pub(super) struct Instance {
     pub(super) standing: Standing,
     /// Its last cause of a fault went away as the so many-th of all; 0: never.
     pub(super) recovery: u64,
-    /// `None`: the interface does not exist, or has no address yet that unicast could listen at.
-    pub(super) socket: Option<Socket>,
+    voice: Voice,
     /// `None`: there is no source address.
     pub(super) template: Option<Template>,
     /// Identification of the last IPv4 packet.
@@ -69,6 +68,16 @@ pub(super) struct Instance {
     /// An earlier run was master here, and nobody else can be before then: what it left stays where it is until we
     /// know whether we may be master.
     pub(super) inherits_until: Option<Mono>,
+}
+
+/// Where its packets leave and come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Voice {
+    /// There is no such interface.
+    Nowhere,
+    /// Unicast without an interface: where routes lead.
+    Anywhere,
+    At(IfIndex),
 }
 
 /// What an instance is, with everything that ends when it is something else.
@@ -109,7 +118,7 @@ impl Instance {
             state: State::Idle,
             standing: Standing::default(),
             recovery: 0,
-            socket: None,
+            voice: Voice::Nowhere,
             template: None,
             ip_id: 0,
             conceded_to: None,
@@ -132,34 +141,42 @@ impl Instance {
     /// Looks up interface and source again. True if another socket is needed than before. When the source is gone the
     /// old one stays for the resignation.
     pub(super) fn attach(&mut self, world: &World) -> bool {
+        let before = self.socket();
         self.set_wall(world.wall());
         let model = &self.model;
         let source = world.source_of(model);
         if source.is_some() && source != self.source() {
             self.template = source.and_then(|src| Template::new(model, src));
         }
-        let interface = model
-            .voice()
-            .map(|name| world.facts(name).map(|facts| facts.index));
-        let protocol = match model.auth {
+        let facts = model.voice().map(|name| world.facts(name));
+        self.voice = match facts {
+            None => Voice::Anywhere,
+            Some(None) => Voice::Nowhere,
+            Some(Some(facts)) => Voice::At(facts.index),
+        };
+        self.socket() != before
+    }
+
+    /// `None`: the interface does not exist, or has no address yet that unicast could listen at.
+    pub(super) fn socket(&self) -> Option<Socket> {
+        let interface = match self.voice {
+            Voice::Nowhere => return None,
+            Voice::Anywhere => None,
+            Voice::At(index) => Some(index),
+        };
+        let protocol = match self.model.auth {
             Auth::Ah(_) => Protocol::Ah,
             Auth::None | Auth::Pass(_) | Auth::Hmac(_) => Protocol::Vrrp,
         };
-        let local = match model.unicast {
-            Some(_) => self.source(),
-            None => Some(model.mcast_group),
+        let local = match self.model.unicast {
+            Some(_) => self.source()?,
+            None => self.model.mcast_group,
         };
-        let socket = match (interface, local) {
-            (Some(None), _) | (_, None) => None,
-            (interface, Some(local)) => Some(Socket {
-                interface: interface.flatten(),
-                protocol,
-                local,
-            }),
-        };
-        let moved = socket != self.socket;
-        self.socket = socket;
-        moved
+        Some(Socket {
+            interface,
+            protocol,
+            local,
+        })
     }
 
     /// Takes a new model of the same key. [`Instance::attach`] must follow.
@@ -355,7 +372,7 @@ impl Instance {
 
     /// One advertisement, to every peer in unicast.
     pub(super) fn send(&mut self, now: Mono, priority: u8, out: &mut Vec<Action>) {
-        if self.socket.is_none() || self.template.is_none() {
+        if self.socket().is_none() || self.template.is_none() {
             return;
         }
         self.counters.advert_sent += 1;
@@ -391,7 +408,7 @@ impl Instance {
     }
 
     fn emit(&mut self, priority: u8, seal: Seal<'_>, out: &mut Vec<Action>) {
-        let (Some(socket), Some(template)) = (self.socket, &self.template) else {
+        let (Some(socket), Some(template)) = (self.socket(), &self.template) else {
             return;
         };
         self.ip_id = self.ip_id.checked_add(1).unwrap_or(1);
@@ -598,7 +615,7 @@ impl Instance {
             master_down: self.down(interval),
             last_sent_at: self.last_sent_at,
             source: self.source(),
-            socket: self.socket,
+            socket: self.socket(),
             fds: None,
             causes: self.standing.causes.to_vec(),
         }

@@ -47,7 +47,7 @@ impl Router {
             };
         }
         for unit in &mut self.units {
-            out.extend(unit.outbox.drain(..).map(Action::Notice));
+            out.extend(unit.take().map(Action::Notice));
         }
         let known = self.instances.iter().map(|i| (i.model.key(), i.id));
         let mut by_key: ByKey = known.collect();
@@ -169,7 +169,7 @@ impl Router {
         let mut units: Vec<Unit> = Vec::with_capacity(config.groups.len() + config.instances.len());
         let mut grouped = BTreeSet::new();
         for group in &config.groups {
-            let members: Vec<InstanceId> = group
+            let members: Box<[InstanceId]> = group
                 .members
                 .iter()
                 .filter_map(|name| by_key.get(&by_name.get(&**name)?.key()).copied())

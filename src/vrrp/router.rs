@@ -243,7 +243,7 @@ impl Router {
         }
         let mut asked: BTreeMap<Socket, u32> = BTreeMap::new();
         for instance in self.instances.iter() {
-            let Some(socket) = instance.socket else {
+            let Some(socket) = instance.socket() else {
                 continue;
             };
             let times = |octets: u32| octets.saturating_mul(buffers.vrrp_packets_multiplier);
@@ -506,7 +506,7 @@ impl Router {
         let before = self.sockets();
         self.listeners.clear();
         for i in self.instances.iter() {
-            if let Some(socket) = i.socket {
+            if let Some(socket) = i.socket() {
                 let all = self.listeners.entry(socket).or_default();
                 all.push((i.model.vrid.0.get(), i.id));
             }
@@ -608,11 +608,7 @@ impl Router {
                 }
             }
         }
-        let mut farewell: Vec<Notice> = self
-            .units
-            .iter_mut()
-            .flat_map(|u| u.outbox.drain(..))
-            .collect();
+        let mut farewell: Vec<Notice> = self.units.iter_mut().flat_map(Unit::take).collect();
         for id in self.units.iter().flat_map(|u| u.members.iter()) {
             let Some(instance) = self.instances.get_mut(*id) else {
                 continue;

@@ -24,15 +24,19 @@ pub(super) struct Unit {
     pub(super) group: Option<Arc<SyncGroup>>,
     /// In the group's order; never empty.
     pub(super) members: Members,
-    /// Notices that wait until the kernel holds what they speak of.
-    pub(super) outbox: Vec<Notice>,
+    /// Notices that wait until the kernel holds what they speak of. `None`, for months: nothing does.
+    #[expect(
+        clippy::box_collection,
+        reason = "one word in each of thousands that have none"
+    )]
+    outbox: Option<Box<Vec<Notice>>>,
 }
 
 /// Whom a unit consists of. One, nearly always, and thousands of such units.
 #[derive(Clone, Debug)]
 pub(super) enum Members {
     One(InstanceId),
-    Several(Vec<InstanceId>),
+    Several(Box<[InstanceId]>),
 }
 
 impl Deref for Members {
@@ -60,8 +64,18 @@ impl Unit {
         Self {
             group,
             members,
-            outbox: Vec::new(),
+            outbox: None,
         }
+    }
+
+    /// Queues notices behind those that wait.
+    fn put(&mut self, notices: impl IntoIterator<Item = Notice>) {
+        self.outbox.get_or_insert_default().extend(notices);
+    }
+
+    /// What waits is handed out; the memory goes with it.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Notice> + use<> {
+        self.outbox.take().into_iter().flat_map(|all| *all)
     }
 }
 
@@ -374,7 +388,7 @@ impl Router {
                 let group = group.clone();
                 notices.insert(at, Notice::Group { group, state });
             }
-            unit.outbox.append(&mut notices);
+            unit.put(notices);
         }
         self.flush(unit, out);
     }
@@ -382,7 +396,7 @@ impl Router {
     /// Queues a notice behind those that wait for the kernel.
     pub(super) fn tell_later(&mut self, unit: usize, notice: Notice, out: &mut Vec<Action>) {
         if let Some(unit) = self.units.get_mut(unit) {
-            unit.outbox.push(notice);
+            unit.put([notice]);
         }
         self.flush(unit, out);
     }
@@ -393,16 +407,14 @@ impl Router {
         if let Some(unit) = self.units.get_mut(unit) {
             let busy = |id: &InstanceId| instances.get(*id).is_some_and(|i| i.converging > 0);
             if !unit.members.iter().any(busy) {
-                // The memory goes with it: a unit has nothing to tell for months.
-                let notices = std::mem::take(&mut unit.outbox);
-                out.extend(notices.into_iter().map(Action::Notice));
+                out.extend(unit.take().map(Action::Notice));
             }
         }
     }
 
     fn members(&self, unit: usize) -> Members {
         let unit = self.units.get(unit);
-        unit.map_or_else(|| Members::Several(Vec::new()), |u| u.members.clone())
+        unit.map_or_else(|| Members::Several(Box::default()), |u| u.members.clone())
     }
 
     /// All but one.
