@@ -15,7 +15,7 @@ mod story {
     use crate::lab::daemon::Daemon;
     use crate::lab::{until, until_or};
     use crate::stages::{Stages, both};
-    use crate::world::{LIMIT, OURS, STOCK, World};
+    use crate::world::{LIMIT, Looks, OURS, STOCK, World};
 
     const CONF: &str = include_str!("features.conf");
 
@@ -36,7 +36,10 @@ mod story {
             let second = world.serve(12);
             let mut daemon = world.start(binary, CONF, &["-C"]);
             let mut expect = |what: &str, daemon: &Daemon, ready: &dyn Fn(&[String]) -> bool| {
-                stages.expect(what, &world, daemon, |w| ready(&w.rules()));
+                let mut looks = Looks::default();
+                stages.expect(what, &world, daemon, |w| {
+                    looks.worth(w) && ready(&w.rules())
+                });
             };
             daemon.wait_log_times("success.", 4);
             expect("checked", &daemon, &|r| {

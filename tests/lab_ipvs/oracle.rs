@@ -11,7 +11,7 @@ mod story {
 
     use crate::lab::daemon::Daemon;
     use crate::stages::{Stages, both};
-    use crate::world::World;
+    use crate::world::{Looks, World};
 
     pub(super) fn the_master_of_the_tutorial() {
         tutorial(include_str!("../lab_vrrp/tutorials/lvs-1.conf"));
@@ -33,7 +33,10 @@ mod story {
             let second = world.serve(164);
             let mut daemon = world.start(binary, conf, &[]);
             let mut expect = |what: &str, daemon: &Daemon, rules: &[&str]| {
-                stages.expect(what, &world, daemon, |w| w.rules() == rules);
+                let mut looks = Looks::default();
+                stages.expect(what, &world, daemon, |w| {
+                    looks.worth(w) && w.rules() == rules
+                });
             };
             expect("start", &daemon, &[FIRST, SECOND, SERVICE]);
             daemon.wait_log_times("success.", 2);
@@ -77,7 +80,10 @@ mod story {
             let mut expect = |what: &str, daemon: &Daemon, pools: [Vec<String>; 4]| {
                 let mut rules = pools.concat();
                 rules.sort();
-                stages.expect(what, &world, daemon, |w| w.rules() == rules);
+                let mut looks = Looks::default();
+                stages.expect(what, &world, daemon, |w| {
+                    looks.worth(w) && w.rules() == rules
+                });
                 let all = daemon.log();
                 let mut new = lines(&all[log..]);
                 log = all.len();

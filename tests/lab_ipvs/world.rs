@@ -12,7 +12,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use crate::lab::daemon::Daemon;
 use crate::lab::ns::Namespace;
-use crate::lab::{TempDir, until, until_or};
+use crate::lab::{TempDir, until_or};
 
 pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_keepalived-rs");
 pub(crate) const STOCK: &str = "/usr/sbin/keepalived";
@@ -122,25 +122,24 @@ impl World {
         Daemon::start(&self.director, binary, dir, number, &conf, options)
     }
 
-    /// Each line of all listings with the service that it is about; sorted, since the kernel has no order.
+    /// Each line of what ipvsadm says with the service that it is about; sorted, since the kernel has no order. Of its
+    /// listings only that of the thresholds says more than `-Sn` and [`World::glance`], and each takes a process.
     pub(crate) fn held(&self) -> Vec<String> {
         let mut held: Vec<String> = self
             .ipvsadm("-Sn")
             .lines()
             .map(|l| l.trim_end().to_owned())
             .collect();
-        for listing in ["", "--persistent-conn", "--thresholds"] {
-            let text = self.ipvsadm(&format!("-Ln {listing}"));
-            let mut service = String::new();
-            // Behind the headings.
-            for line in text.lines().skip(3) {
-                let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
-                match words.strip_prefix("->") {
-                    Some(_) => held.push(format!("{listing} {service} {words}")),
-                    None => {
-                        held.push(format!("{listing} {words}"));
-                        service = words;
-                    }
+        let text = self.ipvsadm("-Ln --thresholds");
+        let mut service = String::new();
+        // Behind the headings.
+        for line in text.lines().skip(3) {
+            let words = line.split_whitespace().collect::<Vec<_>>().join(" ");
+            match words.strip_prefix("->") {
+                Some(_) => held.push(format!("{service} {words}")),
+                None => {
+                    held.push(words.clone());
+                    service = words;
                 }
             }
         }
@@ -187,26 +186,27 @@ impl World {
     pub(crate) fn wait_rules(&self, what: &str, daemon: &Daemon, rules: &[&str]) {
         let mut wanted: Vec<_> = rules.iter().map(|r| (*r).to_owned()).collect();
         wanted.sort();
-        let mut last = Vec::new();
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            until(what, LIMIT, || {
-                last = self.rules();
-                (last == wanted).then_some(())
-            });
-        }));
-        assert!(
-            found.is_ok(),
-            "{what}: not {wanted:#?} but {last:#?}\n{}",
-            daemon.log()
-        );
+        let story = || format!("{what}: not {wanted:#?} but {:#?}", self.rules());
+        self.wait_until(story, daemon, |rules| rules == wanted);
     }
 
     /// Waits until the rules of the table are as wanted.
     pub(crate) fn wait_rules_that(&self, daemon: &Daemon, wanted: impl Fn(&[String]) -> bool) {
+        self.wait_until(|| format!("{:#?}", self.rules()), daemon, wanted);
+    }
+
+    /// `story`: what there is instead.
+    fn wait_until(
+        &self,
+        story: impl Fn() -> String,
+        daemon: &Daemon,
+        wanted: impl Fn(&[String]) -> bool,
+    ) {
+        let mut looks = Looks::default();
         until_or(
-            || format!("{:#?}\n{}", self.rules(), daemon.log()),
+            || format!("{}\n{}", story(), daemon.log()),
             LIMIT,
-            || wanted(&self.rules()).then_some(()),
+            || (looks.worth(self) && wanted(&self.rules())).then_some(()),
         );
     }
 
@@ -229,6 +229,27 @@ impl World {
     /// One request of the client: who answered.
     pub(crate) fn ask(&self, to: &str) -> io::Result<u8> {
         ask(&self.client, to)
+    }
+}
+
+/// When to ask ipvsadm again, which takes a process each time: once the table looks otherwise, and now and then in any
+/// case, since not everything can be seen in it.
+#[derive(Default)]
+pub(crate) struct Looks {
+    seen: Option<Vec<String>>,
+    in_vain: u32,
+}
+
+impl Looks {
+    /// Looks at the table that leave out ipvsadm, in a row.
+    const LEFT_OUT: u32 = 9;
+
+    pub(crate) fn worth(&mut self, world: &World) -> bool {
+        let now = Some(world.glance());
+        let same = now == self.seen && self.in_vain < Self::LEFT_OUT;
+        self.in_vain = if same { self.in_vain + 1 } else { 0 };
+        self.seen = now;
+        !same
     }
 }
 
