@@ -29,18 +29,39 @@ mod vrrp;
 mod wire;
 mod world;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::{Condvar, Mutex, PoisonError};
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 
 /// Guests at once; each takes 512 MiB and a processor while it works.
 const GUESTS: usize = 4;
 
 static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
-/// Runs `inside` in a kernel of its own. `name`: what the test runner calls the test.
-fn in_guest(name: &str, inside: fn()) {
+/// Has `command` run on the `nth` of the processors that this process may use: a guest's kernel and its programs take turns,
+/// thousands of times a second, and a turn between two processors costs much more than one on the same.
+fn on_one_processor(nth: usize, command: &mut Command) -> io::Result<Output> {
+    let all = sched_getaffinity(Pid::from_raw(0))?;
+    let mut may = (0..CpuSet::count()).filter(|cpu| all.is_set(*cpu).is_ok_and(|may| may));
+    let mut one = CpuSet::new();
+    // A machine may have fewer.
+    one.set(may.clone().nth(nth).or_else(|| may.next()).unwrap_or(0))?;
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            sched_setaffinity(Pid::from_raw(0), &one)?;
+            command.output()
+        });
+        inside.join().expect("nothing in the thread panics")
+    })
+}
+
+/// Runs `inside` in a kernel of its own. `name`: what the test runner calls the test; `processor`: the one where it
+/// stays, for what keeps one busy.
+fn in_guest(name: &str, inside: fn(), processor: Option<usize>) {
     if std::env::var_os("UML_RUN").is_some() {
         return inside();
     }
@@ -66,7 +87,8 @@ fn in_guest(name: &str, inside: fn()) {
     let ours = Path::new(env!("CARGO_BIN_EXE_keepalived-rs"));
     // Many kills take their time.
     let limit = std::env::var_os("LAB_KILLS").map_or("480", |_| "3600");
-    let out = Command::new(&uml_run)
+    let mut command = Command::new(&uml_run);
+    command
         .args([
             "--timeout",
             limit,
@@ -79,8 +101,11 @@ fn in_guest(name: &str, inside: fn()) {
         .arg(ours.parent().expect("a file is in a directory"))
         .arg(std::env::current_exe().expect("this binary"))
         .args(["--exact", name, "--nocapture"])
-        .current_dir(root)
-        .output();
+        .current_dir(root);
+    let out = match processor {
+        Some(nth) => on_one_processor(nth, &mut command),
+        None => command.output(),
+    };
     *running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
     ended.notify_one();
     let out = out.expect("uml-run runs");
@@ -101,14 +126,14 @@ fn quoted(said: &str) -> String {
     said.lines().map(|line| format!("  | {line}\n")).collect()
 }
 
-/// Tests that take place inside.
+/// Tests that take place inside; `= N`: on the N-th processor, see `in_guest`.
 macro_rules! guests {
-    ($($name:ident)*) => {$(
+    ($($name:ident $(= $nth:literal)?)*) => {$(
         #[test]
         fn $name() {
             let name = concat!(module_path!(), "::", stringify!($name));
             let name = name.split_once("::").map_or(name, |(_, rest)| rest);
-            crate::in_guest(name, story::$name);
+            crate::in_guest(name, story::$name, None::<usize>$(.or(Some($nth)))?);
         }
     )*};
 }

@@ -2,8 +2,8 @@
 //! ours, down to flags, timeouts and thresholds.
 
 crate::guests! {
-    many_configurations_are_in_the_kernel_as_stock_puts_them_there
-    many_others_are_in_the_kernel_as_stock_puts_them_there
+    many_configurations_are_in_the_kernel_as_stock_puts_them_there = 0
+    many_others_are_in_the_kernel_as_stock_puts_them_there = 1
 }
 
 pub(crate) mod story {
