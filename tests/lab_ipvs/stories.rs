@@ -252,6 +252,9 @@ mod story {
         [world.serve(rs), world.serve_pages(rs, 8080, page)]
     }
 
+    /// Who has said nothing for so long has said all that follows from what he said.
+    const QUIET: Duration = Duration::from_millis(300);
+
     /// What each virtual server told after a step, and when, counted from the step.
     type Stage = BTreeMap<u8, Vec<(Duration, String)>>;
 
@@ -305,10 +308,15 @@ mod story {
                 wanted.difference(&came).cloned().collect::<Vec<_>>()
             };
             let called = || so_far(&self.calls).len() >= so_far(&self.lines).len();
+            // What follows from the last line, the end of a quorum, comes a moment behind it.
+            let quiet = || {
+                let lines = so_far(&self.lines);
+                lines.last().is_none_or(|(at, _)| at.elapsed() >= QUIET)
+            };
             until_or(
                 || format!("not told: {:#?}\n{}", missing(), self.daemon.log()),
                 LIMIT,
-                || (missing().is_empty() && called()).then_some(()),
+                || (missing().is_empty() && called() && quiet()).then_some(()),
             );
         }
 
