@@ -75,11 +75,14 @@ fn renumber(old: &[Arc<Instance>], new: &mut [Arc<Instance>]) {
             families.entry(kin).or_default().push(i);
         }
     }
-    for (name, mut family) in families {
-        let of_old = old
-            .iter()
-            .filter(|i| kin_of_many(i).as_ref() == Some(&name));
-        let of_old: Vec<&Arc<Instance>> = of_old.collect();
+    let mut earlier: HashMap<InstanceKey, Vec<&Arc<Instance>>> = HashMap::new();
+    for i in old {
+        if let Some(kin) = kin_of_many(i) {
+            earlier.entry(kin).or_default().push(i);
+        }
+    }
+    for (kin, mut family) in families {
+        let of_old = earlier.remove(&kin).unwrap_or_default();
         let numbers: HashSet<u8> = family.iter().map(|i| i.twin).collect();
         let alone = family.len() == 1 && of_old.len() <= 1;
         // Some with one number: complained of.
