@@ -59,12 +59,15 @@ impl Question {
 
     /// Whether somebody waits for an answer.
     pub(super) fn asked(&self) -> bool {
-        // A link is nobody's question.
-        fs::symlink_metadata(&self.path).is_ok_and(|about| about.is_file())
+        // A link is nobody's question; what is not empty is an answer that has not been fetched yet.
+        fs::symlink_metadata(&self.path).is_ok_and(|about| about.is_file() && about.len() == 0)
     }
 
-    /// `text`: not empty.
+    /// `text`: not empty. Nothing is written when nobody waits any more.
     pub(super) fn answer(&self, text: &str) {
+        if !self.asked() {
+            return;
+        }
         let (dir, name) = (
             self.path.parent(),
             self.path.file_name().and_then(|n| n.to_str()),
@@ -111,4 +114,34 @@ pub(super) fn ask(kind: Kind, pid_file: &Path, patience: Duration) -> io::Result
     });
     _ = fs::remove_file(&question); // gone already, perhaps
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_written_once_and_only_for_who_waits() {
+        let dir = std::env::temp_dir().join(format!("ka-question-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a directory");
+        let pid_file = dir.join("keepalived.pid");
+        let path = Kind::Reload.path(&pid_file);
+        let question = Question::new(Kind::Reload, &pid_file);
+        let at = || fs::read_to_string(&path).ok();
+
+        assert!(!question.asked());
+        question.answer("for nobody");
+        assert_eq!(at(), None);
+
+        fs::write(&path, "").expect("a question");
+        assert!(question.asked());
+        question.answer("first");
+        assert_eq!(at().as_deref(), Some("first"));
+        // The next reload begins before it is fetched.
+        assert!(!question.asked());
+        question.answer("second");
+        assert_eq!(at().as_deref(), Some("first"));
+
+        fs::remove_dir_all(&dir).expect("ours");
+    }
 }

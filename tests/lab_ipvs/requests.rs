@@ -109,8 +109,9 @@ mod story {
             let clients: Vec<_> = (0..CLIENTS)
                 .map(|_| scope.spawn(move || asks(client, to, over)))
                 .collect();
-            drop(second);
+            // It ends within this line, some time before that returns.
             let died = Instant::now();
+            drop(second);
             until("the dead one is out", LIMIT, || {
                 (world.rules().len() == 3).then_some(())
             });
