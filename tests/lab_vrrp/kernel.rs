@@ -269,12 +269,14 @@ fn a_running_keepalived_is_adopted_without_touching_its_addresses() {
     assert!(node.has(VIP) && !other.has(VIP));
 }
 
-/// What changes among a node's addresses from now on, written to a file.
-fn monitor(node: &Node) -> (Ending, std::path::PathBuf) {
+/// What the kernel tells about a node's links and addresses from now on, written to a file.
+pub(crate) fn monitor(node: &Node) -> (Ending, std::path::PathBuf) {
     let path = node.path("changes");
     let out = std::fs::File::create(&path).expect("a file of ours");
     let mut command = std::process::Command::new("ip");
-    command.args(["-o", "monitor", "address"]).stdout(out);
+    command
+        .args(["-o", "monitor", "link", "address"])
+        .stdout(out);
     let child = node.ns.spawn(&mut command).expect("ip runs");
     // It listens when it tells of what we do now.
     let listens = || {
@@ -288,7 +290,7 @@ fn monitor(node: &Node) -> (Ending, std::path::PathBuf) {
 }
 
 /// A process that ends with its owner.
-struct Ending(std::process::Child);
+pub(crate) struct Ending(std::process::Child);
 
 impl Drop for Ending {
     fn drop(&mut self) {

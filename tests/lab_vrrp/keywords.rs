@@ -289,24 +289,115 @@ fn who_speaks_has_the_place_among_others_that_stock_gives_it() {
 }
 
 #[test]
-fn a_vmac_has_the_name_and_the_group_that_its_words_say() {
+fn a_vmac_has_what_its_words_say() {
+    if !root() {
+        return;
+    }
+    for tells in [false, true] {
+        let lan = Lan::new("eth0", &["10.66.0.1/24"]);
+        let node = lan.node(0);
+        let word = if tells { "netlink_notify_msg" } else { "" };
+        let (_monitor, told) = crate::kernel::monitor(node);
+        let mut daemon = Ours.start(
+            node,
+            &format!(
+                "vrrp_instance V {{\n interface eth0\n virtual_router_id 51\n version 3\n advert_int 0.1\n \
+                  use_vmac name vv0 group 7 {word}\n {V4}\n}}\n"
+            ),
+        );
+        daemon.wait_log("(V) Entering MASTER STATE");
+        let shown = node.ip("-o link show dev vv0");
+        assert!(shown.contains(" group 7 "), "{shown}");
+        // Whoever listens hears of what comes after it, too.
+        node.ip("addr add 127.0.0.8/32 dev lo");
+        let until_then = until_or(
+            || "ip monitor is silent".to_owned(),
+            Duration::from_secs(20),
+            || {
+                let text = fs::read_to_string(&told).ok()?;
+                let end = text.find("127.0.0.8")?;
+                Some(text[..end].to_owned())
+            },
+        );
+        let (_, since) = until_then.split_once("vv0@eth0").expect("it was made");
+        let base = since.lines().filter(|l| l.contains(": eth0@")).count();
+        assert_eq!(base > 0, tells, "{word}: {until_then}");
+        daemon.stop();
+        assert!(!node.ip("-o link show").contains("vv0"), "{}", daemon.log());
+    }
+}
+
+#[test]
+fn an_instance_that_is_to_have_no_address_advertises_none() {
     if !root() {
         return;
     }
     let lan = Lan::new("eth0", &["10.66.0.1/24"]);
-    let node = lan.node(0);
-    let mut daemon = Ours.start(
-        node,
-        &format!(
-            "vrrp_instance V {{\n interface eth0\n virtual_router_id 51\n version 3\n advert_int 0.1\n use_vmac name vv0 group 7 netlink_notify_msg\n \
-              {V4}\n}}\n"
-        ),
+    let daemon = Ours.start(
+        lan.node(0),
+        "vrrp_instance V {\n interface eth0\n virtual_router_id 51\n version 3\n advert_int 0.1\n no_virtual_ipaddress\n}\n",
     );
     daemon.wait_log("(V) Entering MASTER STATE");
-    let shown = node.ip("-o link show dev vv0");
-    assert!(shown.contains(" group 7 "), "{shown}");
+    let advert = lan.wait("an advertisement", Duration::from_secs(20), |seen| {
+        let mut adverts = seen.iter().filter(|s| s.advert().is_some());
+        adverts.next().map(|s| s.octets.clone())
+    });
+    let vrrp = &advert[34..]; // after the headers of Ethernet and of IPv4
+    assert_eq!(vrrp[..4], [0x31, 51, 100, 0], "{advert:02x?}");
+    assert!(!daemon.log().contains("no-address"), "{}", daemon.log());
+    assert!(!daemon.log().contains("No VIP"), "{}", daemon.log());
+}
+
+/// Sizes of the receive buffers of sockets of rtnetlink.
+fn buffers(which: Which, global: &str) -> BTreeSet<String> {
+    let lan = Lan::new("eth0", &["10.66.0.1/24"]);
+    let node = lan.node(0);
+    let sizes = || {
+        let mut ss = std::process::Command::new("ss");
+        ss.args(["-n", "-m", "-f", "netlink"]);
+        let out = node.ns.run(|| ss.output()).expect("ss runs");
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let own = text.lines().filter(|l| !l.contains("kernel"));
+        let size = |l: &str| {
+            let (_, rest) = l.split_once("skmem:(")?;
+            Some(rest.split(',').nth(1)?.to_owned())
+        };
+        // What ss itself asks with is of another family.
+        let own = own.filter(|l| l.split_whitespace().any(|w| w.starts_with("0:")));
+        own.filter_map(size).collect::<BTreeSet<_>>()
+    };
+    let conf = format!(
+        "global_defs {{\n router_id lab\n {global}\n}}\nvrrp_instance V {{\n interface eth0\n virtual_router_id 51\n \
+         advert_int 1\n {V4}\n}}\n"
+    );
+    let mut daemon = which.start(node, &conf);
+    daemon.wait_log("Entering BACKUP STATE");
+    let all = sizes();
     daemon.stop();
-    assert!(!node.ip("-o link show").contains("vv0"), "{}", daemon.log());
+    all
+}
+
+#[test]
+fn sockets_have_the_buffers_that_stock_gives_them() {
+    if !root() {
+        return;
+    }
+    let default = [Ours, Stock].map(|which| buffers(which, ""));
+    for global in [
+        "vrrp_netlink_cmd_rcv_bufs 300000",
+        "vrrp_netlink_monitor_rcv_bufs 400000",
+        "vrrp_netlink_monitor_rcv_bufs 90000000",
+        "vrrp_netlink_monitor_rcv_bufs 90000000\n vrrp_netlink_monitor_rcv_bufs_force",
+        "vrrp_netlink_cmd_rcv_bufs 80000000\n vrrp_netlink_cmd_rcv_bufs_force",
+    ] {
+        let [ours, stock] = &default;
+        let (ours, stock) = (
+            &buffers(Ours, global) - ours,
+            &buffers(Stock, global) - stock,
+        );
+        assert!(!ours.is_empty(), "{global}");
+        assert_eq!(ours, stock, "{global}: ours, then stock's");
+    }
 }
 
 /// All keywords, by block.
