@@ -45,6 +45,8 @@ use crate::lvs::checker::genhash;
 static ALLOCATOR: sys::wipe::Wiping = sys::wipe::Wiping;
 
 fn main() -> ExitCode {
+    // Before anything else: a daemon that was just started must not die of a SIGHUP.
+    sys::startup::hold_signals();
     let words: Vec<String> = std::env::args_os()
         .map(|w| w.to_string_lossy().into_owned())
         .collect();
@@ -54,6 +56,9 @@ fn main() -> ExitCode {
         complaints,
         operands,
     } = cli::parse(words.iter().cloned());
+    if !matches!(task, Task::Run) {
+        _ = sys::startup::release_signals(); // cannot fail; what only says something is to be interrupted as usual
+    }
     complaints.iter().for_each(|line| complain(line));
     if !operands.is_empty() {
         say(&format!("Unexpected argument(s): {} ", operands.join(" ")));

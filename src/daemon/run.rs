@@ -28,14 +28,11 @@ const ADVICE: &str = "NOTICE: setting config option max_auto_priority should res
 /// How long the last log lines may take.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Runs the daemon until it is stopped; `words` is its command line. Returns the exit code: in daemon mode in both
-/// processes, first in the one that was started.
+/// Runs the daemon until it is stopped; `words` is its command line. Signals must be held already
+/// ([`startup::hold_signals`]). Returns the exit code: in daemon mode in both processes, first in the one that was started.
 pub(crate) fn run(options: &Options, words: &[String]) -> u8 {
     process::keep_original_limits();
     resident::keep_large_apart();
-    if let Err(e) = startup::hold_signals() {
-        tracing::error!(reason = %e, "Unable to hold signals"); // and may lose one that comes too early
-    }
     startup::set_umask(options.umask.unwrap_or(UMASK));
     let systemd = Systemd::new(startup::take_env(systemd::VARIABLE));
     let watchdog = systemd::watchdog(systemd::WATCHDOG.map(startup::take_env));

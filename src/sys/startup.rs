@@ -17,12 +17,9 @@ use nix::unistd::ForkResult;
 
 /// Keeps every signal back until [`release_signals`]: none is lost and none kills while its handler is not there yet.
 /// Threads made meanwhile never see a signal.
-pub(crate) fn hold_signals() -> io::Result<()> {
-    Ok(sigprocmask(
-        SigmaskHow::SIG_SETMASK,
-        Some(&SigSet::all()),
-        None,
-    )?)
+pub(crate) fn hold_signals() {
+    // Cannot fail: the kernel leaves out of the set what cannot be blocked.
+    _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
 }
 
 /// Lets this thread, and no other, take signals.

@@ -1,9 +1,12 @@
 //! Under systemd, played by a socket of the test, and asked by `keepalived-rs reload` and `keepalived-rs status`.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
+
+use nix::sys::stat::Mode;
 
 use crate::lab::root;
 use crate::machine::{LIMIT, Machine, one_master};
@@ -253,5 +256,51 @@ fn signals_of_any_kind_and_number_are_safe_at_any_moment() {
     assert!((1..=60).contains(&reloads), "{reloads}");
     m.sh("for i in $(seq 50); do for s in USR1 USR2 36 63; do kill -$s $(cat /run/keepalived.pid); done; done");
     m.sh("kill -TERM $(cat /run/keepalived.pid); kill -TERM $(cat /run/keepalived.pid); true");
+    assert_eq!(daemon.ended(), Some(0), "{}", m.log());
+}
+
+/// A pipe of the machine, in the test's directory, that is full.
+fn full_pipe(m: &Machine) -> fs::File {
+    let path = m.dir.path().join("full");
+    nix::unistd::mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe of ours");
+    let mut options = fs::OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .custom_flags(nix::libc::O_NONBLOCK);
+    let mut pipe = options.open(&path).expect("a pipe of ours");
+    while pipe.write(&[0; 4096]).is_ok() {}
+    pipe
+}
+
+#[test]
+fn signals_that_come_before_anybody_can_take_them_are_neither_lost_nor_deadly() {
+    if !root() {
+        return;
+    }
+    let m = Machine::new();
+    let file = m.file("keepalived.conf", &one_master(""));
+    let mut pipe = full_pipe(&m);
+    // It stops as soon as it reads its command line: nobody takes what it says about a word too many.
+    let mut begin = |signals: &str| {
+        while pipe.write(&[0; 4096]).is_ok() {}
+        let daemon = m.start(&format!(
+            "bash -c 'echo $$ >pid; exec /usr/sbin/keepalived -n -l -D -f {file} stray >full'"
+        ));
+        m.wait("read p <pid && grep -q keepalived /proc/$p/comm && grep -q pipe /proc/$p/wchan");
+        m.sh(&format!(
+            "for s in {signals}; do kill -$s $(cat pid); done; rm pid"
+        ));
+        while pipe.read(&mut [0; 4096]).is_ok() {}
+        daemon
+    };
+    let mut daemon = begin("HUP USR1 USR2 URG 36 63");
+    m.wait_log("Startup complete");
+    m.wait_log("Reload complete");
+    m.written("keepalived.data");
+    m.written("keepalived.stats");
+    m.sh("kill -TERM $(cat /run/keepalived.pid)");
+    assert_eq!(daemon.ended(), Some(0), "{}", m.log());
+    let mut daemon = begin("TERM");
     assert_eq!(daemon.ended(), Some(0), "{}", m.log());
 }
