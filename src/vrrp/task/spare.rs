@@ -261,7 +261,10 @@ fn start(wards: &Arc<[Arc<Ward>; 2]>, terms: Terms) -> Squad {
 /// Once for both.
 fn complain(told: &AtomicBool, err: &std::io::Error) {
     if !told.swap(true, Ordering::Relaxed) {
-        tracing::warn!(%err, "no spare thread helps when the processor of the VRRP thread stands still");
+        tracing::warn!(
+            %err,
+            "no spare thread helps when the processor of the VRRP thread stands still; everything else goes on as usual"
+        );
     }
 }
 
