@@ -377,6 +377,15 @@ pub(super) fn dropped(addr: IpAddr, index: u32) -> (Family, &'static str, Elemen
     }
 }
 
+/// The address of an element that [`dropped`] has made.
+pub(super) fn address(element: &Element) -> Option<IpAddr> {
+    if let Ok(octets) = <[u8; 4]>::try_from(element.key.as_slice()) {
+        return Some(octets.into());
+    }
+    let octets: &[u8; 16] = element.key.first_chunk()?;
+    Some((*octets).into())
+}
+
 fn whole6(batch: &mut Batch, style: &Style, vmacs: &Set<'_>) {
     let (family, table) = (Family::Ip6, &*style.table);
     let parents = Set {

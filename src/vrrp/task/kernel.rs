@@ -331,7 +331,7 @@ impl Kernel {
         self.unmet.retain(|(_, waiting)| *waiting != owner);
         let view = self.monitor.view();
         let (before, after) = self.guard.towards(owner, &desired, view);
-        self.worker.firewall(before);
+        self.worker.block(before);
         let (known, unmet) = entry::wanted(desired, self.monitor.view());
         for (dev, what) in unmet {
             tracing::warn!(iface = %dev, "no such interface, not set: {what}");
@@ -351,7 +351,7 @@ impl Kernel {
 
     /// The firewall's tables were made anew.
     pub(super) fn guard_again(&mut self) {
-        self.worker.firewall(self.guard.again());
+        self.worker.block(self.guard.again());
     }
 
     fn depart(&mut self, owner: Owner, ops: Vec<Op<Key, Entry>>, cause: Cause, last: bool) {

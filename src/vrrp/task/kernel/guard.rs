@@ -3,6 +3,7 @@
 //! Packets are dropped from before an address is there until it is gone.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use super::entry::Owner;
@@ -14,36 +15,63 @@ use crate::vrrp::task::firewall;
 /// Family, set, element.
 type Dropped = (Family, &'static str, Element);
 
-/// What is dropped no more.
+/// So many addresses stand in a line of the log; of the others, how many there are.
+const NAMED: usize = 8;
+
+/// Addresses whose packets are to be dropped, or to pass again.
 #[derive(Debug)]
-pub(super) struct Freed {
+pub(super) struct Addresses {
     table: Arc<str>,
     elements: Vec<Dropped>,
 }
 
-impl Freed {
+impl Addresses {
     pub(super) fn is_empty(&self) -> bool {
         self.elements.is_empty()
     }
 
-    /// All of it at once: nothing of it happens where one element is not there.
-    pub(super) fn whole(&self) -> Batch {
-        self.batch(&self.elements)
+    /// Has the packets of all of them dropped.
+    pub(super) fn block(&self) -> Batch {
+        let mut batch = Batch::default();
+        for (family, set, element) in &self.elements {
+            batch.add(*family, &self.table, set, std::slice::from_ref(element));
+        }
+        batch
     }
 
-    /// Each element alone.
-    pub(super) fn each(&self) -> impl Iterator<Item = Batch> {
+    /// Lets the packets of all of them pass; nothing of it happens where one element is not there.
+    pub(super) fn free(&self) -> Batch {
+        self.freeing(&self.elements)
+    }
+
+    /// The same, each element alone.
+    pub(super) fn free_each(&self) -> impl Iterator<Item = Batch> {
         self.elements
             .iter()
-            .map(|e| self.batch(std::slice::from_ref(e)))
+            .map(|e| self.freeing(std::slice::from_ref(e)))
     }
 
-    fn batch(&self, elements: &[Dropped]) -> Batch {
+    fn freeing(&self, elements: &[Dropped]) -> Batch {
         let mut batch = Batch::default();
         for (family, set, element) in elements {
             batch.remove(*family, &self.table, set, std::slice::from_ref(element));
         }
         batch
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = self.elements.iter();
+        let addresses = addresses.filter_map(|(_, _, element)| firewall::address(element));
+        for (n, addr) in addresses.take(NAMED).enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            write!(f, "{comma}{addr}")?;
+        }
+        match self.elements.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
     }
 }
 
@@ -65,7 +93,7 @@ impl Guard {
         owner: Owner,
         desired: &Desired,
         view: &View,
-    ) -> (Batch, Freed) {
+    ) -> (Addresses, Addresses) {
         let element = |vip: &Arc<crate::model::net::VirtualAddress>| {
             let index = view.index_of(vip.dev.as_str())?;
             Some(firewall::dropped(vip.addr, index))
@@ -82,30 +110,45 @@ impl Guard {
             list.cloned().collect::<Vec<_>>()
         };
         let (more, less) = (change(&old, &wanted), change(&wanted, &old));
-        let mut before = Batch::default();
-        for (family, set, element) in more {
-            before.add(family, &self.table, set, &[element]);
-        }
         if !wanted.is_empty() {
             self.held.insert(owner, wanted);
         }
-        let table = Arc::clone(&self.table);
-        (
-            before,
-            Freed {
-                table,
-                elements: less,
-            },
-        )
+        (self.addresses(more), self.addresses(less))
     }
 
     /// All of it, for tables that were made anew.
-    pub(super) fn again(&self) -> Batch {
+    pub(super) fn again(&self) -> Addresses {
         let all: BTreeSet<_> = self.held.values().flatten().collect();
-        let mut batch = Batch::default();
-        for (family, set, element) in all {
-            batch.add(*family, &self.table, set, std::slice::from_ref(element));
+        self.addresses(all.into_iter().cloned().collect())
+    }
+
+    fn addresses(&self, elements: Vec<Dropped>) -> Addresses {
+        Addresses {
+            table: Arc::clone(&self.table),
+            elements,
         }
-        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_log_names_some_addresses_and_counts_the_others() {
+        let addresses = |count: u8| Addresses {
+            table: Arc::from("keepalived"),
+            elements: (1..=count)
+                .map(|n| firewall::dropped([10, 0, 0, n].into(), 7))
+                .collect(),
+        };
+        assert_eq!(addresses(2).to_string(), "10.0.0.1, 10.0.0.2");
+        assert!(addresses(11).to_string().ends_with("10.0.0.8 and 3 more"));
+        let local = [0xfe80, 0, 0, 0, 0, 0, 0, 5].into();
+        let one = Addresses {
+            table: Arc::from("keepalived"),
+            elements: vec![firewall::dropped(local, 7)],
+        };
+        assert_eq!(one.to_string(), "fe80::5");
     }
 }

@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::guard::Freed;
+use super::guard::Addresses;
 use crate::model::net::IfName;
 use crate::sys::netlink::{self, BATCH, Refusal, Request, RouteSocket};
 use crate::sys::nft::{Batch, NftError, NftSocket};
@@ -62,8 +62,8 @@ enum Job {
     },
     Frames(VecDeque<Frame>),
     Save(PathBuf, String),
-    Firewall(Batch),
-    Freed(Freed),
+    Block(Addresses),
+    Free(Addresses),
 }
 
 /// An Ethernet frame that announces an address.
@@ -211,17 +211,17 @@ impl Worker {
         self.put(Job::Save(path, text));
     }
 
-    /// Hands over a change of the firewall. There is no answer.
-    pub(super) fn firewall(&mut self, batch: Batch) {
-        if !batch.is_empty() {
-            self.put(Job::Firewall(batch));
+    /// Has the firewall drop the packets of these. There is no answer.
+    pub(super) fn block(&mut self, addresses: Addresses) {
+        if !addresses.is_empty() {
+            self.put(Job::Block(addresses));
         }
     }
 
-    /// As [`Worker::firewall`], for what must not be dropped any more.
-    pub(super) fn free(&mut self, freed: Freed) {
-        if !freed.is_empty() {
-            self.put(Job::Freed(freed));
+    /// Has the firewall let the packets of these pass again. There is no answer.
+    pub(super) fn free(&mut self, addresses: Addresses) {
+        if !addresses.is_empty() {
+            self.put(Job::Free(addresses));
         }
     }
 
@@ -319,8 +319,8 @@ impl Line {
                         tracing::warn!(path = %path.display(), err = %e, "cannot put on file what is ours");
                     }
                 }
-                Some(Job::Firewall(batch)) => self.guard(batch),
-                Some(Job::Freed(freed)) => self.let_pass(&freed),
+                Some(Job::Block(addresses)) => self.block(&addresses),
+                Some(Job::Free(addresses)) => self.free(&addresses),
                 None => {
                     self.tell_sent();
                     self.seen = VecDeque::new(); // a takeover of thousands leaves nothing behind
@@ -337,23 +337,25 @@ impl Line {
         }
     }
 
-    fn guard(&mut self, batch: Batch) {
-        if let Err(e) = self.commit(batch) {
-            tracing::error!(err = %e, "cannot change the addresses that the firewall drops");
+    fn block(&mut self, addresses: &Addresses) {
+        if let Err(e) = self.commit(addresses.block()) {
+            tracing::error!(%addresses, err = %e,
+                "cannot have the firewall drop the packets of addresses: they are accepted in spite of no_accept");
         }
     }
 
     /// Somebody may have emptied a set, or a table that is needed no more may be gone already; the rest has to go all the same.
-    fn let_pass(&mut self, freed: &Freed) {
+    fn free(&mut self, addresses: &Addresses) {
         let gone =
             |e: &NftError| matches!(e, NftError::Refused { errno, .. } if *errno == Errno::ENOENT);
-        let mut refused = self.commit(freed.whole()).err();
+        let mut refused = self.commit(addresses.free()).err();
         if refused.as_ref().is_some_and(gone) {
-            let each = freed.each().map(|one| self.commit(one).err());
+            let each = addresses.free_each().map(|one| self.commit(one).err());
             refused = each.flatten().filter(|e| !gone(e)).last();
         }
         if let Some(e) = refused {
-            tracing::error!(err = %e, "cannot change the addresses that the firewall drops");
+            tracing::error!(%addresses, err = %e,
+                "cannot have the firewall let the packets of addresses pass: they may stay unreachable from here");
         }
     }
 
