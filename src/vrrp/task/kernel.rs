@@ -43,6 +43,7 @@ use crate::model::net::IfName;
 use crate::model::process::{Buffer, Buffers};
 use crate::reconcile::Op;
 use crate::sys::fibwatch::FibWatch;
+use crate::sys::link;
 use crate::sys::monitor::Monitor;
 use crate::sys::netlink::{BATCH, Refusal, Request};
 use crate::sys::view::View;
@@ -495,6 +496,22 @@ impl Kernel {
         if waits && verb == "set" {
             let devs = entry.interfaces().into_iter().cloned();
             self.unmet.extend(devs.map(|dev| (dev, owner)));
+        }
+        if refusal.errno == Errno::ENODEV && verb == "set" {
+            let view = self.monitor.view();
+            let current = entry.key(view);
+            let replaced = current.as_ref().is_some_and(|key| key != key_of(op));
+            let unheard = entry.interfaces().into_iter().any(|dev| {
+                let dev = dev.as_str();
+                link::index_of(dev) != view.index_of(dev)
+            });
+            if replaced {
+                // The news of the other interface came before this answer, and will not come again.
+                self.again.insert(owner);
+            }
+            if replaced || unheard || current.is_none() {
+                return tracing::debug!("its interface is gone meanwhile: {}", entry.words());
+            }
         }
         tracing::warn!(err = %refusal, "cannot {verb} {}", entry.words());
     }

@@ -76,6 +76,18 @@ impl Entry {
         }
     }
 
+    /// What identifies it with the interfaces as they are in `view`; `None`: one of them is not there.
+    pub(super) fn key(&self, view: &View) -> Option<Key> {
+        Some(match self {
+            Self::Address(vip) => Key::Address(terms::key(vip, view.index_of(vip.dev.as_str())?)),
+            Self::Route(route) => {
+                let told = ways::route(&route.1, view).ok()?;
+                Key::Route(Box::new((told.head, told.identity)))
+            }
+            Self::Rule(rule) => Key::Rule(Box::new(rule.0.clone())),
+        })
+    }
+
     /// The interfaces that it needs.
     pub(super) fn interfaces(&self) -> Vec<&IfName> {
         match self {
