@@ -150,6 +150,9 @@ codes! {
     /// The keyword is understood and checked, but the feature is not built yet: nothing happens.
     /// Remedy: If you depend on the feature, stay with keepalived for this machine, or wait for a release that has it.
     NoEffectYet = "no-effect-yet", Note;
+    /// The statement is understood, and nothing depends on it any more, as the message says.
+    /// Remedy: None is needed; it may go.
+    NoEffect = "no-effect", Note;
     /// A word that a line of this kind does not know; it is ignored.
     /// Remedy: Mind the spelling and the order of the line, which the finding shows; one address, route or rule stands
     /// on a line.

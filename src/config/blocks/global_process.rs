@@ -206,7 +206,7 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
     key("random_seed", "number", |_, a| {
         // keepalived: the generator is seeded before this is read, so it has none either.
         a.strict(0..=u32::MAX)?;
-        a.remark(Code::NoEffectYet, "has no effect, as in keepalived");
+        a.remark(Code::NoEffect, "has no effect, as in keepalived");
         Ok(())
     }),
     key("reload_check_config", "[<LOGFILE>]", |v, a| {
@@ -241,7 +241,7 @@ pub(super) const PROCESS_ROWS: &[Row<GlobalDraft>] = &[
         once(&mut v.tmp_directory, a)?;
         v.model.process.files.tmp_config = Some(dir.into());
         a.remark(
-            Code::NoEffectYet,
+            Code::NoEffect,
             "has no effect: the configuration is read once, and no copy of it is kept",
         );
         Ok(())

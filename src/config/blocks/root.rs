@@ -236,8 +236,13 @@ const WORDS: &[Row<Draft>] = &[
         Ok(())
     })),
     early(key("namespace_with_ipsets", "flag", |v, a| {
-        a.flag()
-            .map(|on| v.global.model.process.namespace_with_ipsets = on)
+        a.flag()?;
+        v.global.model.process.namespace_with_ipsets = true;
+        a.remark(
+            Code::NoEffect,
+            "changes nothing: the sets of nftables are used inside a namespace anyway",
+        );
+        Ok(())
     })),
     early(key("use_pid_dir", "flag", |v, a| {
         a.flag().map(|on| v.global.model.process.pid_dir = on)
