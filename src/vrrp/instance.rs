@@ -1,28 +1,29 @@
-//! One instance: its state with its deadlines, what an advertisement does to it, what it sends.
+//! One instance: its state with its deadlines, its priority, and what an advertisement does to it.
 //!
 //! It decides for itself only; what its sync group makes of that is in `sync`. Sources: RFC 3768 §6.4, RFC 9568 §6.4.
+
+mod sending;
+mod transitions;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::daemon::bus::{InstanceSnapshot, MasterSeen, VrrpState};
-use crate::model::auth::{Auth, Hmac};
 use crate::model::vrrp::{Instance as Model, Version};
 use crate::time::{Centis, Mono};
-use crate::wire::trailer::Signed;
 
-use super::advert::{Seal, Template};
-use super::auth::Form;
+pub(super) use self::transitions::Silence;
+use super::advert::Template;
 use super::backup::{Backup, Lost};
-use super::garp::{self, Rounds};
+use super::garp;
 use super::master::{Conflict, Master};
 use super::priority::{Standing, Watch};
 use super::receive::{self, Arrival, Circumstances, Memory};
 use super::tally::Tally;
 use super::told::{Matter, Told};
 use super::world::World;
-use super::{Action, FaultCause, IfIndex, InstanceId, Kinds, Protocol, Report, Socket};
+use super::{Action, FaultCause, IfIndex, InstanceId, Report};
 
 /// See the module.
 #[derive(Debug)]
@@ -138,47 +139,6 @@ impl Instance {
         }
     }
 
-    /// Looks up interface and source again. True if another socket is needed than before. When the source is gone the
-    /// old one stays for the resignation.
-    pub(super) fn attach(&mut self, world: &World) -> bool {
-        let before = self.socket();
-        self.set_wall(world.wall());
-        let model = &self.model;
-        let source = world.source_of(model);
-        if source.is_some() && source != self.source() {
-            self.template = source.and_then(|src| Template::new(model, src));
-        }
-        let facts = model.voice().map(|name| world.facts(name));
-        self.voice = match facts {
-            None => Voice::Anywhere,
-            Some(None) => Voice::Nowhere,
-            Some(Some(facts)) => Voice::At(facts.index),
-        };
-        self.socket() != before
-    }
-
-    /// `None`: the interface does not exist, or has no address yet that unicast could listen at.
-    pub(super) fn socket(&self) -> Option<Socket> {
-        let interface = match self.voice {
-            Voice::Nowhere => return None,
-            Voice::Anywhere => None,
-            Voice::At(index) => Some(index),
-        };
-        let protocol = match self.model.auth {
-            Auth::Ah(_) => Protocol::Ah,
-            Auth::None | Auth::Pass(_) | Auth::Hmac(_) => Protocol::Vrrp,
-        };
-        let local = match self.model.unicast {
-            Some(_) => self.source()?,
-            None => self.model.mcast_group,
-        };
-        Some(Socket {
-            interface,
-            protocol,
-            local,
-        })
-    }
-
     /// Takes a new model of the same key. [`Instance::attach`] must follow.
     pub(super) fn adjust(&mut self, model: Arc<Model>) {
         if *model == *self.model {
@@ -193,11 +153,6 @@ impl Instance {
         if !self.model.is_owner() {
             self.conceded_to = None;
         }
-    }
-
-    /// Source of its advertisements.
-    pub(super) fn source(&self) -> Option<IpAddr> {
-        self.template.as_ref().map(|t| t.src)
     }
 
     /// Takes what trackers say now.
@@ -370,198 +325,6 @@ impl Instance {
         turn
     }
 
-    /// One advertisement, to every peer in unicast.
-    pub(super) fn send(&mut self, now: Mono, priority: u8, out: &mut Vec<Action>) {
-        if self.socket().is_none() || self.template.is_none() {
-            return;
-        }
-        self.counters.advert_sent += 1;
-        match &self.model.clone().auth {
-            Auth::None | Auth::Pass(_) => self.emit(priority, Seal::None, out),
-            Auth::Ah(key) => {
-                let sequence = self.memory.seals().ah.advance();
-                self.emit(priority, Seal::Ah(key, sequence), out);
-            }
-            Auth::Hmac(hmac) => {
-                for form in self.memory.seals().replay.forms(hmac) {
-                    match form {
-                        Form::Plain => self.emit(priority, Seal::None, out),
-                        Form::Signed => self.emit_signed(now, priority, hmac, out),
-                    }
-                }
-            }
-        }
-    }
-
-    fn emit_signed(&mut self, now: Mono, priority: u8, hmac: &Hmac, out: &mut Vec<Action>) {
-        let wall = self.wall_at(now);
-        let Some(template) = &self.template else {
-            return;
-        };
-        let what = Signed {
-            src: template.src,
-            pdu: &template.pdu(priority),
-        };
-        if let Some(trailer) = self.memory.seals().replay.sign(hmac, what, wall) {
-            self.emit(priority, Seal::Trailer(&trailer), out);
-        }
-    }
-
-    fn emit(&mut self, priority: u8, seal: Seal<'_>, out: &mut Vec<Action>) {
-        let (Some(socket), Some(template)) = (self.socket(), &self.template) else {
-            return;
-        };
-        self.ip_id = self.ip_id.checked_add(1).unwrap_or(1);
-        out.extend(template.targets.iter().map(|to| Action::SendAdvert {
-            socket,
-            src: template.src,
-            dst: to.dst,
-            hop_limit: template.hop_limit,
-            octets: template.emit(to, self.ip_id, priority, seal),
-        }));
-    }
-
-    /// Since 1970, for `auth_hmac`.
-    fn wall_at(&self, now: Mono) -> Duration {
-        self.memory.wall() + Duration::from_micros(now.as_micros())
-    }
-
-    /// By the wall clock: the origin of [`Mono`]. Of use for `auth_hmac` only.
-    pub(super) fn set_wall(&mut self, wall: Duration) {
-        if let Auth::Hmac(_) = self.model.auth {
-            self.memory.seals().wall = wall;
-        }
-    }
-
-    /// A master of lower rank was heard. keepalived: what is sent next counts on from its packet, which
-    /// [`receive::check`] has noted already.
-    pub(super) fn note_lower(&mut self, form: Form) {
-        if let Auth::Hmac(hmac) = &self.model.auth {
-            self.memory.seals().replay.heard_lower(hmac, form);
-        }
-    }
-
-    /// A new master begins; used up sequence numbers do so, too.
-    pub(super) fn renew(&mut self) {
-        self.memory.renew();
-    }
-
-    /// `times` advertisements of priority 0. keepalived: only the last one is counted as such.
-    pub(super) fn resign(&mut self, now: Mono, times: u8, out: &mut Vec<Action>) {
-        for _ in 0..times {
-            self.send(now, 0, out);
-        }
-        if times > 0 {
-            self.counters.rare().priority_zero_sent += 1;
-            out.push(Action::Report(Report::Resigned {
-                instance: self.model.name.clone(),
-            }));
-        }
-    }
-
-    /// `silent`: no line about it.
-    pub(super) fn become_faulty(&mut self, silent: Silence, out: &mut Vec<Action>) {
-        let before = self.state;
-        if silent == Silence::Yes {
-            self.state = State::Fault;
-            self.settle(before, out);
-        } else {
-            self.leave(State::Fault, out);
-        }
-    }
-
-    /// The daemon ends: nothing is wanted any more.
-    pub(super) fn become_idle(&mut self, out: &mut Vec<Action>) {
-        let before = std::mem::replace(&mut self.state, State::Idle);
-        self.disinherit(out);
-        if let State::Master(_) = before {
-            self.counters.released_master += 1;
-            self.converge(out);
-        }
-    }
-
-    /// From any state to one that holds nothing in the kernel.
-    pub(super) fn leave(&mut self, next: State, out: &mut Vec<Action>) {
-        let before = std::mem::replace(&mut self.state, next);
-        // keepalived: who waited for the first result of a script enters BACKUP later, no longer "(init)".
-        let first_fault = self.state == State::Fault && self.announced.is_none();
-        let init = before == State::Idle || first_fault;
-        self.report_entered(self.named(), init, out);
-        self.settle(before, out);
-    }
-
-    /// Whether it may go on as the master that an earlier run was.
-    pub(super) fn inherits(&self, now: Mono) -> bool {
-        self.inherits_until.is_some_and(|until| until > now)
-    }
-
-    /// What an earlier run left is of no more use.
-    pub(super) fn disinherit(&mut self, out: &mut Vec<Action>) {
-        if self.inherits_until.take().is_some() {
-            self.converge(out);
-        }
-    }
-
-    pub(super) fn settle(&mut self, before: State, out: &mut Vec<Action>) {
-        self.told = Told::default();
-        if self.state != State::Fault {
-            self.disinherit(out);
-        }
-        match before {
-            State::Master(_) => {
-                self.counters.released_master += 1;
-                self.converge(out);
-            }
-            // keepalived: what an earlier run may have left is removed at start.
-            State::Idle => self.converge(out),
-            State::Fault | State::Backup(_) => {}
-        }
-    }
-
-    pub(super) fn converge(&mut self, out: &mut Vec<Action>) {
-        self.converging += 1;
-        out.push(Action::Converge(self.id));
-        out.push(Action::Report(Report::Holding {
-            instance: self.model.name.clone(),
-            set: matches!(self.state, State::Master(_)),
-            kinds: Kinds::of(&self.model),
-        }));
-    }
-
-    /// After a reload that this instance survived.
-    pub(super) fn resume(&mut self, now: Mono, world: &World, out: &mut Vec<Action>) {
-        match self.state {
-            State::Idle | State::Fault => {}
-            State::Backup(mut b) => {
-                if self.model.version == Version::V2 {
-                    b.interval = self.advert_int();
-                }
-                b.down_at = now + self.down(b.interval);
-                self.state = State::Backup(b);
-            }
-            State::Master(_) => {
-                self.advertise(now, out);
-                if !self.model.garp.master_refresh.is_zero() {
-                    garp::announce(
-                        self.id,
-                        &self.model,
-                        Rounds::of(self.model.garp.master_refresh_repeat),
-                        world,
-                        out,
-                    );
-                }
-            }
-        }
-    }
-
-    pub(super) fn report_entered(&self, state: VrrpState, init: bool, out: &mut Vec<Action>) {
-        out.push(Action::Report(Report::Entered {
-            instance: self.model.name.clone(),
-            state,
-            init,
-        }));
-    }
-
     /// Reports once for each peer.
     pub(super) fn tell(
         &mut self,
@@ -630,13 +393,6 @@ impl Instance {
             State::Master(_) => VrrpState::Master,
         }
     }
-}
-
-/// Is it worth a line?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Silence {
-    Yes,
-    No,
 }
 
 /// `Skew_Time`: RFC 3768 §6.1, RFC 9568 §6.1. Whole microseconds.
