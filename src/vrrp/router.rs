@@ -1,26 +1,27 @@
 //! All instances of this machine as one function of events: it finds the instance, keeps the deadlines, tells the rest
 //! of the house.
 //!
-//! It never waits, reads no clock and touches no kernel. Transitions are in `sync`, start and reload in `reload`.
+//! It never waits, reads no clock and touches no kernel. Transitions are in `sync`, start and reload in `reload`; here is
+//! the state, the order of events, and what time brings.
 //! Source: RFC 3768, RFC 9568, keepalived's behaviour.
 
+mod changes;
+mod listeners;
+mod stop;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::daemon::bus::{InstanceSnapshot, Notice, Release, TrackerUpdate, VrrpState};
+use crate::daemon::bus::{InstanceSnapshot, Notice, TrackerUpdate, VrrpState};
 use crate::model::Config;
-use crate::model::auth::Auth;
 use crate::model::net::IfName;
-use crate::model::process::PacketBuffer;
 use crate::model::vrrp::{Instance as Model, InstanceKey};
 use crate::time::Mono;
 
 use super::backup::Lost as Missed;
 use super::desired::{self, Desired};
 use super::instance::{Instance, State};
-use super::priority::{self, Watch};
 use super::receive::Arrival;
 use super::slab::Slab;
 use super::sync::Unit;
@@ -28,7 +29,7 @@ use super::tally::Tally;
 use super::throttle::Throttle;
 use super::timers::{Lateness, Timers};
 use super::world::World;
-use super::{Action, Event, Frame, IfIndex, InstanceId, InterfaceFacts, Lost, Report, Socket};
+use super::{Action, Event, Frame, IfIndex, InstanceId, Report, Socket};
 
 /// How much too early an advertisement may leave together with another one; a hundredth of its interval at most.
 const EARLY: Duration = Duration::from_micros(500);
@@ -36,13 +37,6 @@ const EARLY: Duration = Duration::from_micros(500);
 /// Instances that one [`Event::Wake`] serves: what thousands have to say at once leaves bit by bit, the first of it
 /// before the last is thought of, and is never in memory all at once.
 const SERVED: usize = 64;
-
-/// Instances from which on a socket gets a larger buffer than the kernel's usual one, which holds some 277 packets: less than
-/// two advertisements of 140 masters, which may all speak in the same instant.
-const CROWD: u32 = 138;
-/// Octets of buffer for each of a crowd: four advertisements, of 768 octets as the kernel counts, which doubles what it is
-/// asked for.
-const ROOM: u32 = 4 * 768 / 2;
 
 /// The VRRP core. One per process.
 #[derive(Debug, Default)]
@@ -222,52 +216,6 @@ impl Router {
         self.signs
     }
 
-    /// What must be listened to, sorted, each once. Changes are announced by [`Action::Listen`].
-    pub(crate) fn sockets(&self) -> Vec<Socket> {
-        self.listeners.keys().copied().collect()
-    }
-
-    /// The receive buffers that sockets need, in octets, where that is not what the kernel gives anyway: those of all
-    /// instances that share a socket together. keepalived: `kernel_rx_buf_size`, else `vrrp_rx_bufs_policy`, else the
-    /// kernel's own, whatever number of instances there is.
-    pub(crate) fn buffers(&self) -> BTreeMap<Socket, u32> {
-        let mut sizes = BTreeMap::new();
-        let Some(buffers) = self.config.as_ref().map(|c| &c.global.process.buffers) else {
-            return sizes;
-        };
-        for (socket, all) in &self.listeners {
-            let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
-            if count > CROWD {
-                sizes.insert(*socket, count.saturating_mul(ROOM));
-            }
-        }
-        let mut asked: BTreeMap<Socket, u32> = BTreeMap::new();
-        for instance in self.instances.iter() {
-            let Some(socket) = instance.socket() else {
-                continue;
-            };
-            let times = |octets: u32| octets.saturating_mul(buffers.vrrp_packets_multiplier);
-            let by_policy = match buffers.vrrp_packets {
-                PacketBuffer::System => None,
-                PacketBuffer::Octets(n) => Some(n),
-                PacketBuffer::Mtu => {
-                    let facts = instance
-                        .model
-                        .voice()
-                        .and_then(|name| self.world.facts(name));
-                    facts.map(|facts| times(facts.mtu))
-                }
-                PacketBuffer::Advert => instance.template.as_ref().map(|t| times(t.len())),
-            };
-            if let Some(size) = instance.model.rx_buffer.or(by_policy) {
-                let sum = asked.entry(socket).or_default();
-                *sum = sum.saturating_add(size);
-            }
-        }
-        sizes.extend(asked);
-        sizes
-    }
-
     /// Every instance as it stands, in file order.
     pub(crate) fn snapshot(&self) -> Vec<InstanceSnapshot> {
         let all = self.in_file_order.iter();
@@ -377,149 +325,6 @@ impl Router {
         }
     }
 
-    /// Of several the one that has the sender for a peer, or else the first.
-    fn listener(&self, socket: &Socket, vrid: u8, src: IpAddr) -> Option<InstanceId> {
-        let all = self.listeners.get(socket)?;
-        let from = all.partition_point(|(of, _)| *of < vrid);
-        let len = all[from..].partition_point(|(of, _)| *of == vrid);
-        let knows = |(_, id): &&(u8, InstanceId)| {
-            let model = self.instances.get(*id).map(|i| &i.model);
-            let unicast = model.and_then(|m| m.unicast.as_ref());
-            unicast.is_some_and(|u| u.peers.iter().any(|p| p.addr == src))
-        };
-        match &all[from..from + len] {
-            [] => None,
-            [(_, id)] => Some(*id),
-            several @ [first, ..] => Some(several.iter().find(knows).unwrap_or(first).1),
-        }
-    }
-
-    /// `log_unknown_vrids`.
-    fn note_stranger(
-        &mut self,
-        interface: Option<IfIndex>,
-        arrival: &Arrival<'_>,
-        out: &mut Vec<Action>,
-    ) {
-        let told = |c: &Arc<Config>| c.global.log_unknown_vrids;
-        let vrid = arrival.header.vrid;
-        if self.config.as_ref().is_some_and(told) && self.strangers.insert((interface, vrid)) {
-            out.push(Action::Report(Report::UnknownVrid {
-                interface,
-                vrid,
-                from: arrival.src,
-            }));
-        }
-    }
-
-    fn learn(&mut self, now: Mono, facts: Arc<InterfaceFacts>, out: &mut Vec<Action>) {
-        let moved = self
-            .world
-            .mac(facts.index)
-            .is_some_and(|mac| mac != facts.mac);
-        let name = facts.name.clone();
-        let names = self.world.learn(facts);
-        self.interfaces_changed(now, &names, out);
-        if moved {
-            self.announce_on(now, &name, out);
-        }
-    }
-
-    fn interfaces_changed(&mut self, now: Mono, names: &[IfName], out: &mut Vec<Action>) {
-        let mut ids: Vec<InstanceId> = names
-            .iter()
-            .filter_map(|name| self.watchers.get(name))
-            .flatten()
-            .chain(self.roamers.iter().filter(|_| !names.is_empty()))
-            .copied()
-            .collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let mut moved = false;
-        for id in &ids {
-            if let Some(instance) = self.instances.get_mut(*id) {
-                moved |= instance.attach(&self.world);
-            }
-        }
-        if moved {
-            self.listen(out);
-        }
-        self.look_again(now, &ids, out);
-    }
-
-    /// `notify_priority_changes`.
-    fn note_priority(&mut self, id: InstanceId, out: &mut Vec<Action>) {
-        let Some(i) = self.instances.get_mut(id) else {
-            return;
-        };
-        let now = i.priority();
-        let changed = i.noted_priority.replace(now).is_some_and(|was| was != now);
-        let runs = matches!(i.state, State::Master(_) | State::Backup(_));
-        if !changed || !runs || !i.model.notify.priority_changes {
-            return;
-        }
-        let notice = Notice::PriorityChanged {
-            instance: i.model.clone(),
-            state: i.named(),
-            priority: now,
-        };
-        let unit = i.unit;
-        self.tell_later(unit, notice, out);
-    }
-
-    /// Recomputes what trackers make of these instances, and what follows.
-    fn look_again(&mut self, now: Mono, ids: &[InstanceId], out: &mut Vec<Action>) {
-        let mut units = Vec::with_capacity(ids.len());
-        for id in ids {
-            self.stand(now, *id, out);
-            self.note_priority(*id, out);
-            units.extend(self.instances.get(*id).map(|i| i.unit));
-        }
-        units.sort_unstable();
-        units.dedup();
-        for unit in units {
-            self.reconsider(now, unit, out);
-        }
-    }
-
-    pub(super) fn stand(&mut self, now: Mono, id: InstanceId, out: &mut Vec<Action>) {
-        if let Some(i) = self.instances.get_mut(id) {
-            let standing = priority::standing(
-                &i.model,
-                Watch::kept(&i.watch),
-                i.conceded_to.is_some(),
-                &self.world,
-            );
-            if standing.causes.is_empty() && !i.standing.causes.is_empty() {
-                self.recoveries += 1;
-                i.recovery = self.recoveries;
-            }
-            i.stand(now, standing, out);
-        }
-        self.touch(id);
-    }
-
-    /// Whose packets are whose, from scratch; asks for other sockets if that needs some.
-    pub(super) fn listen(&mut self, out: &mut Vec<Action>) {
-        let signs = |i: &Instance| matches!(i.model.auth, Auth::Hmac(_));
-        self.signs = self.instances.iter().any(signs);
-        let before = self.sockets();
-        self.listeners.clear();
-        for i in self.instances.iter() {
-            if let Some(socket) = i.socket() {
-                let all = self.listeners.entry(socket).or_default();
-                all.push((i.model.vrid.0.get(), i.id));
-            }
-        }
-        for all in self.listeners.values_mut() {
-            all.sort_unstable();
-            all.shrink_to_fit();
-        }
-        if self.sockets() != before {
-            out.push(Action::Listen);
-        }
-    }
-
     /// To be called whenever an instance may have another deadline.
     pub(super) fn touch(&mut self, id: InstanceId) {
         if let Some(instance) = self.instances.get_mut(id) {
@@ -537,106 +342,6 @@ impl Router {
         self.touch(id);
         self.flush(unit, out);
         self.say_farewell(out);
-    }
-
-    /// The link-layer address of an interface is another one: neighbours must hear of it.
-    fn announce_on(&mut self, now: Mono, name: &IfName, out: &mut Vec<Action>) {
-        let mut ids = Vec::new();
-        for instance in self.instances.iter_mut() {
-            let mut all = instance
-                .model
-                .addresses
-                .iter()
-                .chain(&instance.model.excluded);
-            if all.any(|a| a.dev == *name) {
-                ids.push(instance.id);
-                instance.announce(now, &self.world, out);
-            }
-        }
-        for id in ids {
-            self.touch(id);
-        }
-    }
-
-    /// keepalived: what is marked `no_track` is not missed.
-    fn lost(
-        &mut self,
-        now: Mono,
-        id: InstanceId,
-        entry: Lost,
-        by: Arc<str>,
-        out: &mut Vec<Action>,
-    ) {
-        let Some(instance) = self.instances.get(id) else {
-            return;
-        };
-        let State::Master(_) = instance.state else {
-            return;
-        };
-        let model = &instance.model;
-        let missed = match &entry {
-            Lost::Address(addr) => {
-                let mut all = model.addresses.iter().chain(&model.excluded);
-                addr.track && all.any(|a| a == addr)
-            }
-            Lost::Route(route) => route.track && model.routes.contains(route),
-            Lost::Rule(rule) => rule.track && model.rules.contains(rule),
-        };
-        if missed {
-            out.push(Action::Report(Report::Deleted {
-                instance: model.name.clone(),
-                entry,
-                by,
-            }));
-            self.give_up(now, id, out);
-        }
-    }
-
-    fn mended(&mut self, now: Mono, id: InstanceId, out: &mut Vec<Action>) {
-        if let Some(instance) = self.instances.get_mut(id) {
-            instance.announce(now, &self.world, out);
-        }
-        self.touch(id);
-    }
-
-    fn stop(&mut self, now: Mono, release: Release, out: &mut Vec<Action>) {
-        // Every resignation leaves before any kernel work is asked for.
-        if release == Release::All {
-            for instance in self.instances.iter_mut() {
-                if let State::Master(_) = instance.state {
-                    instance.resign(now, 1, out);
-                }
-            }
-        }
-        let mut farewell: Vec<Notice> = self.units.iter_mut().flat_map(Unit::take).collect();
-        for id in self.units.iter().flat_map(|u| u.members.iter()) {
-            let Some(instance) = self.instances.get_mut(*id) else {
-                continue;
-            };
-            farewell.push(Notice::Instance {
-                instance: instance.model.clone(),
-                state: VrrpState::Stop,
-                priority: instance.priority(),
-            });
-            if release == Release::All {
-                instance.become_idle(out);
-            }
-        }
-        let groups = self.units.iter().filter_map(|u| u.group.clone());
-        farewell.extend(groups.map(|group| Notice::Group {
-            group,
-            state: VrrpState::Stop,
-        }));
-        self.farewell = Some(farewell);
-        self.say_farewell(out);
-    }
-
-    fn say_farewell(&mut self, out: &mut Vec<Action>) {
-        if let Some(farewell) = &mut self.farewell
-            && self.instances.iter().all(|i| i.converging == 0)
-        {
-            out.extend(farewell.drain(..).map(Action::Notice));
-        }
     }
 }
 

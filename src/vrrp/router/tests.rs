@@ -2,13 +2,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::*;
+use crate::daemon::bus::Release;
 use crate::model::net::VirtualAddress;
+use crate::model::process::PacketBuffer;
 use crate::model::track::{InterfaceTrack, ScriptTrack, Weight};
 use crate::model::vrrp::Instance as Model;
 use crate::time::MICROSECOND;
 use crate::vrrp::advert::{Seal, Template};
 use crate::vrrp::sample::{config, grouped, model, name, priority, script, vrid};
-use crate::vrrp::{FaultCause, Packet, Protocol};
+use crate::vrrp::{FaultCause, InterfaceFacts, Packet, Protocol};
 
 mod backup;
 mod fault;
