@@ -1,8 +1,7 @@
 //! Test LAN: N routers on one simulated network with latency, loss, partition, links, scripts and freezes. The clock
 //! jumps from deadline to deadline; every random choice comes from the seed.
 //!
-//! After every event it checks what must always hold: the members of a group agree, addresses are wanted exactly while
-//! MASTER, only a master speaks, nothing that is due stays undone.
+//! Here is what happens to the machines; how packets travel is in `network`, what must hold meanwhile in `promises`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -16,14 +15,19 @@ use crate::time::Mono;
 
 use super::instance::State;
 use super::router::Router;
-use super::{Action, Event, Frame, IfIndex, InstanceId, Packet};
+use super::{Action, Event, IfIndex};
 
 mod chaos;
+mod dice;
+mod network;
 mod node;
 mod pauses;
+mod promises;
 mod shape;
 mod stories;
 
+use self::dice::Dice;
+use self::network::Parcel;
 use self::node::Node;
 
 /// What a right wall clock shows at the origin of our own.
@@ -33,44 +37,6 @@ const SOCKET: usize = 100;
 
 /// A broken promise, in words.
 type Outcome = Result<(), String>;
-
-/// SplitMix64.
-#[derive(Clone, Debug)]
-struct Dice(u64);
-
-impl Dice {
-    /// 0..n
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn up_to(&mut self, span: Duration) -> Duration {
-        let micros = u64::try_from(span.as_micros()).expect("a short span");
-        Duration::from_micros(self.below(micros + 1))
-    }
-}
-
-/// Something on its way.
-#[derive(Debug)]
-enum Parcel {
-    Packet {
-        to: usize,
-        packet: Packet,
-    },
-    Converged {
-        node: usize,
-        life: u32,
-        id: InstanceId,
-    },
-}
 
 /// See the module.
 struct Lab {
@@ -254,30 +220,6 @@ impl Lab {
         Ok(())
     }
 
-    fn hear(&mut self, n: usize, packet: Packet) -> Outcome {
-        // What each instance has heard, and what of that it did not believe.
-        let heard = |lab: &Self| -> Vec<(String, u64, u64)> {
-            let all = lab.nodes[n].router.instances.iter();
-            let counted = all.map(|i| {
-                let counters = i.counters.all();
-                let refused = counters.auth_failures;
-                (i.model.name.to_string(), counters.advert_received, refused)
-            });
-            counted.collect()
-        };
-        let before = heard(self);
-        for socket in self.nodes[n].ears(&packet) {
-            let packet = packet.clone();
-            self.event(n, Event::Heard(Frame { socket, packet }))?;
-        }
-        for (was, is) in before.iter().zip(heard(self)) {
-            if let Some(at) = self.place_of(&is.0).filter(|_| *was != is) {
-                self.nodes[n].doubts[at] = is.2 > was.2;
-            }
-        }
-        Ok(())
-    }
-
     /// The virtual router of the instances with this name.
     fn place_of(&self, name: &str) -> Option<usize> {
         self.routers.iter().position(|router| router == name)
@@ -313,38 +255,6 @@ impl Lab {
                 self.event(sleeper, Event::Wake)?;
             } else if let Some((_, parcel)) = self.parcels.pop_first() {
                 self.deliver(parcel)?;
-            }
-        }
-    }
-
-    fn deliver(&mut self, parcel: Parcel) -> Outcome {
-        match parcel {
-            Parcel::Packet { to, packet } => {
-                let node = &mut self.nodes[to];
-                if !node.alive || !node.connected() {
-                    Ok(())
-                } else if node.frozen {
-                    if node.socket.len() < SOCKET {
-                        node.socket.push_back(packet);
-                    }
-                    Ok(())
-                } else {
-                    self.hear(to, packet)
-                }
-            }
-            Parcel::Converged { node, life, id } => {
-                let there = &self.nodes[node];
-                if !there.alive || there.life != life {
-                    Ok(())
-                } else if there.frozen {
-                    let later = self.now + Duration::from_millis(10);
-                    self.post(later, Parcel::Converged { node, life, id });
-                    Ok(())
-                } else {
-                    let desired = self.nodes[node].router.desired(id).addresses;
-                    self.nodes[node].held.insert(id, desired);
-                    self.event(node, Event::Converged(id))
-                }
             }
         }
     }
@@ -405,147 +315,6 @@ impl Lab {
         Ok(())
     }
 
-    fn post(&mut self, at: Mono, parcel: Parcel) {
-        self.sequence += 1;
-        self.parcels.insert((at, self.sequence), parcel);
-    }
-
-    fn send(
-        &mut self,
-        from: usize,
-        src: IpAddr,
-        dst: IpAddr,
-        hop_limit: Option<u8>,
-        octets: Vec<u8>,
-    ) {
-        let packet = match (src, dst) {
-            (IpAddr::V6(src), IpAddr::V6(dst)) => Packet::V6 {
-                src,
-                dst,
-                hop_limit: hop_limit.unwrap_or(if dst.is_multicast() { 255 } else { 64 }),
-                payload: octets,
-            },
-            (IpAddr::V4(_), _) | (IpAddr::V6(_), IpAddr::V4(_)) => Packet::V4(octets),
-        };
-        let [_, vrid, priority] = start_of_pdu(&packet);
-        let sent = (self.now, vrid, priority);
-        self.nodes[from].sent.push(sent);
-        if !self.nodes[from].connected() {
-            return;
-        }
-        for to in 0..self.nodes.len() {
-            let there = &self.nodes[to];
-            let meant = dst.is_multicast() || there.facts.addrs.iter().any(|(a, _)| *a == dst);
-            let heard = to != from && meant && there.side == self.nodes[from].side;
-            if heard && self.dice.below(100) >= self.loss {
-                let at = self.now + self.dice.up_to(self.latency);
-                let packet = packet.clone();
-                self.post(at, Parcel::Packet { to, packet });
-            }
-        }
-    }
-
-    /// What must hold after every event at node `n`.
-    fn check(&mut self, n: usize) -> Outcome {
-        let router = &self.nodes[n].router;
-        if router.deadline() < self.now && !self.waking {
-            return Err(format!(
-                "node {n} leaves undone what was due at {:?}",
-                router.deadline()
-            ));
-        }
-        for unit in &router.units {
-            let mut states = unit
-                .members
-                .iter()
-                .filter_map(|id| router.instances.get(*id))
-                .map(|i| i.named());
-            let first = states.next();
-            if states.any(|state| Some(state) != first) {
-                return Err(format!("node {n}: members of {unit:?} disagree"));
-            }
-        }
-        let mut now = vec![false; self.routers.len()];
-        for instance in router.instances.iter() {
-            let master = matches!(instance.state, State::Master(_));
-            if router.desired(instance.id).addresses.is_empty() == master {
-                return Err(format!(
-                    "node {n}: {} wants the wrong addresses",
-                    instance.model.name
-                ));
-            }
-            let name = &instance.model.name;
-            if let Some(at) = self.place_of(name) {
-                now[at] = master;
-                let took = master && !self.nodes[n].masters[at];
-                let others = || (0..self.nodes.len()).any(|o| o != n && self.is_master(o, at));
-                // Nobody can tell the numbers of a router that lost its memory in a crash from a replay: with an
-                // authentication header its adverts are refused, here and in keepalived, until it has heard a higher one.
-                let deaf = self.nodes[n].doubts[at];
-                if took && self.calm && !instance.model.preempt && !deaf && others() {
-                    return Err(format!(
-                        "node {n} takes virtual router {name} from a live master in spite of nopreempt"
-                    ));
-                }
-            }
-        }
-        if self.nodes[n].masters != now {
-            self.nodes[n].masters = now;
-            self.count_masters();
-        }
-        Ok(())
-    }
-
-    fn is_master(&self, n: usize, at: usize) -> bool {
-        let node = &self.nodes[n];
-        node.alive && !node.frozen && node.masters[at]
-    }
-
-    /// How many masters the virtual router at this place has.
-    fn masters_of(&self, at: usize) -> Vec<usize> {
-        (0..self.nodes.len())
-            .filter(|n| self.is_master(*n, at))
-            .collect()
-    }
-
-    fn count_masters(&mut self) {
-        for at in 0..self.routers.len() {
-            let crowded = self.masters_of(at).len() > 1;
-            self.crowded_since[at] = match (crowded, self.crowded_since[at]) {
-                (true, None) => Some(self.now),
-                (true, since) => since,
-                (false, _) => None,
-            };
-        }
-    }
-
-    /// From now on the network is whole: no more than `limit` with two masters.
-    fn promise(&mut self, limit: Duration) {
-        self.crowd_limit = Some(limit);
-        for since in self.crowded_since.iter_mut().flatten() {
-            *since = self.now;
-        }
-    }
-
-    fn check_crowds(&self) -> Outcome {
-        let Some(limit) = self.crowd_limit else {
-            return Ok(());
-        };
-        for (at, since) in self.crowded_since.iter().enumerate() {
-            let long = since.map(|s| self.now.since(s)).unwrap_or_default();
-            if long > limit {
-                return Err(format!(
-                    "virtual router {} has two masters for {long:?}",
-                    self.routers[at]
-                ));
-            }
-            if self.now >= self.master_from && self.masters_of(at).is_empty() {
-                return Err(format!("virtual router {} has no master", self.routers[at]));
-            }
-        }
-        Ok(())
-    }
-
     fn note(&mut self, line: impl FnOnce() -> String) {
         if let Some(trace) = &mut self.trace {
             let micros = self.now.as_micros();
@@ -557,16 +326,6 @@ impl Lab {
             ));
         }
     }
-}
-
-/// Version and type, VRID, priority.
-fn start_of_pdu(packet: &Packet) -> [u8; 3] {
-    let pdu = match packet {
-        Packet::V4(octets) if octets[9] == crate::wire::ip::AH => &octets[44..],
-        Packet::V4(octets) => &octets[20..],
-        Packet::V6 { payload, .. } => payload,
-    };
-    *pdu.first_chunk().expect("an advertisement")
 }
 
 fn eth0() -> IfName {
