@@ -4,33 +4,26 @@
 //! deleted and one that an earlier run left are all the same. Never touches an interface that does not bear a wanted
 //! name, nor a setting for longer than it is needed.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
-use std::path::PathBuf;
-use std::time::Duration;
+mod addresses;
+mod likeness;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+
+use self::likeness::{copied, fits, kind, mac, similar, sort};
+pub(super) use self::likeness::{settled, stray};
 use super::firewall::{Firewall, Style, Vmac};
 use super::leavings::{Leaving, Leavings};
 use super::settings::KernelSettings;
 use crate::model::net::IfName;
-use crate::model::vmac::{IpvlanMode, SubLink, SubLinkKind};
-use crate::sys::addr::{self, AddressKey, AddressOptions, flag};
-use crate::sys::arrivals::Arrivals;
+use crate::model::vmac::SubLink;
 use crate::sys::link::{self, Kind, LinkTold, NewLink};
 use crate::sys::netlink::{Refusal, Request, RouteSocket};
 use crate::sys::nft::Family;
 use crate::sys::sysctl;
 use crate::sys::view::View;
 use crate::vrrp::links::{Settings, Wanted, WantedLink, own_settings};
-
-/// `IFF_UP`.
-const UP: u32 = 1;
-
-/// How long the kernel may take to tell of an address.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-/// Scope of link-local addresses, rtnetlink(7).
-const SCOPE_LINK: u8 = 253;
 
 /// What is wanted, with what only the picture of the present says about it.
 #[derive(Clone, Debug, Default)]
@@ -54,73 +47,6 @@ impl Order {
             copied,
             lost,
         }
-    }
-}
-
-fn copied(wanted: &Wanted, link: &SubLink, view: &View) -> Option<(Ipv6Addr, u8)> {
-    let base = view.index_of(link.base.as_str())?;
-    let usable = view.usable_addresses_of(base);
-    wanted.copied(link, usable.map(|key| (key.local, key.prefix_len)))
-}
-
-/// Whether the interfaces on or called `name` are as they should be, as far as can be seen without asking.
-pub(super) fn settled(wanted: &Wanted, name: &str, view: &View) -> bool {
-    let touched = |w: &&WantedLink| w.link.name.as_str() == name || w.link.base.as_str() == name;
-    wanted.links.iter().filter(touched).all(|w| {
-        let Some(base) = view.index_of(w.link.base.as_str()) else {
-            return true; // Nothing can be done.
-        };
-        let Some(there) = view.link_named(w.link.name.as_str()) else {
-            return false;
-        };
-        let copy = copied(wanted, &w.link, view).filter(|_| there.flags & UP != 0);
-        let has = |addr| view.addresses_of(there.index).any(|key| key.local == addr);
-        fits(&w.link, base, there) && copy.is_none_or(|(addr, _)| has(IpAddr::V6(addr)))
-    })
-}
-
-/// Whether the interface called `name` could be one of ours that somebody has renamed.
-pub(super) fn stray(wanted: &Wanted, name: &str, view: &View) -> bool {
-    let there = view.link_named(name);
-    let sub = there.is_some_and(|there| there.kind != Kind::Other);
-    let mut links = wanted.links.iter();
-    sub && links.all(|w| w.link.name.as_str() != name)
-}
-
-fn kind(link: &SubLink) -> Kind {
-    match &link.kind {
-        SubLinkKind::Macvlan { mac: _ } => Kind::Macvlan {
-            mode: link::PRIVATE,
-        },
-        SubLinkKind::Ipvlan { mode, addr: _ } => Kind::Ipvlan {
-            mode: link::L2,
-            flags: match mode {
-                IpvlanMode::Bridge => 0,
-                IpvlanMode::Private => link::IPVLAN_PRIVATE,
-                IpvlanMode::Vepa => link::IPVLAN_VEPA,
-            },
-        },
-    }
-}
-
-fn mac(link: &SubLink) -> Option<[u8; 6]> {
-    match &link.kind {
-        SubLinkKind::Macvlan { mac } => Some(*mac),
-        SubLinkKind::Ipvlan { .. } => None,
-    }
-}
-
-/// `there` is what `link` wants.
-fn fits(link: &SubLink, base: u32, there: &LinkTold) -> bool {
-    let same_mac = mac(link).is_none_or(|mac| mac == there.mac);
-    there.base == base && there.kind == kind(link) && same_mac
-}
-
-/// "VMAC", "IPVLAN": keepalived's words.
-fn sort(link: &SubLink) -> &'static str {
-    match link.kind {
-        SubLinkKind::Macvlan { .. } => "VMAC",
-        SubLinkKind::Ipvlan { .. } => "IPVLAN",
     }
 }
 
@@ -318,53 +244,6 @@ impl Links {
         self.down.push(index);
     }
 
-    /// The addresses that stand there whatever state an instance is in. What was there before goes when the kernel has told of
-    /// what is there now: between the two an instance would have nothing to speak from.
-    fn address_all(&mut self, ready: &[Ready<'_>], route: &mut RouteSocket) {
-        let copies = ready.iter().any(|(_, _, _, copy)| copy.is_some());
-        let arrivals = copies.then(Arrivals::open).and_then(Result::ok);
-        let (mut fresh, mut outdated) = (BTreeSet::new(), Vec::new());
-        for &(w, index, _, copy) in ready {
-            let Some((held, _)) = self.held.get_mut(&w.link.name) else {
-                continue;
-            };
-            let before = std::mem::replace(&mut held.copied, copy);
-            let old = before.filter(|_| before != copy);
-            outdated.extend(old.map(|(addr, len)| (w, key(index, addr.into(), len))));
-            if let Some((addr, len)) = copy {
-                let key = key(index, addr.into(), len);
-                if ask(
-                    route,
-                    addr::add(&key, &unused()),
-                    "set the address of",
-                    &w.link,
-                ) {
-                    fresh.insert(key);
-                }
-            }
-            if let SubLinkKind::Ipvlan {
-                addr: Some((addr, len)),
-                ..
-            } = w.link.kind
-            {
-                let plain = AddressOptions {
-                    scope: 0,
-                    preferred_lft: None,
-                    ..unused()
-                };
-                let request = addr::add(&key(index, addr, len), &plain);
-                ask(route, request, "set the address of", &w.link);
-            }
-        }
-        // An instance waits for one that is not told in time.
-        if let Some(Err(e)) = arrivals.map(|arrivals| arrivals.wait(fresh, PATIENCE)) {
-            tracing::debug!(err = %e, "cannot wait for addresses");
-        }
-        for (w, key) in outdated {
-            ask(route, addr::del(&key), "remove an address of", &w.link);
-        }
-    }
-
     /// Sender of our changes of the firewall, once there was one.
     pub(super) fn firewall_port(&self) -> Option<u32> {
         self.firewall.port()
@@ -463,34 +342,6 @@ fn put(key: &str, value: &str) -> std::io::Result<()> {
         true => Ok(()),
         false => sysctl::write(key, value),
     }
-}
-
-fn key(index: u32, addr: IpAddr, prefix_len: u8) -> AddressKey {
-    AddressKey {
-        index,
-        local: addr,
-        remote: addr,
-        prefix_len,
-    }
-}
-
-/// An address that nobody should choose as a source by himself.
-fn unused() -> AddressOptions {
-    AddressOptions {
-        label: None,
-        broadcast: None,
-        scope: SCOPE_LINK,
-        flags: flag::NODAD,
-        preferred_lft: Some(0),
-    }
-}
-
-/// Both are macvlans, or both ipvlans.
-fn similar(a: Kind, b: Kind) -> bool {
-    matches!(
-        (a, b),
-        (Kind::Macvlan { .. }, Kind::Macvlan { .. }) | (Kind::Ipvlan { .. }, Kind::Ipvlan { .. })
-    )
 }
 
 fn first(route: &mut RouteSocket, request: Request) -> Result<(), Refusal> {
