@@ -116,10 +116,14 @@ mod tests {
     #[test]
     fn text_is_given_back_and_comes_again() {
         let own = text_is_given_back_and_comes_again as fn() as usize;
-        let before = resident(own);
-        shed_text();
+        // Other tests may bring some of it back at any time.
+        let fewer = |_| {
+            let before = resident(own);
+            shed_text();
+            resident(own) < before
+        };
+        assert!((0..1000).any(fewer));
         shed_heap();
-        assert!(resident(own) <= before);
         assert_eq!(format!("{:?}", "still here"), "\"still here\"");
     }
 }
