@@ -6,9 +6,10 @@
 //! packets have left. Source: syslog(3), RFC 3164, keepalived(8) `-l -D -S -G -g`.
 
 mod local;
+mod said;
 mod writer;
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,13 +19,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub(crate) use self::local::Local;
+use self::said::Said;
 use self::writer::Writer;
 
 /// Lines that wait to be written: every instance of a large configuration says a few things at once. The channel takes
@@ -115,7 +116,7 @@ fn area(target: &str) -> Option<&str> {
 }
 
 enum Item {
-    Line(Line),
+    Said(Said),
     /// Answer when everything before is written.
     Flush(std::sync::mpsc::SyncSender<()>),
 }
@@ -218,41 +219,9 @@ impl<S: Subscriber> Layer<S> for Queue {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut words = Words::default();
-        event.record(&mut words);
-        let line = Line {
-            at: SystemTime::now(),
-            level: *event.metadata().level(),
-            target: event.metadata().target(),
-            message: words.message,
-            fields: words.fields,
-        };
-        if self.queue.try_send(Item::Line(line)).is_err() {
+        if self.queue.try_send(Item::Said(Said::new(event))).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
-    }
-}
-
-/// An event in words. What it refers to does not outlive the call, so the values are made text at once; putting them
-/// together is the writer's.
-#[derive(Default)]
-struct Words {
-    message: String,
-    fields: Vec<(&'static str, String)>,
-}
-
-impl Visit for Words {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        match field.name() {
-            // Writing to a String cannot fail; a value whose formatting fails is left out.
-            "message" => _ = write!(self.message, "{value:?}"),
-            name if name.starts_with("log.") => {}
-            name => self.fields.push((name, format!("{value:?}"))),
-        }
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.record_debug(field, &format_args!("{value}"));
     }
 }
 
@@ -272,7 +241,7 @@ mod tests {
         };
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), say);
         let lines = std::iter::from_fn(|| match lines.try_recv() {
-            Ok(Item::Line(line)) => Some(line),
+            Ok(Item::Said(said)) => Some(said.line()),
             Ok(Item::Flush(_)) | Err(_) => None,
         });
         (lines.collect(), lost.load(Ordering::Relaxed))
@@ -377,15 +346,9 @@ mod tests {
         log.flush(Duration::ZERO);
         log.start().expect("a thread");
         log.flush(LIMIT);
-        let line = Line {
-            at: SystemTime::UNIX_EPOCH,
-            level: Level::INFO,
-            target: "",
-            message: String::new(),
-            fields: Vec::new(),
-        };
+        let (done, written) = sync_channel(1);
         assert!(
-            log.queue.try_send(Item::Line(line)).is_ok(),
+            log.queue.try_send(Item::Flush(done)).is_ok() && written.recv_timeout(LIMIT).is_ok(),
             "the thread lives"
         );
     }

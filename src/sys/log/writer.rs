@@ -64,16 +64,18 @@ impl Writer {
 
     pub(super) fn take(&mut self, item: Item) {
         match item {
-            Item::Line(line) => {
-                self.sum_up(line.at);
-                if self.is_loud(&line) {
-                    self.write(&line);
-                }
-            }
+            Item::Said(said) => self.say(&said.line()),
             Item::Flush(done) => {
                 self.sum_up(SystemTime::now() + REPEAT * 2);
                 _ = done.send(()); // whoever asked may have lost patience
             }
+        }
+    }
+
+    fn say(&mut self, line: &Line) {
+        self.sum_up(line.at);
+        if self.is_loud(line) {
+            self.write(line);
         }
     }
 
@@ -335,9 +337,9 @@ mod tests {
         let dir = dir("repeat");
         let mut writer = writer(&dir, false);
         for n in 0..100 {
-            writer.take(Item::Line(line("no luck", 1_000 + n / 10)));
+            writer.say(&line("no luck", 1_000 + n / 10));
         }
-        writer.take(Item::Line(line("something else", 2_000)));
+        writer.say(&line("something else", 2_000));
         let text = fs::read_to_string(dir.join("ka_vrrp_green.log")).expect("a file");
         let texts: Vec<_> = text
             .lines()
@@ -363,9 +365,9 @@ mod tests {
         let dir = dir("moved");
         let mut writer = writer(&dir, true);
         let file = dir.join("ka_vrrp_green.log");
-        writer.take(Item::Line(line("one", 1)));
+        writer.say(&line("one", 1));
         fs::rename(&file, dir.join("old")).expect("our file");
-        writer.take(Item::Line(line("two", 2)));
+        writer.say(&line("two", 2));
         let json: serde_json::Value =
             serde_json::from_str(&fs::read_to_string(&file).expect("a new file")).expect("JSON");
         assert_eq!(json["message"], "two");
