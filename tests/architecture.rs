@@ -312,6 +312,49 @@ fn every_defect_of_stock_has_the_test_that_the_list_names() {
     assert!(faults.is_empty(), "{faults}");
 }
 
+/// The words of a mangled name, each behind its length, up to what does not fit.
+fn mangled(mut text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    loop {
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+        let (len, rest) = text.split_at(digits);
+        let Some(word) = len.parse().ok().and_then(|len: usize| rest.get(..len)) else {
+            return words;
+        };
+        words.push(word);
+        text = &rest[word.len()..];
+    }
+}
+
+#[test]
+fn the_linker_is_told_of_modules_that_there_are() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = fs::read_to_string(root.join("packaging/link/steady.ld")).expect("a script");
+    let mut named = 0;
+    for pattern in script.split("13keepalived_rs").skip(1) {
+        let (mut module, mut code) = (root.join("src"), String::new());
+        for word in mangled(pattern) {
+            let below = module.join(word);
+            let file = below.with_extension("rs");
+            let file = [file, below.join("mod.rs")]
+                .into_iter()
+                .find(|f| f.exists());
+            match file {
+                Some(file) => code = fs::read_to_string(file).expect("a module"),
+                None => assert!(
+                    has_word(&code, word),
+                    "no {word} in {}, which packaging/link/steady.ld names",
+                    module.display()
+                ),
+            }
+            module = below;
+            named += 1;
+        }
+    }
+    assert!(named > 60, "the names are read");
+    assert_eq!(mangled("4vrrp4task3run*"), ["vrrp", "task", "run"]);
+}
+
 #[test]
 fn the_top_level_is_as_agreed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
