@@ -20,6 +20,7 @@ mod place;
 mod question;
 mod reload;
 mod reload_time;
+mod rows;
 mod run;
 pub(crate) mod signals;
 mod status;

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::bus::{Notice, VrrpState};
+use super::rows::{Named, Rows};
 use crate::model::Config;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Status {
-    /// In the order of their names: a map of thousands would be a third empty.
-    states: Vec<(Arc<str>, VrrpState)>,
+    states: Rows<(Arc<str>, VrrpState)>,
     /// Real servers that are down, each with its virtual server.
     down: BTreeSet<(Arc<str>, Arc<str>)>,
     /// The last reload was refused.
@@ -18,6 +18,12 @@ pub(super) struct Status {
     said: String,
     /// Whether there is an interface of that name; `None`: all are.
     is_there: Option<fn(&str) -> bool>,
+}
+
+impl Named for (Arc<str>, VrrpState) {
+    fn name(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Status {
@@ -29,22 +35,13 @@ impl Status {
         }
     }
 
-    /// `Err`: where it would have to be.
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.states
-            .binary_search_by(|(known, _)| (**known).cmp(name))
-    }
-
     fn state_of(&self, name: &str) -> Option<VrrpState> {
-        let (_, state) = self.states.get(self.find(name).ok()?)?;
-        Some(*state)
+        self.states.get(name).map(|(_, state)| *state)
     }
 
     fn entered(&mut self, name: &Arc<str>, state: VrrpState) {
-        match self.find(name) {
-            Ok(at) => self.states[at].1 = state,
-            Err(at) => self.states.insert(at, (Arc::clone(name), state)),
-        }
+        let new = || (Arc::clone(name), state);
+        self.states.get_or_insert_with(name, new).1 = state;
     }
 
     /// Interfaces that do not exist, of instances in fault.
@@ -84,7 +81,6 @@ impl Status {
         self.refused = !taken;
         let there: BTreeSet<&str> = config.instances.iter().map(|i| &*i.name).collect();
         self.states.retain(|(name, _)| there.contains(&**name));
-        self.states.shrink_to_fit();
         if config.virtual_servers.is_empty() {
             self.down.clear();
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::daemon::bus::Claimed;
+use crate::daemon::rows::{Named, Rows};
 use crate::model::net::{IfName, VirtualAddress};
 use crate::model::vrrp::Instance;
 use crate::time::Mono;
@@ -68,8 +69,7 @@ pub(super) enum Act {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// In the order of their names: a map of thousands would be a third empty.
-    watched: Vec<Watch>,
+    watched: Rows<Watch>,
     /// Their addresses in order, to pass quickly over what others say of others; `None`: to be made anew.
     addresses: Option<Vec<Ipv4Addr>>,
     /// The earliest of what is due.
@@ -83,6 +83,12 @@ fn addresses(instance: &Instance) -> impl Iterator<Item = (Ipv4Addr, &VirtualAdd
         IpAddr::V4(addr) => Some((addr, &**address)),
         IpAddr::V6(_) => None,
     })
+}
+
+impl Named for Watch {
+    fn name(&self) -> &str {
+        &self.instance.name
+    }
 }
 
 impl Watch {
@@ -177,12 +183,6 @@ impl Table {
         all.map(|w| Arc::clone(&w.instance.name)).collect()
     }
 
-    /// `Err`: where it would have to be.
-    fn find(&self, name: &str) -> Result<usize, usize> {
-        self.watched
-            .binary_search_by(|watch| (*watch.instance.name).cmp(name))
-    }
-
     /// Looks after the addresses of that instance.
     pub(super) fn master(&mut self, instance: &Arc<Instance>, now: Mono) {
         if addresses(instance).next().is_none() {
@@ -190,17 +190,13 @@ impl Table {
             return;
         }
         self.addresses = None;
-        let at = self.find(&instance.name).unwrap_or_else(|at| {
-            let watch = Watch {
-                instance: Arc::clone(instance),
-                asked: 0,
-                next: now + FIRST,
-                others: None,
-            };
-            self.watched.insert(at, watch);
-            at
-        });
-        let watch = &mut self.watched[at];
+        let new = || Watch {
+            instance: Arc::clone(instance),
+            asked: 0,
+            next: now + FIRST,
+            others: None,
+        };
+        let watch = self.watched.get_or_insert_with(&instance.name, new);
         watch.instance = Arc::clone(instance);
         let there = |o: &Other| addresses(instance).any(|(addr, _)| addr == o.addr);
         watch.keep(there);
@@ -210,19 +206,18 @@ impl Table {
 
     /// That instance is no master any more.
     pub(super) fn gone(&mut self, name: &str) {
-        if let Ok(at) = self.find(name) {
-            self.watched.remove(at);
+        if self.watched.remove(name) {
             self.addresses = None;
         }
         if self.is_empty() {
-            (self.watched, self.next) = (Vec::new(), None);
+            self.next = None;
         }
     }
 
     /// Somebody who is not we said that. Only an answer is evidence: an announcement may be that of the next master, of
     /// which we shall hear in a moment. It is a reason to ask.
     pub(super) fn heard(&mut self, said: &Said, now: Mono) {
-        for watch in &mut self.watched {
+        for watch in self.watched.iter_mut() {
             if !addresses(&watch.instance).any(|(addr, _)| addr == said.addr) {
                 continue;
             }
@@ -251,7 +246,7 @@ impl Table {
 
     pub(super) fn due(&mut self, now: Mono) -> Vec<Act> {
         let mut acts = Vec::new();
-        for watch in &mut self.watched {
+        for watch in self.watched.iter_mut() {
             watch.believe(now, &mut acts);
             if watch.next <= now {
                 if acts.len() < BURST {
