@@ -1,8 +1,7 @@
 //! The advertisement of one instance, built once and patched for each sending. Source: RFC 3768 §5, RFC 9568 §5.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::ops::{Deref, DerefMut};
-use std::slice;
+use std::ops::Deref;
 
 use crate::model::auth::{Auth, Secret};
 use crate::model::net::Family;
@@ -16,6 +15,7 @@ use crate::wire::trailer::TRAILER;
 use crate::wire::vrrp::{self as wire, Addresses, Advert, Timing};
 
 use super::auth;
+use super::several::Several;
 
 /// Everything of an advertisement but its identification, its priority, its checksum and its signature.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Template {
     sum: Sum,
     pub(super) src: IpAddr,
     /// In the order in which they are served; all of the family of `src`.
-    pub(super) targets: Targets,
+    pub(super) targets: Several<Target>,
     /// Over IPv6, where the kernel shall not choose.
     pub(super) hop_limit: Option<u8>,
 }
@@ -63,42 +63,6 @@ impl Deref for Octets {
         match self {
             Self::Few { len, octets } => &octets[..usize::from(*len)],
             Self::Many(all) => all,
-        }
-    }
-}
-
-/// To whom an advertisement goes: nearly always to one group.
-#[derive(Debug)]
-pub(super) enum Targets {
-    One(Target),
-    Several(Box<[Target]>),
-}
-
-impl Targets {
-    fn new(all: Vec<Target>) -> Self {
-        match all[..] {
-            [one] => Self::One(one),
-            _ => Self::Several(all.into()),
-        }
-    }
-}
-
-impl Deref for Targets {
-    type Target = [Target];
-
-    fn deref(&self) -> &[Target] {
-        match self {
-            Self::One(target) => slice::from_ref(target),
-            Self::Several(all) => all,
-        }
-    }
-}
-
-impl DerefMut for Targets {
-    fn deref_mut(&mut self) -> &mut [Target] {
-        match self {
-            Self::One(target) => slice::from_mut(target),
-            Self::Several(all) => all,
         }
     }
 }
@@ -146,7 +110,7 @@ impl Template {
             sum: Sum::ZERO.add(&pdu),
             octets: Octets::of([head, pdu].concat()),
             src,
-            targets: Targets::new(targets?),
+            targets: targets?.into(),
             hop_limit: model.unicast.as_ref().and_then(|u| u.ttl),
         })
     }

@@ -27,6 +27,7 @@ mod reload;
 pub(crate) mod router;
 #[cfg(test)]
 mod sample;
+mod several;
 mod slab;
 mod sync;
 mod tally;

@@ -15,7 +15,8 @@ use crate::time::Mono;
 use super::instance::{Instance, State};
 use super::priority::Watch;
 use super::router::{Inheritance, Router, Tracked};
-use super::sync::{Members, Unit};
+use super::several::Several;
+use super::sync::Unit;
 use super::{Action, InstanceId};
 
 /// Instances that live on, and what of that which they want in the kernel is not as before.
@@ -169,7 +170,7 @@ impl Router {
         let mut units: Vec<Unit> = Vec::with_capacity(config.groups.len() + config.instances.len());
         let mut grouped = BTreeSet::new();
         for group in &config.groups {
-            let members: Box<[InstanceId]> = group
+            let members: Vec<InstanceId> = group
                 .members
                 .iter()
                 .filter_map(|name| by_key.get(&by_name.get(&**name)?.key()).copied())
@@ -177,7 +178,7 @@ impl Router {
                 .collect();
             grouped.extend(members.iter().copied());
             if !members.is_empty() {
-                units.push(Unit::new(Some(group.clone()), Members::Several(members)));
+                units.push(Unit::new(Some(group.clone()), members.into()));
             }
         }
         let alone = config
@@ -185,7 +186,7 @@ impl Router {
             .iter()
             .filter_map(|model| by_key.get(&model.key()))
             .filter(|id| !grouped.contains(*id));
-        units.extend(alone.map(|id| Unit::new(None, Members::One(*id))));
+        units.extend(alone.map(|id| Unit::new(None, Several::One(*id))));
         self.units = units;
         self.groups
             .retain(|name, _| config.groups.iter().any(|g| g.name == *name));

@@ -3,8 +3,6 @@
 //! Every transition of an instance goes through here, so that the members of a group never disagree. Source:
 //! keepalived's `vrrp_sync_group`.
 
-use std::ops::{Deref, DerefMut};
-use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +14,15 @@ use super::backup::Wait;
 use super::garp;
 use super::instance::{Instance, Silence, State, Turn};
 use super::router::Router;
+use super::several::Several;
 use super::{Action, FaultCause, InstanceId, Report};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Unit {
     pub(super) group: Option<Arc<SyncGroup>>,
-    /// In the group's order; never empty.
-    pub(super) members: Members,
+    /// In the group's order; never empty. One, nearly always.
+    pub(super) members: Several<InstanceId>,
     /// Notices that wait until the kernel holds what they speak of. `None`, for months: nothing does.
     #[expect(
         clippy::box_collection,
@@ -32,35 +31,8 @@ pub(super) struct Unit {
     outbox: Option<Box<Vec<Notice>>>,
 }
 
-/// Whom a unit consists of. One, nearly always, and thousands of such units.
-#[derive(Clone, Debug)]
-pub(super) enum Members {
-    One(InstanceId),
-    Several(Box<[InstanceId]>),
-}
-
-impl Deref for Members {
-    type Target = [InstanceId];
-
-    fn deref(&self) -> &[InstanceId] {
-        match self {
-            Self::One(id) => slice::from_ref(id),
-            Self::Several(all) => all,
-        }
-    }
-}
-
-impl DerefMut for Members {
-    fn deref_mut(&mut self) -> &mut [InstanceId] {
-        match self {
-            Self::One(id) => slice::from_mut(id),
-            Self::Several(all) => all,
-        }
-    }
-}
-
 impl Unit {
-    pub(super) fn new(group: Option<Arc<SyncGroup>>, members: Members) -> Self {
+    pub(super) fn new(group: Option<Arc<SyncGroup>>, members: Several<InstanceId>) -> Self {
         Self {
             group,
             members,
@@ -357,7 +329,7 @@ impl Router {
     fn announce(
         &mut self,
         unit: usize,
-        members: Members,
+        members: Several<InstanceId>,
         state: VrrpState,
         order: Order,
         out: &mut Vec<Action>,
@@ -412,9 +384,9 @@ impl Router {
         }
     }
 
-    fn members(&self, unit: usize) -> Members {
+    fn members(&self, unit: usize) -> Several<InstanceId> {
         let unit = self.units.get(unit);
-        unit.map_or_else(|| Members::Several(Box::default()), |u| u.members.clone())
+        unit.map_or_else(|| Vec::new().into(), |u| u.members.clone())
     }
 
     /// All but one.
@@ -424,7 +396,7 @@ impl Router {
     }
 
     /// The leader, then the others in the group's order.
-    fn led_by(&self, unit: usize, leader: InstanceId) -> Members {
+    fn led_by(&self, unit: usize, leader: InstanceId) -> Several<InstanceId> {
         let mut members = self.members(unit);
         members.sort_by_key(|m| *m != leader);
         members
