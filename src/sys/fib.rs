@@ -171,7 +171,7 @@ impl Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RouteTold {
     pub(crate) head: RouteHead,
-    attrs: Vec<(u16, Vec<u8>)>,
+    attrs: Told,
 }
 
 impl RouteTold {
@@ -190,18 +190,14 @@ impl RouteTold {
             flags,
             ..,
         ] = head;
-        let attrs = owned(rest);
-        let told_table = attrs
-            .iter()
-            .find(|(kind, _)| *kind == rta::TABLE)
-            .and_then(|(_, value)| number(value));
+        let attrs = Told::parse(rest);
         Some(Self {
             head: RouteHead {
                 v6: i32::from(af) == libc::AF_INET6,
                 dst_len,
                 src_len,
                 tos,
-                table: told_table.unwrap_or(table.into()),
+                table: attrs.table(rta::TABLE).unwrap_or(table.into()),
                 protocol,
                 scope,
                 kind,
@@ -212,19 +208,14 @@ impl RouteTold {
     }
 
     fn says(&self, kind: u16, value: &[u8]) -> bool {
-        let zero = value.iter().all(|b| *b == 0);
-        match self.attrs.iter().find(|(k, _)| *k == kind) {
-            Some((_, told)) => told.starts_with(value) || value.starts_with(told),
-            // What is zero need not be said.
-            None => zero,
-        }
+        let same = |told: &[u8]| told.starts_with(value) || value.starts_with(told);
+        self.attrs.get(kind).map_or_else(|| is_zero(value), same)
     }
 
     /// Where it leads to.
     #[cfg(test)]
     pub(crate) fn dst(&self) -> Option<IpAddr> {
-        let dst = self.attrs.iter().find(|(kind, _)| *kind == rta::DST)?;
-        ip(&dst.1)
+        ip(self.attrs.get(rta::DST)?)
     }
 }
 
@@ -296,7 +287,7 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RuleTold {
     pub(crate) head: RuleHead,
-    attrs: Vec<(u16, Vec<u8>)>,
+    attrs: Told,
 }
 
 impl RuleTold {
@@ -317,18 +308,14 @@ impl RuleTold {
             f2,
             f3,
         ] = head;
-        let attrs = owned(rest);
-        let told_table = attrs
-            .iter()
-            .find(|(kind, _)| *kind == fra::TABLE)
-            .and_then(|(_, value)| number(value));
+        let attrs = Told::parse(rest);
         Some(Self {
             head: RuleHead {
                 v6: i32::from(af) == libc::AF_INET6,
                 dst_len,
                 src_len,
                 tos,
-                table: told_table.unwrap_or(table.into()),
+                table: attrs.table(fra::TABLE).unwrap_or(table.into()),
                 action,
                 flags: u32::from_ne_bytes([f0, f1, f2, f3]),
             },
@@ -337,11 +324,8 @@ impl RuleTold {
     }
 
     fn says(&self, kind: u16, value: &[u8]) -> bool {
-        let zero = value.iter().all(|b| *b == 0);
-        match self.attrs.iter().find(|(k, _)| *k == kind) {
-            Some((_, told)) => told == value,
-            None => zero,
-        }
+        let same = |told: &[u8]| told == value;
+        self.attrs.get(kind).map_or_else(|| is_zero(value), same)
     }
 }
 
@@ -350,8 +334,28 @@ fn family(v6: bool) -> u8 {
     u8::try_from(af).unwrap_or_default()
 }
 
-fn owned(octets: &[u8]) -> Vec<(u16, Vec<u8>)> {
-    attributes(octets)
-        .map(|(kind, value)| (kind, value.to_vec()))
-        .collect()
+/// What is zero need not be said.
+fn is_zero(value: &[u8]) -> bool {
+    value.iter().all(|b| *b == 0)
+}
+
+/// The attributes of a notification, by their kinds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told(Vec<(u16, Vec<u8>)>);
+
+impl Told {
+    fn parse(octets: &[u8]) -> Self {
+        let all = attributes(octets).map(|(kind, value)| (kind, value.to_vec()));
+        Self(all.collect())
+    }
+
+    fn get(&self, kind: u16) -> Option<&[u8]> {
+        let (_, value) = self.0.iter().find(|(k, _)| *k == kind)?;
+        Some(value)
+    }
+
+    /// The routing table, which the head has no room for where its number is large.
+    fn table(&self, kind: u16) -> Option<u32> {
+        self.get(kind).and_then(number)
+    }
 }
