@@ -229,19 +229,10 @@ mod tests {
 
     /// `HTTP_GET` with that many pages.
     fn pages(count: usize, fast_recovery: bool) -> Checker {
-        let url = Url {
-            path: "/".into(),
-            host: None,
-            sni: None,
-            digests: Vec::new(),
-            status: vec![200..=299],
-            regex: None,
-            tls_compliant: false,
-        };
         let http = Http {
             tls: None,
             protocol: Protocol::V10,
-            urls: vec![url; count],
+            urls: vec![Url::new("/"); count],
             fast_recovery,
         };
         let to = Connect::to(([10, 0, 0, 1], 80).into());

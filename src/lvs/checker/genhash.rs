@@ -239,13 +239,9 @@ async fn page(asked: &Asked, tools: &Tools) -> Result<Option<Page>, &'static str
         fast_recovery: false,
     };
     let url = Url {
-        path: asked.url.as_deref().unwrap_or_default().into(),
         sni: host.clone().filter(|_| asked.sni),
         host,
-        digests: Vec::new(),
-        status: Vec::new(),
-        regex: None,
-        tls_compliant: false,
+        ..Url::new(asked.url.as_deref().unwrap_or_default())
     };
     let request = http.request(&url, connect.target);
     let connected = timeout(patience, connect.tcp(&tools.swarm)).await;

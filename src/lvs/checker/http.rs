@@ -74,6 +74,21 @@ pub(crate) struct Url {
     pub(crate) tls_compliant: bool,
 }
 
+impl Url {
+    /// This path with what holds unless more is said.
+    pub(crate) fn new(path: &str) -> Self {
+        Self {
+            path: path.into(),
+            host: None,
+            sni: None,
+            digests: Vec::new(),
+            status: vec![200..=299],
+            regex: None,
+            tls_compliant: false,
+        }
+    }
+}
+
 /// `regex` and the options that belong to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Regex {

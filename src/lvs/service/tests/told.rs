@@ -30,19 +30,14 @@ fn scripts_set_weights_and_a_reload_keeps_what_they_said() {
 #[test]
 fn a_wrong_length_of_a_page_is_told_once_per_change() {
     use crate::lvs::checker::http::{Http, Judged, Lengths, Protocol, Url};
-    let page = |path: &str, host: Option<&str>| Url {
-        path: path.into(),
-        host: host.map(Into::into),
-        sni: None,
-        digests: Vec::new(),
-        status: vec![200..=299],
-        regex: None,
-        tls_compliant: false,
+    let elsewhere = Url {
+        host: Some("www.example.com".into()),
+        ..Url::new("/b")
     };
     let http = Http {
         tls: None,
         protocol: Protocol::V10,
-        urls: vec![page("/a", None), page("/b", Some("www.example.com"))],
+        urls: vec![Url::new("/a"), elsewhere],
         fast_recovery: false,
     };
     let mut cfg = vs(vec![rs(1)]);
