@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::LINTS;
-use crate::check::finding::Node;
+use crate::check::finding::{Finding, Node};
 use crate::check::places::Places;
 use crate::config::fake::{Fake, MAIN};
+use crate::config::host::Host;
 use crate::config::source::Code;
 use crate::config::{LoadOptions, load};
 
@@ -14,21 +15,27 @@ use crate::config::{LoadOptions, load};
 pub(crate) fn lint(text: &str) -> Vec<(Code, u32)> {
     let mut fake = Fake::with(text);
     fake.programs = vec!["/bin/x".into()];
+    let line = |f: &Finding| f.diag.span.map_or(0, |s| s.line);
+    let found = findings(&fake);
+    found.iter().map(|f| (f.diag.code, line(f))).collect()
+}
+
+/// What all rules say of the file of `host`.
+fn findings(host: &impl Host) -> Vec<Finding> {
     let options = LoadOptions {
         path: MAIN.into(),
         ..LoadOptions::default()
     };
     let node = Node {
-        options: crate::config::LoadOptions::default(),
+        options: LoadOptions::default(),
         number: 0,
         name: MAIN.into(),
-        loaded: load(&options, &fake),
+        loaded: load(&options, host),
     };
     let mut found = Vec::new();
-    let places = Places::new(&node, &fake);
+    let places = Places::new(&node, host);
     LINTS.iter().for_each(|lint| lint(&places, &mut found));
-    let line = |f: &crate::check::finding::Finding| f.diag.span.map_or(0, |s| s.line);
-    found.iter().map(|f| (f.diag.code, line(f))).collect()
+    found
 }
 
 fn instance(name: &str, vrid: u8, address: &str, more: &str) -> String {
@@ -119,7 +126,7 @@ struct Wired(Fake);
 
 macro_rules! hand_on {
     ($($name:ident($($arg:ident: $ty:ty),*) -> $out:ty;)*) => {
-        impl crate::config::host::Host for Wired {
+        impl Host for Wired {
             $(fn $name(&self, $($arg: $ty),*) -> $out { self.0.$name($($arg),*) })*
 
             fn prefixes(&self, name: &str) -> Vec<(IpAddr, u8)> {
@@ -162,19 +169,6 @@ hand_on! {
 fn an_address_belongs_to_a_network_of_its_interface() {
     let text = instance("A", 51, "192.0.2.1", "") + &instance("B", 52, "10.0.0.2", "");
     let host = Wired(Fake::with(text));
-    let options = LoadOptions {
-        path: MAIN.into(),
-        ..LoadOptions::default()
-    };
-    let node = Node {
-        options: crate::config::LoadOptions::default(),
-        number: 0,
-        name: MAIN.into(),
-        loaded: load(&options, &host),
-    };
-    let mut found = Vec::new();
-    let places = Places::new(&node, &host);
-    LINTS.iter().for_each(|lint| lint(&places, &mut found));
-    let codes: Vec<Code> = found.iter().map(|f| f.diag.code).collect();
+    let codes: Vec<Code> = findings(&host).iter().map(|f| f.diag.code).collect();
     assert_eq!(codes, [Code::OutsidePrefix]);
 }
