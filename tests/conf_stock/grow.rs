@@ -3,7 +3,12 @@
 //! Most statements of a file are good, a few are not: where everything is wrong, one exit code says nothing. The list is
 //! that of the unit tests: block, keyword, a good and a bad sample (`; ` is the end of a line).
 
+#[path = "../lab/dice.rs"]
+mod dice;
+
 use std::collections::HashSet;
+
+use dice::Dice as Numbers;
 
 /// Statements that 2.2.7 reads otherwise than 2.4, or not at all; ours is 2.4. Block and keyword.
 const NEWER: &[(&str, &str)] = &[
@@ -71,9 +76,9 @@ const NEWER: &[(&str, &str)] = &[
 /// Words of address, route and rule lines of which the same is true.
 const NEWER_WORDS: &[&str] = &["rtt", "rttvar", "rto_min", "nexthop", "or", "(type)"];
 
-/// `splitmix64`: the file of a seed is always the same one.
+/// Choices of which some are bad.
 pub(crate) struct Dice {
-    state: u64,
+    numbers: Numbers,
     /// One in so many statements is bad.
     care: usize,
 }
@@ -81,7 +86,7 @@ pub(crate) struct Dice {
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Self {
-            state: seed,
+            numbers: Numbers(seed),
             care: 6,
         };
         // Most people get most of it right.
@@ -93,11 +98,7 @@ impl Dice {
 
     /// `0..n`.
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % n as u64).expect("below a usize")
+        self.numbers.below(n)
     }
 
     fn one_in(&mut self, n: usize) -> bool {
@@ -105,7 +106,7 @@ impl Dice {
     }
 
     fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
-        of[self.below(of.len())]
+        self.numbers.pick(of)
     }
 }
 

@@ -21,6 +21,8 @@ mod tutorials;
 mod vmac;
 mod wire;
 
+#[path = "../lab/dice.rs"]
+mod dice;
 #[path = "../lab/routers.rs"]
 mod routers;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::dice::Dice;
 use crate::lab::daemon::Daemon;
 use crate::lab::{Lan, Node, root, until_or};
 use crate::routers::Which::Ours;
@@ -17,29 +18,12 @@ const CHANGES: usize = 8;
 /// Instances that may be there.
 const INSTANCES: usize = 5;
 
-/// `splitmix64`: the story of a seed is always the same one.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % end as u64).expect("below a usize")
-    }
-
-    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[self.below(of.len())]
-    }
-
-    /// Each of them or not; `#` becomes the number of the instance.
-    fn some(&mut self, of: &[&str], number: usize) -> Vec<String> {
-        let chosen = of.iter().filter(|_| self.below(2) == 0);
-        chosen
-            .map(|line| line.replace('#', &number.to_string()))
-            .collect()
-    }
+/// Each of them or not; `#` becomes the number of the instance.
+fn some(dice: &mut Dice, of: &[&str], number: usize) -> Vec<String> {
+    let chosen = of.iter().filter(|_| dice.below(2) == 0);
+    chosen
+        .map(|line| line.replace('#', &number.to_string()))
+        .collect()
 }
 
 /// What a file says of an instance.
@@ -69,7 +53,11 @@ impl Router {
             "use_vmac own#",
         ]);
         lines.push(vmac.replace('#', &number.to_string()));
-        lines.extend(dice.some(&["no_accept", "nopreempt", "promote_secondaries"], number));
+        lines.extend(some(
+            dice,
+            &["no_accept", "nopreempt", "promote_secondaries"],
+            number,
+        ));
         let (first, more, excluded): (_, &[&str], &[&str]) = match v6 {
             true => (
                 format!("fe80::{number}:64"),
@@ -93,7 +81,7 @@ impl Router {
             ),
         };
         let mut addresses = vec![first];
-        addresses.extend(dice.some(more, number));
+        addresses.extend(some(dice, more, number));
         let routes: &[&str] = match v6 {
             true => &[
                 "fd20:#::/32 via fd01::9 dev eth0",
@@ -114,9 +102,9 @@ impl Router {
         };
         let blocks = vec![
             ("virtual_ipaddress", addresses),
-            ("virtual_ipaddress_excluded", dice.some(excluded, number)),
-            ("virtual_routes", dice.some(routes, number)),
-            ("virtual_rules", dice.some(rules, number)),
+            ("virtual_ipaddress_excluded", some(dice, excluded, number)),
+            ("virtual_routes", some(dice, routes, number)),
+            ("virtual_rules", some(dice, rules, number)),
         ];
         Self { lines, blocks }
     }
@@ -166,13 +154,13 @@ impl File {
                 }
             }
             _ => {
-                self.globals = dice.some(&["disable_local_igmp", "vrrp_garp_master_delay 1"], 0);
+                self.globals = some(dice, &["disable_local_igmp", "vrrp_garp_master_delay 1"], 0);
                 let statics = [
                     "static_ipaddress {\n 10.30.0.1/24 dev eth1\n}",
                     "static_routes {\n 10.31.0.0/24 via 10.1.0.3 dev eth0\n}",
                     "static_rules {\n from 10.31.0.0/24 table 31 preference 31\n}",
                 ];
-                self.statics = dice.some(&statics, 0);
+                self.statics = some(dice, &statics, 0);
             }
         }
     }
