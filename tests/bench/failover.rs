@@ -1,7 +1,7 @@
 //! How long a failover takes, ours beside stock keepalived's, on one machine in one run.
 //!
 //!     sudo cargo bench --bench failover -- [--runs N] [--timing v2_1s|v3_100ms|v3_10ms] [--scenario NAME] [--mixed]
-//!         [--lanes N] [--hog] [--real-time]
+//!         [--lanes N] [--hog] [--real-time] [--slowest N]
 //!
 //! Two routers (priority 150 and 100) on a LAN of network namespaces. The fault is injected right after one of the
 //! master's advertisements, the phase that gives the longest takeover, so that what is measured can be compared with
@@ -20,7 +20,8 @@
 //!
 //! `--lanes` plays each cell on so many LANs side by side, which a hundred runs need to end in minutes. `--hog` gives each
 //! processor one loop that never ends and the disk one writer that always syncs; `--real-time` adds `vrrp_rt_priority 50`
-//! to the configuration.
+//! to the configuration. `--slowest` shows what was on the wire in the slowest runs of each pair, in milliseconds from the
+//! reference, and the last lines of both logs.
 //!
 //! Absolute figures drift with the machine and its load: compare columns, not runs. `LAB_OURS` and `LAB_STOCK` name
 //! other binaries.
@@ -38,12 +39,14 @@ use std::time::Duration;
 
 use hogs::Hogs;
 use lab::daemon::{Daemon, now};
-use lab::frame::Seen;
+use lab::frame::{Event, Seen};
 use lab::{Lan, TempDir, millis};
 use nix::sys::signal::Signal;
 
 const VIP: &str = "10.66.0.100";
 const SECOND: u64 = 1_000_000_000;
+/// Lines of each log that are shown of a slow run.
+const STORY: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Timing {
@@ -134,6 +137,8 @@ struct Run {
     garp: Option<i64>,
     resign: Option<i64>,
     expect: u64,
+    /// What happened, for a person.
+    story: String,
 }
 
 struct Options {
@@ -144,6 +149,8 @@ struct Options {
     lanes: usize,
     hog: bool,
     real_time: bool,
+    /// How many runs of each pair are told of.
+    slowest: usize,
 }
 
 fn main() -> ExitCode {
@@ -171,6 +178,7 @@ fn options() -> Result<Options, String> {
         lanes: 1,
         hog: false,
         real_time: false,
+        slowest: 0,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -183,6 +191,9 @@ fn options() -> Result<Options, String> {
             "--real-time" => options.real_time = true,
             "--lanes" => {
                 options.lanes = value()?.parse().map_err(|e| format!("--lanes: {e}"))?;
+            }
+            "--slowest" => {
+                options.slowest = value()?.parse().map_err(|e| format!("--slowest: {e}"))?;
             }
             "--runs" => options.runs = value()?.parse().map_err(|e| format!("--runs: {e}"))?,
             "--timing" => {
@@ -265,6 +276,15 @@ fn bench(options: &Options) {
                     ratio(excess, base),
                     ratio(late.copied(), base_late),
                 ));
+                let mut slowest: Vec<&Run> = runs.iter().collect();
+                slowest.sort_unstable_by_key(|r| -r.excess);
+                for run in slowest.into_iter().take(options.slowest) {
+                    say(&format!(
+                        "\n{name}, {}:\n{}",
+                        ms(Some(run.excess)),
+                        run.story
+                    ));
+                }
                 for trouble in trouble {
                     say(&format!("{name}: {trouble}\n"));
                 }
@@ -513,6 +533,7 @@ impl Cell {
                 self.plan.timing.down(),
             ),
         };
+        let story = self.story(reference, fault, garp.at);
         let span = |from: u64, to: u64| i64::try_from(to - from).map_err(|e| e.to_string());
         Ok(Run {
             excess: span(reference, first.at)?
@@ -520,7 +541,34 @@ impl Cell {
             garp: Some(span(first.at, garp.at)?),
             resign: resigned.map(|zero| span(fault, zero.at)).transpose()?,
             expect,
+            story,
         })
+    }
+
+    /// Of a run whose `fault` came at that time, until `end`; times from `reference` on.
+    fn story(&self, reference: u64, fault: u64, end: u64) -> String {
+        /// What came this long before the reference may have led to it.
+        const BEFORE: u64 = SECOND / 2;
+        let after = |at: u64| {
+            ms(i64::try_from(at)
+                .ok()
+                .zip(i64::try_from(reference).ok())
+                .map(|(a, r)| a - r))
+        };
+        let seen = self.lan.events().into_iter();
+        let seen =
+            seen.filter(|s| s.at + BEFORE >= reference && s.at <= end && s.event != Event::Other);
+        let mut text: String = seen
+            .map(|s| format!("{:>12}  node {}  {}\n", after(s.at), s.node, s.event))
+            .collect();
+        text += &format!("{:>12}  the fault\n", after(fault));
+        for daemon in &self.daemons {
+            let log = daemon.log();
+            let mut lines: Vec<&str> = log.lines().rev().take(STORY).collect();
+            lines.reverse();
+            text += &format!("---\n{}\n", lines.join("\n"));
+        }
+        text
     }
 
     fn heal(&mut self) {
