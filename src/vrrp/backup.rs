@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use tracing::debug;
+
 use crate::time::Mono;
 
 use super::instance::{Instance, State, Turn, skew};
@@ -13,6 +15,9 @@ use super::{Action, Report};
 /// A wake-up that is late by less, or by less than this part of an interval, is the machine's normal jitter.
 const JITTER: Duration = Duration::from_millis(1);
 const JITTER_PART: u32 = 4;
+/// Where processors stand still at all, one may do so for this long: a real-time thread waits for what runs in the kernel, or
+/// for the time that is kept for everybody else.
+const STANDSTILL: Duration = Duration::from_millis(50);
 /// Late wake-ups in a row that excuse the master: a machine that stops again and again cannot judge, but must not wait for
 /// ever either.
 const EXCUSES: u8 = 3;
@@ -27,6 +32,8 @@ pub(super) struct Backup {
     preempt: Preempt,
     /// Sync group: the timer expired; it waits for the other members.
     wish: bool,
+    /// The master has said itself that it is none any more: it has resigned, or has a lower priority than ours.
+    gone: bool,
     /// So often in a row the timer expired late and was given a little more.
     roused: u8,
 }
@@ -81,19 +88,11 @@ impl Instance {
         out: &mut Vec<Action>,
     ) -> Turn {
         let down = self.down(b.interval);
-        // A timer that was set since then has lost nothing.
-        let shared = b.roused == 0 && b.down_at < lost.woke_at + down;
-        let late = if shared {
-            lost.own.max(lost.lately)
-        } else {
-            lost.own
-        };
-        if late > (b.interval / JITTER_PART).max(JITTER) && b.roused < EXCUSES {
-            let more = if late > down {
-                down
-            } else {
-                late.min(b.interval)
-            };
+        let more = self.excuse(&b, lost, down);
+        if let Some(more) = more.filter(|_| b.roused < EXCUSES) {
+            let (own, lately) = (lost.own, lost.lately);
+            let instance = &self.model.name;
+            debug!(%instance, ?own, ?lately, ?more, "late itself, gives its master a little more time");
             if lost.own > down {
                 self.report_overslept(lost.own, out);
             }
@@ -108,6 +107,29 @@ impl Instance {
             instance: self.model.name.clone(),
         }));
         Turn::Timeout
+    }
+
+    /// How much longer the master may be silent for what this machine has `lost`; `down`: how long it may be anyway.
+    ///
+    /// The master may have lost more than we have, but less than all intervals but one leaves it time to speak: that is no
+    /// reason to wait. Neither is anything for one that has said that it goes.
+    fn excuse(&self, b: &Backup, lost: Lost, down: Duration) -> Option<Duration> {
+        // A timer that was set since then has lost nothing.
+        let shared = b.roused == 0 && !b.gone && b.down_at < lost.woke_at + down;
+        let late = if shared {
+            lost.own.max(lost.lately)
+        } else {
+            lost.own
+        };
+        if late > down {
+            // Even where our master is gone somebody else may be there.
+            return Some(down);
+        }
+        let theirs = (late * 2).max(STANDSTILL);
+        let silencing = b.interval * self.model.down_timer_adverts.saturating_sub(1);
+        let normal = (b.interval / JITTER_PART).max(JITTER);
+        let excused = late > normal && theirs > silencing && !b.gone;
+        excused.then(|| late.min(b.interval))
     }
 
     /// Sync group: our master is silent; wait for the others. The timer runs again, should they not follow.
@@ -137,6 +159,7 @@ impl Instance {
         let ours = self.priority();
         if heard.priority == 0 {
             (b.down_at, b.wish) = (now + self.skew(b.interval), false);
+            b.gone = self.master == Some(heard.src);
             self.state = State::Backup(b);
             out.push(Action::Report(Report::MasterResigned {
                 instance: self.model.name.clone(),
@@ -152,13 +175,15 @@ impl Instance {
         }
         let delayed = matches!(b.preempt, Preempt::At(at) if now < at);
         if lower && self.model.preempt && !delayed {
+            b.gone |= self.master == Some(heard.src);
             self.state = State::Backup(b);
             self.tell(Matter::LowerIgnored, heard.src, heard.priority, out);
             return Turn::Stay;
         }
         self.mind_gap(now, &b, &heard, out);
         b.interval = heard.interval;
-        (b.down_at, b.wish, b.roused) = (now + self.down(b.interval), false, 0);
+        (b.down_at, b.wish) = (now + self.down(b.interval), false);
+        (b.gone, b.roused) = (false, 0);
         self.state = State::Backup(b);
         self.master_priority = heard.priority;
         self.obey(heard.src, out);
@@ -211,6 +236,7 @@ impl Instance {
             interval,
             preempt: Preempt::Idle,
             wish: false,
+            gone: false,
             roused: 0,
         };
         self.leave(State::Backup(backup), out);

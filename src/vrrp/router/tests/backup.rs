@@ -191,12 +191,12 @@ fn packets_for_others_are_nobodys_business() {
 #[test]
 fn a_backup_that_wakes_late_listens_before_it_takes_over() {
     let mut rig = Rig::new(config(&[model(100)]));
-    // A little late is normal.
-    rig.now = rig.router.deadline() + SECOND / 16;
+    // As late as this a master would be with one advertisement of three.
+    rig.now = rig.router.deadline() + SECOND;
     assert_eq!(sent(&rig.event(Event::Wake)), [100]);
     // Very late: the master may have spoken long ago; its packets are still in the socket.
     let mut rig = Rig::new(config(&[model(100)]));
-    rig.now = rig.router.deadline() + SECOND;
+    rig.now = rig.router.deadline() + SECOND * 2;
     assert_eq!(rig.event(Event::Wake), []);
     assert_eq!(
         rig.remaining(),
@@ -207,11 +207,11 @@ fn a_backup_that_wakes_late_listens_before_it_takes_over() {
     // Again and again, but not for ever.
     let mut rig = Rig::new(config(&[model(100)]));
     for _ in 0..3 {
-        rig.now = rig.router.deadline() + SECOND / 2;
+        rig.now = rig.router.deadline() + SECOND * 3 / 2;
         assert_eq!(rig.event(Event::Wake), []);
-        assert_eq!(rig.remaining(), SECOND / 2, "what was lost");
+        assert_eq!(rig.remaining(), SECOND);
     }
-    rig.now = rig.router.deadline() + SECOND / 2;
+    rig.now = rig.router.deadline() + SECOND * 3 / 2;
     assert_eq!(sent(&rig.event(Event::Wake)), [100]);
     // Frozen for longer than a master may be silent.
     let mut rig = Rig::new(config(&[model(100)]));
@@ -219,4 +219,63 @@ fn a_backup_that_wakes_late_listens_before_it_takes_over() {
     let actions = rig.event(Event::Wake);
     assert!(matches!(reports(&actions)[..], [Report::Overslept { .. }]));
     assert_eq!(rig.remaining(), DOWN_100);
+}
+
+#[test]
+fn what_a_backup_has_lost_counts_where_it_would_have_silenced_a_master() {
+    let ms = Duration::from_millis;
+    for (interval, adverts, late, excused) in [
+        (ms(1000), 3, ms(1000), false),
+        (ms(1000), 3, ms(1001), true),
+        (ms(1000), 1, ms(250), false),
+        (ms(1000), 1, ms(251), true),
+        (ms(100), 3, ms(97), false),
+        (ms(100), 3, ms(101), true),
+        (ms(10), 3, Duration::from_micros(2_500), false),
+        (ms(10), 3, ms(3), true),
+    ] {
+        let mut model = model(100);
+        model.version = Version::V3;
+        (model.advert_int, model.down_timer_adverts) = (interval, adverts);
+        let mut rig = Rig::new(config(&[model]));
+        let down = interval * adverts + interval * 156 / 256;
+        assert_eq!(rig.pass(down - MICROSECOND), []);
+        rig.now = Mono::ZERO + down + late;
+        let spoke = !sent(&rig.event(Event::Wake)).is_empty();
+        assert_eq!(spoke, !excused, "{late:?} of {interval:?}, {adverts}");
+    }
+}
+
+#[test]
+fn a_master_that_has_said_that_it_goes_is_given_no_more_time() {
+    // The last word of the master, and of somebody else.
+    for (last, other, excused) in [
+        (None, None, true),
+        (Some(0), None, false),
+        (Some(50), None, false),
+        (None, Some(0), true),
+        (None, Some(50), true),
+    ] {
+        let mut rig = Rig::new(config(&[model(100)]));
+        rig.hear(&model(100), 2, 150);
+        for (host, word) in [(2, last), (3, other)] {
+            if let Some(priority) = word {
+                rig.hear(&model(100), host, priority);
+            }
+        }
+        rig.now = rig.router.deadline() + SECOND * 2;
+        let spoke = !sent(&rig.event(Event::Wake)).is_empty();
+        assert_eq!(spoke, !excused, "{last:?}, {other:?}");
+        // Frozen for longer than a master may be silent: there may be another one.
+        let mut rig = Rig::new(config(&[model(100)]));
+        rig.hear(&model(100), 2, 150);
+        rig.hear(&model(100), 2, last.unwrap_or(150));
+        rig.now = rig.router.deadline() + SECOND * 60;
+        assert!(sent(&rig.event(Event::Wake)).is_empty());
+        assert_eq!(rig.remaining(), DOWN_100);
+        // It has come back.
+        rig.hear(&model(100), 2, 150);
+        rig.now = rig.router.deadline() + SECOND * 2;
+        assert!(sent(&rig.event(Event::Wake)).is_empty());
+    }
 }
