@@ -188,11 +188,13 @@ impl Router {
     }
 
     /// Somebody's timer has run out at `now`, and what it means depends on what was said until then: all of that must be heard
-    /// before [`Event::Wake`]. A backup would believe that its master is silent, a master that nobody else is there.
+    /// before [`Event::Wake`]. A backup would believe that its master is silent, a master that nobody else is there. So must
+    /// what came during a pause, or its arrival would be taken for later than it was.
     pub(crate) fn must_hear_first(&self, now: Mono) -> bool {
         let (at, instance) = match self.timers.first() {
             Some((at, id)) if at <= now => (at, self.instances.get(id)),
-            Some(_) | None => return false,
+            // Only a pause is to be noticed: what came in it came before its end.
+            Some(_) | None => return self.lateness.paused(now),
         };
         instance.is_some_and(|i| match i.state {
             State::Idle | State::Fault => false,

@@ -43,6 +43,11 @@ impl Lateness {
         self.pulse_at.unwrap_or(Mono::NEVER)
     }
 
+    /// The look for pauses is late itself.
+    pub(super) fn paused(&self, now: Mono) -> bool {
+        now.since(self.deadline()) > NORMAL
+    }
+
     /// The earliest timer, of `first`, is served at `now`.
     pub(super) fn note(&mut self, now: Mono, first: Mono) {
         let first = first.min(self.deadline());

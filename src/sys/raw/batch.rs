@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use crate::sys::clock;
+use crate::time::Mono;
 
 /// Packets per call.
 pub(super) const PACKETS: usize = 16;
@@ -15,9 +16,37 @@ const OCTETS: usize = 4608;
 /// Room for three control messages: packet info (20 octets), hop limit (4) and time stamp (16), each with a header of
 /// 16 and filled up to a multiple of 8.
 const CONTROL: usize = 96;
-/// A packet that seems to have waited longer than this is taken as if it came now: more likely somebody has set the
-/// clock.
-const LONGEST_WAIT: Duration = Duration::from_millis(20);
+/// A packet that seems to have waited longer than this is taken as if it came now, where somebody may have set the clock
+/// meanwhile.
+const DOUBTFUL: Duration = Duration::from_millis(20);
+/// So is one that has waited longer than this, in any case: this machine was asleep, and who sent it may be gone.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// A wall clock that has moved by less against ours since the last look was not set.
+const SLEW: Duration = Duration::from_millis(1);
+
+/// How far the kernel's stamps can be believed: they are of the wall clock, which somebody may set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Trust {
+    /// The wall clock at the origin of [`Mono`].
+    origin: Duration,
+    /// Nobody has set it since then.
+    since: Mono,
+}
+
+impl Trust {
+    /// The wall clock shows `wall` at some instant from `before` to `after`. The longest wait that is believed.
+    fn look(&mut self, before: Mono, wall: Duration, after: Mono) -> Duration {
+        if after.since(before) > SLEW {
+            return DOUBTFUL; // Interrupted between two looks.
+        }
+        let origin = wall.saturating_sub(Duration::from_micros(after.as_micros()));
+        if origin.abs_diff(self.origin) > SLEW {
+            self.since = after;
+        }
+        self.origin = origin;
+        after.since(self.since).clamp(DOUBTFUL, LONGEST_WAIT)
+    }
+}
 
 /// As control messages must lie in memory.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +69,7 @@ pub(super) struct Batch {
     controls: [Control; PACKETS],
     heads: [libc::mmsghdr; PACKETS],
     got: usize,
+    trust: Trust,
 }
 
 impl Batch {
@@ -52,6 +82,7 @@ impl Batch {
             controls: [Control([0; CONTROL]); PACKETS],
             heads: [head; PACKETS],
             got: 0,
+            trust: Trust::default(),
         }
     }
 
@@ -97,13 +128,15 @@ impl Batch {
     }
 
     /// The packets of the last filling, each with the time that it has waited for us.
-    pub(super) fn packets(&self) -> impl Iterator<Item = (&[u8], Option<HeaderV6>, Duration)> {
-        let now = clock::wall();
-        (0..self.got).map(move |n| {
-            let len = usize::try_from(self.heads[n].msg_len).unwrap_or(0);
+    pub(super) fn packets(&mut self) -> impl Iterator<Item = (&[u8], Option<HeaderV6>, Duration)> {
+        let (before, now) = (clock::now(), clock::wall());
+        let longest = self.trust.look(before, now, clock::now());
+        let this = &*self;
+        (0..this.got).map(move |n| {
+            let len = usize::try_from(this.heads[n].msg_len).unwrap_or(0);
             let from = n * OCTETS;
-            let octets = &self.octets[from..from + len.min(OCTETS)];
-            (octets, self.header_v6(n), self.waited(n, now))
+            let octets = &this.octets[from..from + len.min(OCTETS)];
+            (octets, this.header_v6(n), this.waited(n, now, longest))
         })
     }
 
@@ -131,8 +164,8 @@ impl Batch {
         })
     }
 
-    /// From the kernel's time stamp to `now`, both by the wall clock. Zero when it did not tell.
-    fn waited(&self, n: usize, now: Duration) -> Duration {
+    /// From the kernel's time stamp to `now`, both by the wall clock. Zero when it did not tell, or it is more than `longest`.
+    fn waited(&self, n: usize, now: Duration, longest: Duration) -> Duration {
         let stamp = controls(self.written(n), libc::SOL_SOCKET)
             .find(|(kind, _)| *kind == libc::SCM_TIMESTAMPNS)
             .and_then(|(_, value)| {
@@ -142,7 +175,7 @@ impl Batch {
             });
         stamp
             .and_then(|stamp| now.checked_sub(stamp))
-            .filter(|waited| *waited <= LONGEST_WAIT)
+            .filter(|waited| *waited <= longest)
             .unwrap_or_default()
     }
 
@@ -171,4 +204,36 @@ fn controls(mut octets: &[u8], of: libc::c_int) -> impl Iterator<Item = (libc::c
             }
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[test]
+    fn a_long_wait_is_believed_unless_the_clock_was_set_meanwhile() {
+        let mut trust = Trust::default();
+        let at = |ms: u32| Mono::ZERO + MS * ms;
+        let mut look = |ms, ahead| trust.look(at(ms), DAY + MS * ms + ahead, at(ms));
+        assert_eq!(look(5_000, MS), DOUBTFUL, "the first look");
+        assert_eq!(look(5_010, MS), DOUBTFUL);
+        assert_eq!(look(5_100, MS), MS * 100);
+        assert_eq!(look(9_000, MS), LONGEST_WAIT);
+        // Somebody makes it go a little faster.
+        for step in 1..=10 {
+            let gained = MS * step / 2;
+            assert_eq!(look(9_000 + step * 1_000, MS + gained), LONGEST_WAIT);
+        }
+        assert_eq!(look(20_000, MS * 40), DOUBTFUL, "set");
+        assert_eq!(look(20_050, MS * 40), MS * 50);
+        let interrupted = trust.look(at(21_000), DAY + MS * 21_040, at(21_002));
+        assert_eq!(interrupted, DOUBTFUL);
+        assert_eq!(
+            trust.look(at(22_000), DAY + MS * 22_040, at(22_000)),
+            LONGEST_WAIT
+        );
+    }
 }

@@ -265,6 +265,13 @@ fn what_was_said_before_is_heard_before_a_timer_is_believed() {
     let due = rig.router.deadline();
     assert!(!rig.router.must_hear_first(due - MICROSECOND));
     assert!(rig.router.must_hear_first(due), "a takeover is due");
+    let mut quick = model(150);
+    quick.version = crate::model::vrrp::Version::V3;
+    quick.advert_int = SECOND / 100;
+    let rig = Rig::new(config(&[quick]));
+    let look = rig.router.deadline();
+    assert!(!rig.router.must_hear_first(look), "nothing has paused");
+    assert!(rig.router.must_hear_first(look + SECOND / 1000));
 }
 
 #[test]
