@@ -126,7 +126,7 @@ pub(crate) async fn run(inbox: Inbox) -> io::Result<()> {
         task.keep_reached();
         if task.phase == Phase::Running {
             let news = task.heritage.due(clock::now(), task.router.masters());
-            task.kernel.save(news);
+            task.kernel.save_masters(news);
         }
         task.notices.flush();
         task.updates.flush();

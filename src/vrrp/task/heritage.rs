@@ -49,6 +49,25 @@ fn name_of(instance: &Instance) -> String {
     format!("{:?} {peers:?}", twins::kin(instance))
 }
 
+/// Who is master now, to be put on file: to word thousands takes longer than an advertisement may wait.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct News {
+    path: PathBuf,
+    masters: Vec<Arc<Instance>>,
+}
+
+impl News {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// # Errors
+    /// As of files.
+    pub(super) fn write(&self) -> io::Result<()> {
+        record::write(&self.path, &text(&self.masters))
+    }
+}
+
 fn text<'a>(masters: impl IntoIterator<Item = &'a Arc<Instance>>) -> String {
     masters.into_iter().map(|master| line(master)).collect()
 }
@@ -123,19 +142,22 @@ impl Heritage {
         self.stale = true;
     }
 
-    /// What is to be written where, if there is news and it is time. `masters`: those of now.
+    /// What is to be written, if there is news and it is time. `masters`: those of now.
     pub(super) fn due<'a>(
         &mut self,
         now: Mono,
         masters: impl IntoIterator<Item = &'a Arc<Instance>>,
-    ) -> Option<(PathBuf, String)> {
+    ) -> Option<News> {
         let waits = |at: Mono| now.since(at) < SPACING;
         if !self.stale || self.saved_at.is_some_and(waits) {
             return None;
         }
         (self.stale, self.saved_at) = (false, Some(now));
         let (list, _) = self.paths.as_ref()?;
-        Some((list.clone(), text(masters)))
+        Some(News {
+            path: list.clone(),
+            masters: masters.into_iter().cloned().collect(),
+        })
     }
 
     /// Advertisements have left.
@@ -175,17 +197,15 @@ mod tests {
         let now = Mono::from_micros(1_000_000);
         assert_eq!(heritage.due(now, &all), None);
         heritage.doubt();
-        let (path, text) = heritage
+        let news = heritage
             .due(now, &all[..1])
             .expect("the first is written at once");
-        assert_eq!(
-            (path, text.lines().count()),
-            ("/dev/shm/vrrp.masters".into(), 1)
-        );
+        assert_eq!(news.path(), "/dev/shm/vrrp.masters");
+        assert_eq!(text(&news.masters).lines().count(), 1);
         all[1..].iter().for_each(|_| heritage.doubt());
         assert_eq!(heritage.due(now, &all), None);
-        let (_, text) = heritage.due(now + SPACING, &all).expect("the rest");
-        assert_eq!(text.lines().count(), 255);
+        let news = heritage.due(now + SPACING, &all).expect("the rest");
+        assert_eq!(text(&news.masters).lines().count(), 255);
         assert_eq!(heritage.due(now + SPACING * 2, &all), None, "no news");
     }
 

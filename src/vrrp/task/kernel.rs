@@ -34,6 +34,7 @@ use self::links::Links;
 use self::patience::Patience;
 use self::record::Record;
 use self::worker::{Answers, Frame, Worker};
+use super::heritage::News;
 use super::outbox::Outbox;
 use super::spare::Ward;
 use super::terms;
@@ -236,6 +237,13 @@ impl Kernel {
     pub(super) fn save(&mut self, news: Option<(PathBuf, String)>) {
         if let Some((path, text)) = news {
             self.worker.save(path, text);
+        }
+    }
+
+    /// The same for the list of masters.
+    pub(super) fn save_masters(&mut self, news: Option<News>) {
+        if let Some(news) = news {
+            self.worker.save_masters(news);
         }
     }
 

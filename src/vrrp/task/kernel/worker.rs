@@ -9,7 +9,7 @@ use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -25,6 +25,7 @@ use crate::sys::netlink::{self, BATCH, Refusal, Request, RouteSocket};
 use crate::sys::nft::{Batch, NftError, NftSocket};
 use crate::sys::raw::FrameSocket;
 use crate::sys::{record, schedule};
+use crate::vrrp::task::heritage::News;
 use crate::vrrp::task::outbox::{Outbox, Supersedes};
 use crate::vrrp::task::report;
 use crate::vrrp::task::spare::Ward;
@@ -64,6 +65,7 @@ enum Job {
     Save(PathBuf, String),
     Block(Addresses),
     Free(Addresses),
+    SaveMasters(News),
 }
 
 /// An Ethernet frame that announces an address.
@@ -211,6 +213,11 @@ impl Worker {
         self.put(Job::Save(path, text));
     }
 
+    /// As [`Worker::save`], for the list of masters.
+    pub(super) fn save_masters(&mut self, news: News) {
+        self.put(Job::SaveMasters(news));
+    }
+
     /// Has the firewall drop the packets of these. There is no answer.
     pub(super) fn block(&mut self, addresses: Addresses) {
         if !addresses.is_empty() {
@@ -314,11 +321,8 @@ impl Line {
                         self.seen.push_front(Job::Frames(frames));
                     }
                 }
-                Some(Job::Save(path, text)) => {
-                    if let Err(e) = record::write(&path, &text) {
-                        tracing::warn!(path = %path.display(), err = %e, "cannot put on file what is ours");
-                    }
-                }
+                Some(Job::Save(path, text)) => on_file(&path, record::write(&path, &text)),
+                Some(Job::SaveMasters(news)) => on_file(news.path(), news.write()),
                 Some(Job::Block(addresses)) => self.block(&addresses),
                 Some(Job::Free(addresses)) => self.free(&addresses),
                 None => {
@@ -449,6 +453,12 @@ impl Line {
         for frame in self.sent.drain(..) {
             report::frame(&frame.octets, frame.name());
         }
+    }
+}
+
+fn on_file(path: &Path, written: io::Result<()>) {
+    if let Err(e) = written {
+        tracing::warn!(path = %path.display(), err = %e, "cannot put on file what is ours");
     }
 }
 
