@@ -1,8 +1,9 @@
-//! A list that mostly has one item, which then lies in the list itself and not somewhere else.
+//! A list that mostly has one item, which then lies in the list itself: among thousands of lists, a block of memory for each
+//! would cost more than what is in it.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 
-/// See the module. Immutable, like all of the model; read as a slice.
+/// See the module. Used as a slice; it neither grows nor shrinks.
 #[derive(Clone, Debug)]
 pub(crate) enum Few<T> {
     One(T),
@@ -47,9 +48,7 @@ impl<T: PartialEq> PartialEq for Few<T> {
 
 impl<T: Eq> Eq for Few<T> {}
 
-/// For tests that want something else.
-#[cfg(test)]
-impl<T> std::ops::DerefMut for Few<T> {
+impl<T> DerefMut for Few<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         match self {
             Self::One(one) => std::slice::from_mut(one),

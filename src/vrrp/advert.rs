@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
 
 use crate::model::auth::{Auth, Secret};
+use crate::model::few::Few;
 use crate::model::net::Family;
 use crate::model::unicast::OldChecksum;
 use crate::model::vrrp::{Instance, Version};
@@ -15,7 +16,6 @@ use crate::wire::trailer::TRAILER;
 use crate::wire::vrrp::{self as wire, Addresses, Advert, Timing};
 
 use super::auth;
-use super::several::Several;
 
 /// Everything of an advertisement but its identification, its priority, its checksum and its signature.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Template {
     sum: Sum,
     pub(super) src: IpAddr,
     /// In the order in which they are served; all of the family of `src`.
-    pub(super) targets: Several<Target>,
+    pub(super) targets: Few<Target>,
     /// Over IPv6, where the kernel shall not choose.
     pub(super) hop_limit: Option<u8>,
 }

@@ -27,7 +27,6 @@ mod reload;
 pub(crate) mod router;
 #[cfg(test)]
 mod sample;
-mod several;
 mod slab;
 mod sync;
 mod tally;

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use crate::daemon::bus::{Notice, VrrpState};
 use crate::model::Config;
 use crate::model::diff::{Change, Keyed, Reload, diff};
+use crate::model::few::Few;
 use crate::model::vrrp::{Deletion, Instance as Model, InstanceKey, SyncGroup};
 use crate::time::Mono;
 
 use super::instance::{Instance, State};
 use super::priority::Watch;
 use super::router::{Inheritance, Router, Tracked};
-use super::several::Several;
 use super::sync::Unit;
 use super::{Action, InstanceId};
 
@@ -186,7 +186,7 @@ impl Router {
             .iter()
             .filter_map(|model| by_key.get(&model.key()))
             .filter(|id| !grouped.contains(*id));
-        units.extend(alone.map(|id| Unit::new(None, Several::One(*id))));
+        units.extend(alone.map(|id| Unit::new(None, Few::One(*id))));
         self.units = units;
         self.groups
             .retain(|name, _| config.groups.iter().any(|g| g.name == *name));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::daemon::bus::{Notice, VrrpState};
+use crate::model::few::Few;
 use crate::model::vrrp::{InitialState, SyncGroup};
 use crate::time::Mono;
 
@@ -14,7 +15,6 @@ use super::backup::Wait;
 use super::garp;
 use super::instance::{Instance, Silence, State, Turn};
 use super::router::Router;
-use super::several::Several;
 use super::{Action, FaultCause, InstanceId, Report};
 
 /// See the module.
@@ -22,7 +22,7 @@ use super::{Action, FaultCause, InstanceId, Report};
 pub(super) struct Unit {
     pub(super) group: Option<Arc<SyncGroup>>,
     /// In the group's order; never empty. One, nearly always.
-    pub(super) members: Several<InstanceId>,
+    pub(super) members: Few<InstanceId>,
     /// Notices that wait until the kernel holds what they speak of. `None`, for months: nothing does.
     #[expect(
         clippy::box_collection,
@@ -32,7 +32,7 @@ pub(super) struct Unit {
 }
 
 impl Unit {
-    pub(super) fn new(group: Option<Arc<SyncGroup>>, members: Several<InstanceId>) -> Self {
+    pub(super) fn new(group: Option<Arc<SyncGroup>>, members: Few<InstanceId>) -> Self {
         Self {
             group,
             members,
@@ -329,7 +329,7 @@ impl Router {
     fn announce(
         &mut self,
         unit: usize,
-        members: Several<InstanceId>,
+        members: Few<InstanceId>,
         state: VrrpState,
         order: Order,
         out: &mut Vec<Action>,
@@ -384,7 +384,7 @@ impl Router {
         }
     }
 
-    fn members(&self, unit: usize) -> Several<InstanceId> {
+    fn members(&self, unit: usize) -> Few<InstanceId> {
         let unit = self.units.get(unit);
         unit.map_or_else(|| Vec::new().into(), |u| u.members.clone())
     }
@@ -396,7 +396,7 @@ impl Router {
     }
 
     /// The leader, then the others in the group's order.
-    fn led_by(&self, unit: usize, leader: InstanceId) -> Several<InstanceId> {
+    fn led_by(&self, unit: usize, leader: InstanceId) -> Few<InstanceId> {
         let mut members = self.members(unit);
         members.sort_by_key(|m| *m != leader);
         members
