@@ -24,8 +24,8 @@ use crate::time::Mono;
 /// From start to the first check, before the random part.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Attempts that are begun at once: by the time these are, the first of them may be over. It keeps the sockets and the
-/// memory of thousands of attempts low that are due in the same moment.
+/// Attempts that are begun in one turn. Where thousands are due at the same moment, the first of them are over before the
+/// last begin, which saves sockets and memory.
 const BURST: usize = 64;
 
 /// Where a checker belongs.
@@ -53,7 +53,7 @@ pub(crate) struct Director {
     agenda: Agenda<Place>,
     ids: CheckIds,
     spread: Spread,
-    /// Attempts that are being made after which the next one is counted from their start.
+    /// Running attempts whose successor is due an interval after their start, not after their end.
     started: HashMap<CheckId, Mono>,
     /// How many attempts may run at once.
     budget: usize,

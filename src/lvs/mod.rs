@@ -26,7 +26,8 @@ use checker::http::{Judged, Lengths};
 use checker::{Check, Down, Good, Local};
 use desired::Front;
 
-/// Handle of a running checker; never used twice. Its place, and which of those that were there it is.
+/// Handle of a running checker, never used twice: its place in the upper half, and in the lower one how many checkers had
+/// that place before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CheckId(pub(crate) u64);
 
@@ -49,13 +50,13 @@ impl CheckId {
 pub(crate) enum Event {
     /// Time passed.
     Wake,
-    /// Before the first configuration: destinations that an earlier run knew of, and that get nothing new by now.
+    /// Before the first configuration: destinations of an earlier run that get no new connections: taken out, or of weight 0.
     Left(HashSet<(Front, SocketAddr)>),
     /// Start or reload.
     Apply(Arc<Config>),
     /// Stop: serve nothing any more.
     Stop,
-    /// Somebody else watches for a checker, and has something to tell.
+    /// News for checkers that make no attempts themselves (`FILE_CHECK`, `BFD_CHECK`).
     Told(Told),
     /// An address came to (`up`) or left an interface of this machine: `ha_suspend`.
     Address { addr: IpAddr, up: bool },
@@ -66,7 +67,7 @@ pub(crate) enum Event {
     },
 }
 
-/// What checkers are told that watch nothing themselves.
+/// News for checkers that make no attempts themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     /// The number in a `track_file`.
@@ -202,7 +203,7 @@ pub(crate) enum ServerChange {
         to: u32,
         active: Way,
     },
-    /// Stop. `Inhibited`: it was down, and in the table all the same.
+    /// Stop. `Inhibited`: it was down, but still in the table.
     ShuttingDown(Absence),
 }
 

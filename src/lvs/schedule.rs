@@ -186,14 +186,14 @@ impl<T> Agenda<T> {
         self.running.first().map_or(Mono::NEVER, |&(at, _)| at)
     }
 
-    /// Takes out the one that is due for the longest time.
+    /// Takes out the one that has been due for the longest time.
     pub(crate) fn pop_due(&mut self, now: Mono) -> Option<CheckId> {
         self.waiting.first().filter(|(at, _)| *at <= now)?;
         let (_, place) = self.waiting.pop_first()?;
         self.popped(place)
     }
 
-    /// Takes out the one whose attempt had to be over for the longest time.
+    /// Takes out the one whose attempt has been overdue for the longest time.
     pub(crate) fn pop_late(&mut self, now: Mono) -> Option<CheckId> {
         self.running.first().filter(|(at, _)| *at <= now)?;
         let (_, place) = self.running.pop_first()?;

@@ -120,8 +120,8 @@ pub(crate) fn errno(e: &io::Error) -> Errno {
     e.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-/// What a connection says that was only to be made. One that was made and has ended since was made: how soon we look must
-/// not decide.
+/// The result of an attempt that is only a connection. One that was made and has been closed since counts as made: how soon
+/// we look must not decide.
 pub(crate) fn made(result: io::Result<()>) -> Result<(), Down> {
     match result.map_err(|e| errno(&e)) {
         // Before it is made, a reset is a refusal (tcp(7)).

@@ -123,12 +123,12 @@ impl Own for DnsDraft {
     }
 }
 
-/// Why an answer is none.
+/// Why there is no answer, or none that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bad {
     /// Nothing that belongs to the question came in time.
     Timeout,
-    /// The socket says why nothing will come.
+    /// The socket reports an error: no answer will come.
     Read(Errno),
     /// `RCODE` of the answer, never 0.
     Refused(u8),
@@ -136,7 +136,7 @@ pub(crate) enum Bad {
 
 /// RFC 1035 §4.1.1: octets of a header.
 const HEADER: usize = 12;
-/// What an answer may hold over UDP without EDNS; what is longer is cut, the header is all that counts.
+/// Longest answer over UDP without EDNS, octets. What is longer arrives truncated, which does no harm: only the header counts.
 const MAX_ANSWER: usize = 512;
 
 impl Dns {

@@ -53,7 +53,7 @@ const OPTIONS: &[(&str, char, bool)] = &[
     ("timeout", 't', true),
 ];
 
-/// Without `-t` nobody gets impatient.
+/// Without `-t` there is no time limit.
 const FOREVER: Duration = Duration::from_secs(86_400 * 365);
 const READ: usize = 16 * 1024;
 

@@ -75,7 +75,7 @@ pub(crate) struct Url {
 }
 
 impl Url {
-    /// This path with what holds unless more is said.
+    /// This path, with the defaults for everything else.
     pub(crate) fn new(path: &str) -> Self {
         Self {
             path: path.into(),
@@ -155,7 +155,7 @@ pub(crate) struct Lengths {
     pub(crate) came: u64,
 }
 
-/// What is wrong with a page, or on the way to it.
+/// Why a page is not good, or could not be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bad {
     /// No handshake.
@@ -296,7 +296,7 @@ async fn within<T>(time: Pin<&mut Sleep>, work: impl Future<Output = T>) -> Opti
     }
 }
 
-/// What came of one read.
+/// The outcome of one read.
 enum Came {
     Some,
     End,

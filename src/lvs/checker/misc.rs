@@ -1,4 +1,4 @@
-//! `MISC_CHECK`: a script says whether the server is well, and how much weight it shall have.
+//! `MISC_CHECK`: a script says whether the server is well, and which weight it should have.
 
 use std::time::Duration;
 
@@ -140,7 +140,7 @@ impl Misc {
             }
             return self.judge(outcome);
         }
-        // Whoever cannot be signalled has ended, or is killed when the child is dropped.
+        // One that cannot be signalled has ended, or is killed when the child is dropped.
         let _ = child.signal(Signal::Term);
         if timeout(TERM_GRACE, child.ended()).await.is_err() {
             let _ = child.signal(Signal::Kill);

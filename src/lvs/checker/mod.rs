@@ -25,7 +25,7 @@ use connect::Connect;
 
 use crate::sys::swarm::Swarm;
 
-/// The kinds of checkers. What few have is boxed: there may be hundreds of thousands of checkers.
+/// The kinds of checkers. Options of the rarer kinds are boxed: there may be hundreds of thousands of checkers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
     /// `TCP_CHECK`: a connection that is accepted is health.
@@ -65,9 +65,9 @@ impl Check {
 pub(crate) enum Good {
     #[default]
     Plain,
-    /// A web page, by what it was judged last, and the length that the server told wrongly.
+    /// A web page, by what it was judged last, and its `Content-Length` if that was wrong.
     Page(http::Judged, Option<http::Lengths>),
-    /// `misc_dynamic`: the weight that the server shall have; `None`: the one of the configuration.
+    /// `misc_dynamic`: the weight that the server should have; `None`: the configured one.
     Weight(Option<u32>),
 }
 

@@ -176,7 +176,7 @@ impl Udp {
     }
 }
 
-/// A connected socket that hears of everything that the network says about what it sends.
+/// A connected socket that is told of every ICMP error about what it sends.
 fn socket(connect: &Connect) -> Result<UdpSocket, Down> {
     let socket = connect
         .socket(Type::DGRAM, Protocol::UDP)
@@ -200,7 +200,7 @@ fn socket(connect: &Connect) -> Result<UdpSocket, Down> {
     })
 }
 
-/// Connects a socket of datagrams, which never waits.
+/// Connects a datagram socket, which never blocks.
 pub(super) fn connected(socket: &Socket, connect: &Connect) -> Result<(), Down> {
     let outcome = socket.connect(&connect.target.into());
     outcome.map_err(|e| super::connect::refusal(errno(&e)))

@@ -10,7 +10,7 @@ use crate::lvs::verdict::Verdict;
 pub(super) struct Health {
     pub(super) id: CheckId,
     pub(super) verdict: Verdict,
-    /// What most have not.
+    /// What most checkers never need.
     rare: Option<Box<Rare>>,
 }
 
@@ -19,7 +19,7 @@ struct Rare {
     share: Share,
     /// What was last reported about this machine, so that it is reported once.
     trouble: Option<Local>,
-    /// By page, the lengths that were told wrongly last.
+    /// By page, the wrong lengths that were reported last.
     lengths: Vec<(usize, Lengths)>,
 }
 
@@ -62,19 +62,19 @@ impl Health {
         self.change(|rare| rare.share = share);
     }
 
-    /// This machine is in trouble with it. True: that is news.
+    /// Notes what this machine could not do. True: it has not been reported yet.
     pub(super) fn is_news(&mut self, trouble: Local) -> bool {
         let before = self.rare.as_ref().and_then(|r| r.trouble);
         self.change(|rare| rare.trouble = Some(trouble));
         before != Some(trouble)
     }
 
-    /// This machine could do what it had to.
+    /// This machine could do its part again.
     pub(super) fn is_well(&mut self) {
         self.change(|rare| rare.trouble = None);
     }
 
-    /// A page was good, and `lengths` is what its server told wrongly. What of it was not told yet.
+    /// A page was good; `lengths`: its `Content-Length` was wrong. Returns them if they have not been reported yet.
     pub(super) fn length_is_news(
         &mut self,
         page: usize,

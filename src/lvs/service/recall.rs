@@ -1,5 +1,4 @@
-//! What an earlier run knew: after a crash of this process the kernel goes on with the servers that were found well, and so
-//! do we.
+//! What an earlier run knew: after a crash the kernel goes on sending to the servers that were found well, and so do we.
 // keepalived: a restart puts all servers back until they have been checked.
 
 use std::collections::HashSet;

@@ -28,7 +28,7 @@ impl Service {
         }
     }
 
-    /// Reports a sorry server that begins or ends to serve. `before`: the one that served until now.
+    /// Reports a sorry server that begins to serve, or no longer does. `before`: the one that served until now.
     pub(super) fn tell_sorry(&self, before: Option<&SorryServer>, out: &mut Vec<Action>) {
         let now = self.sorry_serves();
         if before.map(|s| s.addr) == now.map(|s| s.addr) {

@@ -1,5 +1,5 @@
-//! What of IPVS and of marks may be ours, on file: should we die at once, the next run removes what has left its
-//! configuration, and puts timeouts back.
+//! A file that says what in IPVS, and which marks, may be ours: should we be killed, the next run removes what is no longer in
+//! its configuration, and puts timeouts back.
 //!
 //! Written before the kernel is asked for anything, beside the pid file of the checkers; believed only in the network
 //! namespace of the same boot that it was written for. Entries that were never ours are never in it. Of what is on file only
@@ -62,7 +62,7 @@ impl Claim {
         }
     }
 
-    /// Two that differ have the same as good as never.
+    /// A digest: two claims that differ practically never have the same.
     fn print(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.hash(&mut hasher);
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(next.read(), Some(entries(&all)));
         next.widen(few.iter().cloned());
         assert!(next.is_wide());
-        // Who is killed while he writes may have written half a line, which means something else.
+        // A process that is killed while it writes may leave half a line, which means something else.
         let text = fs::read_to_string(&path).expect("it is there");
         fs::write(&path, text.trim_end_matches('0').trim_end()).expect("our own file");
         let whole = next.read().expect("the rest holds");

@@ -114,7 +114,7 @@ impl Table {
             }
             opened => opened.map_err(OpenError::Kernel)?,
         };
-        // Whoever may not even ask will not be let in later.
+        // Without the permission to ask there is none to change anything.
         ipvs.submit(Tag::Table, Call::Info.request());
         for (_, told) in ipvs.next_done().await {
             if let Some(info) = told.map_err(OpenError::Kernel)?.info {

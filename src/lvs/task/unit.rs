@@ -21,7 +21,7 @@ use crate::sys::ipvs::{Call, Told};
 /// How often in a row a virtual server is read again at once.
 const ROUNDS: u32 = 3;
 
-/// Told when our entries are not what we left behind.
+/// Logged when our entries are not as we left them.
 pub(super) const ELSEWHERE: &str = "somebody else changed the IPVS table, restoring our part";
 
 /// What a request was for.
@@ -76,7 +76,7 @@ pub(super) struct Unit {
     refused: bool,
     /// Rounds in a row that have met traces of somebody else.
     rounds: u32,
-    /// The refusals that were told, until a round goes well.
+    /// The refusals that were logged, until a round goes well.
     said: HashSet<String>,
 }
 

@@ -10,7 +10,7 @@ use crate::sys::regex::{Found, Pattern, Rest};
 
 /// The most that is read until the header is over.
 pub(super) const MAX_HEADER: usize = 4095;
-/// The most that is kept of a body for a match that may go on.
+/// The most of a body that is kept, octets, while a match may still go on.
 const MAX_KEPT: usize = 1 << 20;
 
 /// See the module.
@@ -89,7 +89,7 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// The connection is over. With a good page comes the length that was told wrongly.
+    /// The connection is over. A good page comes with its `Content-Length` if that was wrong.
     pub(super) fn judge(self) -> Result<(Judged, Option<Lengths>), Bad> {
         let body = self.body.ok_or(Bad::NoData)?;
         let status = body.status.ok_or(Bad::NoData)?;

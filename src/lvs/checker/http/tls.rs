@@ -1,4 +1,4 @@
-//! Connections over TLS, as old as servers are: nothing is verified, and whoever asks is shown our certificate.
+//! Connections over TLS, to servers of any age: nothing is verified, and a server that asks for it gets our certificate.
 //!
 //! What the `SSL` block names is read once per block; all checks share it. Source: keepalived's behaviour, ssl(7).
 
@@ -65,9 +65,9 @@ fn context(block: &Ssl) -> Result<SslContext, Broken> {
     };
     let mut made = SslContext::builder(SslMethod::tls_client()).map_err(bad("library", None))?;
     made.set_verify(SslVerifyMode::NONE);
-    // As many octets per call as there are, not first those that say how many follow.
+    // Reads whatever is there in one call, instead of the header of each record first.
     made.set_read_ahead(true);
-    // Many a server closes without a word.
+    // Many servers close the connection without a close_notify.
     made.set_options(SslOptions::IGNORE_UNEXPECTED_EOF);
     if let Some(ca) = &block.ca {
         made.set_ca_file(ca).map_err(bad("ca", Some(ca)))?;
