@@ -256,7 +256,7 @@ impl<'h> Expander<'h> {
         }
     }
 
-    /// Notes a line that its definitions made too long; the last straw ends reading.
+    /// Notes a line that its definitions made too long; too many of them end reading.
     fn endless(&mut self, span: Span, diags: &mut Diags) {
         let text = "expanded line is too long - the rest is not expanded";
         diags.push(Diag::at(span, Code::ExpansionTooLong, text));

@@ -93,7 +93,7 @@ pub(crate) trait Host {
     fn real_path(&self, path: &Path) -> Option<PathBuf>;
     /// The working directory.
     fn cwd(&self) -> PathBuf;
-    /// From now on the interfaces are those of the network namespace of that name (`ip netns`); false: there is none.
+    /// Makes the interfaces those of the network namespace of that name (`ip netns`); false: there is none.
     fn enter(&self, namespace: &str) -> bool;
     /// The first address of a host name; may take as long as the resolver does.
     fn resolve(&self, name: &str) -> Option<IpAddr>;

@@ -83,7 +83,7 @@ pub(crate) struct Loaded {
     pub(crate) tree: Tree,
     /// Places of the statements that were not taken over: what they say is not in force.
     pub(crate) rejected: HashSet<Span>,
-    /// It ends inside a block or a keyword, or there is no statement: such is a file of which a part is not written yet.
+    /// It ends inside a block or a keyword, or holds no statement, as a file does that is still being written.
     pub(crate) torn: bool,
     outcomes: Outcomes,
     test_exit: u8,
@@ -113,7 +113,7 @@ impl Loaded {
         self.messages_for(|_| true)
     }
 
-    /// Those that are about parts of the daemon that there are.
+    /// Those about the parts of the daemon that run.
     pub(crate) fn messages_for(
         &self,
         runs: impl Fn(Concern) -> bool,
@@ -165,8 +165,8 @@ pub(crate) fn lines<'h>(
     lines
 }
 
-/// As [`load`], for whoever only wants the model and the findings: the statements are given up as soon as they are read,
-/// which is what makes a large configuration cheap.
+/// As [`load`], for callers that only want the model and the findings: statements are dropped as soon as they are read, which
+/// keeps a large configuration cheap.
 pub(crate) fn load_model(options: &LoadOptions, host: &dyn Host) -> Loaded {
     read(options, host, &Mend::default(), Keep::Model)
 }
@@ -268,8 +268,8 @@ fn read_once(options: &LoadOptions, host: &dyn Host, mend: &Mend, keep: Keep) ->
     }
 }
 
-/// Statements of which those are still to be read that come last: there may be very many of them, so each part is made
-/// into the model before the next one is read.
+/// The statements, with a rest that is still to be read: there may be very many, so each part becomes model before the next
+/// one is read.
 struct Unread<'t> {
     tree: &'t mut Tree,
     parts: Range<usize>,

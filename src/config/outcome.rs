@@ -1,4 +1,4 @@
-//! What findings lead to: weights, the exit codes that follow from them, and their collection.
+//! What findings lead to: their weights, the exit codes that follow from these, and how findings are collected.
 //!
 //! Source: the classes of complaints and the exit codes of keepalived(8), as measured.
 
@@ -37,7 +37,7 @@ pub(crate) enum Weight {
     Include,
 }
 
-/// What of the daemon a finding is about.
+/// Which part of the daemon a finding is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Concern {
     /// All of it.
@@ -80,8 +80,8 @@ impl Outcome {
             .map_or(0, |(_, code)| code)
     }
 
-    /// Why the daemon ends: 0 no network namespace, 6 no file or a refused include, 2 unusable or (with `strict`, `reload_check_config`) any
-    /// complaint. `None`: it runs.
+    /// Why the daemon ends: 0 no network namespace, 6 no file or a refused include, 2 unusable, or with `strict` or
+    /// `reload_check_config` any complaint. `None`: it runs.
     pub(crate) fn refusal(self, strict: bool) -> Option<u8> {
         let any = |ws: &[Weight]| ws.iter().any(|w| self.has(*w));
         if any(&[Weight::Include, Weight::NoFile]) {
@@ -135,7 +135,7 @@ impl Outcomes {
 pub(crate) struct Diags {
     list: Vec<Diag>,
     outcomes: Outcomes,
-    /// What those are about that come next.
+    /// Which part the findings that come next are about.
     concern: Concern,
     left_out: usize,
 }
@@ -167,7 +167,7 @@ impl Diags {
         }
     }
 
-    /// Whether findings are only counted by now: what they would say need not be put together.
+    /// Whether findings are only counted from here on, so that their texts need not be made.
     pub(crate) fn is_full(&self) -> bool {
         self.list.len() >= MAX_DIAGS
     }
@@ -194,7 +194,7 @@ impl Diags {
         self.list.iter().any(like)
     }
 
-    /// Says what those are about that come next; gives back what it was before.
+    /// Sets which part the findings that come next are about; returns the one before.
     pub(crate) fn about(&mut self, concern: Concern) -> Concern {
         std::mem::replace(&mut self.concern, concern)
     }

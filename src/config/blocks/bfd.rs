@@ -138,7 +138,7 @@ pub(super) const BFD: Row<Draft> = sub("bfd_instance", &BFD_INSTANCE, |v, a| {
     Ok(())
 });
 
-/// What the keywords must be together, and with the instances before.
+/// Which keywords need or exclude each other, and what must differ from the instances before.
 fn finish(
     name: &str,
     v: BfdDraft,

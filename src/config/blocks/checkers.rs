@@ -61,7 +61,7 @@ pub(crate) struct Draft<K> {
 
 /// What a kind of checker adds to its block.
 pub(crate) trait Own: Default + 'static {
-    /// The checkers that the block makes; none, if it was said already why it cannot be used.
+    /// The checkers that the block makes; none where the reason has been reported already.
     ///
     /// # Errors
     /// It lacks what its kind cannot do without.

@@ -9,7 +9,7 @@ use super::super::table::{Args, Fault};
 use crate::model::global::ExtraIf;
 use crate::model::net::IfName;
 
-/// A keyword that says all by being there.
+/// A keyword without arguments.
 pub(crate) fn flag<T>(_: &mut T, a: &mut Args<'_, '_>) -> Result<(), Fault> {
     a.flag().map(drop)
 }

@@ -360,7 +360,7 @@ fn peer(a: &mut Args<'_, '_>, v: &mut AddressDraft, has_prefix: bool) -> Result<
     Ok(())
 }
 
-/// What the options must not be together.
+/// Which options exclude each other.
 fn finish(a: &mut Args<'_, '_>, mut v: AddressDraft) -> Result<AddressDraft, Fault> {
     let computed = matches!(v.broadcast, Some(Broadcast::Ones | Broadcast::Zeros));
     if computed && v.prefix_len > 30 {

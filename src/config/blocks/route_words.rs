@@ -36,7 +36,7 @@ pub(crate) fn force_family(
     same_family(a, known, family, what)?;
     let keyword = a.keyword();
     if a.peek() == Some(keyword) {
-        // Who doubled the word for keepalived, which skips the second one, is understood.
+        // Files that repeat the word for keepalived, which skips the second one, are understood.
         a.opt();
     } else if let Some(next) = a.peek() {
         let text = format!("keepalived skips '{next}' after {keyword}; it is not skipped here");

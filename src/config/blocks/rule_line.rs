@@ -334,7 +334,7 @@ pub(crate) fn read(a: &mut Args<'_, '_>, dynamic: bool) -> Result<RuleDraft, Fau
     finish(v, a)
 }
 
-/// What the words must be together.
+/// Which words need or exclude each other.
 fn finish(v: RuleLine, a: &mut Args<'_, '_>) -> Result<RuleDraft, Fault> {
     let Some(action) = v.action else {
         return refuse(

@@ -1,4 +1,4 @@
-//! Definitions and sequences: what they hold, and how a line changes by them.
+//! Definitions and sequences: what they hold, and what they make of a line.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -259,7 +259,7 @@ impl Expander<'_> {
         Some(self.random.within(min, max).to_string())
     }
 
-    /// Understands what stands in the parentheses of `~SEQ`, `~SEQx` and `~LST`. `span`: of `text`; `from`: of the whole.
+    /// Reads the parentheses of `~SEQ`, `~SEQx` and `~LST`. `span`: of `text`; `from`: of the whole.
     pub(super) fn sequence(
         &mut self,
         word: &str,

@@ -48,7 +48,7 @@ impl Feed {
         }
     }
 
-    /// Whether it surely has nothing more to say.
+    /// Whether it is certain that no line is left.
     pub(super) fn is_used_up(&self) -> bool {
         match self {
             Self::File(_) | Self::Files(_) => false,
@@ -177,7 +177,7 @@ impl OpenFile {
             }
             let mut start = 0;
             if line.len() > MAX_LINE {
-                // keepalived: what is beyond the limit is read as a line of its own, what is before it is lost.
+                // keepalived: reads what is beyond the limit as a line of its own, and loses what is before it.
                 diags.push(Diag::at(
                     self.here(1, 0),
                     Code::LineTooLong,

@@ -1,4 +1,4 @@
-//! One `vrrp_instance`: its defaults, and what its settings must not be together.
+//! One `vrrp_instance`: its defaults, and which of its settings exclude each other.
 
 mod genuine;
 
@@ -459,8 +459,7 @@ fn refuses(voice: &mut Voice<'_>, version: Version) -> bool {
     }
 }
 
-/// RFC 9568 §5.2.9: over IPv6 the first address is the link-local one. Whoever thinks of another router by it would have
-/// no neighbour otherwise.
+/// RFC 9568 §5.2.9: over IPv6 the first address is the link-local one, by which hosts know the router as a neighbour.
 fn first_address(voice: &mut Voice<'_>, v: &Instance) {
     let first = v.addresses.first().map(|a| a.addr);
     match first {
@@ -477,7 +476,7 @@ fn first_address(voice: &mut Voice<'_>, v: &Instance) {
     }
 }
 
-/// What RFC conformance leaves no choice about.
+/// Settings that RFC conformance leaves no choice about.
 fn strict(voice: &mut Voice<'_>, v: &mut Instance) {
     let draft = voice.draft;
     if !v.preempt_delay.is_zero() {

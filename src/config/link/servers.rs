@@ -80,7 +80,7 @@ impl<'g> Servers<'g> {
     }
 }
 
-/// What is the same for many is there once: mostly there are thousands that have it.
+/// Keeps equal parts once: where there are thousands of servers, most of them share these.
 struct Shared<T>(HashSet<Arc<T>>);
 
 impl<T> Default for Shared<T> {
@@ -202,7 +202,7 @@ impl<'s, 'g, 'a, 'h> Settling<'s, 'g, 'a, 'h> {
         self.around.diags.push(diag);
     }
 
-    /// `None`: nothing that could be used.
+    /// `None`: it cannot be used.
     fn finish(mut self) -> Option<VirtualServer> {
         let draft = self.draft;
         if self.real.is_empty() {

@@ -131,7 +131,7 @@ impl<'a> Names<'a> {
         });
         let free = names.take(1000).find(|name| self.is_free(name, sort));
         let name = free.unwrap_or_else(|| {
-            // A thousand interfaces of that name: no machine is like this. Making it will fail and be reported.
+            // No machine has a thousand interfaces of that name. Making this one will fail and be reported.
             IfName::new(&format!("vrrp.{vrid}")).expect("a short name without blanks")
         });
         self.taken.insert(name.clone());

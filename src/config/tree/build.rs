@@ -1,8 +1,9 @@
 //! Pieces → the tree: which block each statement stands in.
 //!
-//! What is wrong with the braces is said here and mended so that as little as possible is lost: an unknown block is
-//! skipped, but for blocks of the top level that stand in one there, the words of a brace that nothing asked for stay in the enclosing block, blocks that never end are
-//! closed where a block of the top level begins, or else at the end of the file. No keyword is known here. Source: keepalived's behaviour.
+//! Faults in the braces are reported here and mended so that as little as possible is lost. An unknown block is skipped, except
+//! for top-level blocks inside one at the top level; the content of a brace that nothing asked for stays in the enclosing
+//! block; blocks that never end are closed where a top-level block begins, or else at the end of the file. No keyword is known
+//! here. Source: keepalived's behaviour.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,7 +92,7 @@ impl Mend {
     }
 }
 
-/// Reads everything that the expander has to say. `root`: the shape of the top level.
+/// Reads all pieces of the expander. `root`: the shape of the top level.
 pub(crate) fn build(
     lines: &mut Expander<'_>,
     root: &'static dyn Shape,
@@ -165,7 +166,7 @@ impl Builder {
             std::mem::replace(&mut self.pending, Pending::None)
         {
             let weight = match inside {
-                // keepalived: no complaint by itself; who does not read the block takes its end for that of the block
+                // keepalived: no complaint by itself; a process that does not read the block takes its end for that of the block
                 // around it, or at the top level its lines for keywords.
                 Inside::Values if !self.frames.is_empty() => Weight::Log,
                 Inside::Values => Weight::Complaint,
