@@ -372,7 +372,7 @@ fn a_receiver_with_other_settings_refuses_as_keepalived_does() {
     let wrong = Err(PacketFault::Checksum);
     assert_eq!(judge(&never, "v3-ipv4-unicast-oldcksum"), wrong);
     assert_eq!(judge(&old(current.clone()), "v3-ipv4-unicast"), wrong);
-    // A checksum without pseudo header is believed by whom it was configured for, and he believes the other one.
+    // A receiver configured for the checksum without pseudo header accepts that one, and the other one too.
     assert_eq!(judge(&v3, "v3-ipv4-cksum-as-v2"), wrong);
     assert!(judge(&find("v3-ipv4-cksum-as-v2"), "v3-ipv4").is_ok());
     // Unicast has no rule about the TTL, but for what a peer may have.

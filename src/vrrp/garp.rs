@@ -26,7 +26,7 @@ pub(super) struct Plan {
     extra_at: Mono,
 }
 
-/// What to send now: rounds of all addresses, and one of those on other interfaces than the instance's.
+/// What to send now: rounds of all addresses, and a round of those on interfaces other than the instance's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rounds {
     pub(super) all: u32,

@@ -36,7 +36,7 @@ pub(super) struct Instance {
     pub(super) unit: usize,
     pub(super) state: State,
     pub(super) standing: Standing,
-    /// Its last cause of a fault went away as the so many-th of all; 0: never.
+    /// Its place in the order in which instances lost their last cause of a fault, from 1; 0: it never had one.
     pub(super) recovery: u64,
     voice: Voice,
     /// `None`: there is no source address.
@@ -104,7 +104,7 @@ pub(super) enum Turn {
     },
     /// A lower-priority master was heard: the other members announce their addresses too.
     Reannounce,
-    /// Another router may be master since long, and may stay it: `nopreempt`.
+    /// Another router may have become master long ago, and may stay it: `nopreempt`.
     Overslept,
 }
 

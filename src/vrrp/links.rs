@@ -17,7 +17,7 @@ use crate::model::vmac::SubLink;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) links: Vec<WantedLink>,
-    /// Virtual addresses that look as if they could be copied to a VMAC, which none is.
+    /// Virtual addresses, none of which is ever copied to a VMAC.
     virtual_addresses: BTreeSet<IpAddr>,
     /// Interfaces whose `promote_secondaries` is set.
     promote: BTreeSet<IfName>,

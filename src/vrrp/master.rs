@@ -31,7 +31,7 @@ pub(super) struct Master {
     pub(super) advert_at: Mono,
     /// The last advertisement left.
     sent_at: Mono,
-    /// It has been silent for so long that it listens before it speaks again.
+    /// It was silent for so long that it listens before it speaks again.
     roused: bool,
     /// The last answer to a lower-priority master left.
     answered_at: Option<Mono>,
@@ -59,9 +59,9 @@ impl Master {
 }
 
 impl Instance {
-    /// A master that was silent for so long that another one is there, and has not listened since. Who may not preempt has to
-    /// expect one as soon as the timer of the best of the others has run out; who may is waited for by nobody, but makes his
-    /// own silence a takeover if he listens while others still have patience.
+    /// Whether it was silent for so long that there may be another master, and has not listened since. With `nopreempt` there
+    /// may be one as soon as the timer of the best of the others has run out. Otherwise it need not fear one, and would only
+    /// bring a takeover about if it listened while the others still wait.
     pub(super) fn overslept(&self, now: Mono) -> bool {
         let State::Master(m) = &self.state else {
             return false;

@@ -291,7 +291,7 @@ pub(crate) enum Report {
         iface: IfName,
         addr: IpAddr,
     },
-    /// No interface of this machine has the configured source of advertisements: whoever answers to it is not heard
+    /// No interface of this machine has the configured source of advertisements: what is sent to it is not heard
     /// here. Once, until the address is there.
     ForeignSource { instance: Arc<str>, source: IpAddr },
     /// Backup: at least one advertisement of the master was lost or came late; after `limit` this router takes over. Once

@@ -1,4 +1,4 @@
-//! What trackers make of an instance: its effective priority, and whether it may run at all.
+//! What follows from trackers for an instance: its effective priority, and whether it may run at all.
 //!
 //! Both are functions of the model and of what is known about interfaces and scripts; nothing is counted up or down, so
 //! nothing can stick. Source: keepalived's weights; RFC 9568 §6.1 for the range.

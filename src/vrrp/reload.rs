@@ -19,7 +19,7 @@ use super::router::{Inheritance, Router, Tracked};
 use super::sync::Unit;
 use super::{Action, InstanceId};
 
-/// Instances that live on, and what of that which they want in the kernel is not as before.
+/// Instances that live on, and which of the things that they want in the kernel have changed.
 type Survivors = BTreeMap<InstanceId, Renewed>;
 
 /// Made for each reload: kept, it would be a good part of what an instance costs.
@@ -97,12 +97,12 @@ impl Router {
         self.listen(out);
         for &id in by_key.values() {
             self.stand(now, id, out);
-            // A priority that a reload has changed is no tracker's news.
+            // A priority that the reload itself has changed is not reported as a tracker's.
             if let Some(i) = self.instances.get_mut(id) {
                 i.noted_priority = Some(i.priority());
             }
         }
-        // First: who has to leave MASTER, with the whole group, does not speak up and announce before.
+        // First, so that a member that has to leave MASTER with its group does not advertise and announce before.
         for unit in 0..self.units.len() {
             self.reconsider(now, unit, out);
         }

@@ -131,7 +131,7 @@ impl Router {
         let (idle, masters) = (count(VrrpState::Stop), count(VrrpState::Master));
         let (backups, all) = (count(VrrpState::Backup), instances.len());
         let faulty = instances.iter().find(|i| !i.standing.causes.is_empty());
-        // keepalived: a group that leaves FAULT is led by who recovered last.
+        // keepalived: the member that recovered last leads a group that leaves FAULT.
         let told = instances.iter().any(|i| i.announced.is_some());
         let recovered = if told && count(VrrpState::Fault) == all {
             instances.iter().max_by_key(|i| i.recovery)

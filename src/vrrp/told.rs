@@ -1,4 +1,4 @@
-//! What the operator was told about packets already: each matter once for each peer.
+//! What has been reported about packets: each matter once for each peer.
 //!
 //! Bounded: whoever invents source addresses gets no more lines than [`PEERS`] peers would.
 
@@ -21,7 +21,7 @@ pub(super) enum Matter {
     LowerHeard,
     /// Our own address and priority.
     OwnAddress,
-    /// Backup: so long was the master silent, and so long is endured.
+    /// Backup: how long the master has been silent, and how long that is tolerated.
     Late {
         gap: Duration,
         limit: Duration,

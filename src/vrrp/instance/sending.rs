@@ -133,7 +133,7 @@ impl Instance {
         }
     }
 
-    /// A new master begins; used up sequence numbers do so, too.
+    /// A new master begins, and with it sequence numbers that were used up.
     pub(in crate::vrrp) fn renew(&mut self) {
         self.memory.renew();
     }

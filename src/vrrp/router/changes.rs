@@ -73,7 +73,7 @@ impl Router {
         }
     }
 
-    /// Recomputes what trackers make of these instances, and what follows.
+    /// Computes anew what follows from trackers for these instances, and what their units do about it.
     pub(super) fn look_again(&mut self, now: Mono, ids: &[InstanceId], out: &mut Vec<Action>) {
         let mut units = Vec::with_capacity(ids.len());
         for id in ids {

@@ -1,4 +1,4 @@
-//! Which sockets the router listens at, with which buffers, and whose packet it is that comes in.
+//! Which sockets the router listens on, with which buffers, and which instance a packet is for.
 //!
 //! Knows nothing of what is in a packet but its virtual router and its sender.
 
@@ -22,7 +22,7 @@ const CROWD: u32 = 138;
 const ROOM: u32 = 4 * 768 / 2;
 
 impl Router {
-    /// Whose packets are whose, from scratch; asks for other sockets if that needs some.
+    /// Computes anew which packets are whose; asks for other sockets if these have changed.
     pub(in crate::vrrp) fn listen(&mut self, out: &mut Vec<Action>) {
         let signs = |i: &Instance| matches!(i.model.auth, Auth::Hmac(_));
         self.signs = self.instances.iter().any(signs);
@@ -43,7 +43,7 @@ impl Router {
         }
     }
 
-    /// Of several the one that has the sender for a peer, or else the first.
+    /// The instance a packet is for: of several, the one that has the sender as a peer, or else the first.
     pub(super) fn listener(&self, socket: &Socket, vrid: u8, src: IpAddr) -> Option<InstanceId> {
         let all = self.listeners.get(socket)?;
         let from = all.partition_point(|(of, _)| *of < vrid);

@@ -1,8 +1,8 @@
-//! The nftables tables of the daemon: what drops packets to and from the addresses of routers that must not accept them
-//! (`no_accept`), and what keeps group memberships, router solicitations and answers of neighbour
-//! discovery from leaving through a VMAC, where they would tell the switches a lie about who has its MAC.
+//! The nftables tables of the daemon. They drop packets to and from addresses that a router must not accept (`no_accept`), and
+//! keep group memberships, router solicitations and neighbour advertisements from leaving through a VMAC, where they would
+//! teach the switches that its MAC is here.
 //!
-//! Memberships go out through the base instead. Source: the rules that keepalived makes.
+//! Memberships leave through the base instead. Never lists what is there. Source: the rules that keepalived makes.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
@@ -33,7 +33,7 @@ const VIPS: &str = "vips";
 const LOCAL_VIPS: &str = "vips_link_local";
 const DISCOVERY: &str = "neighbor-discovery";
 const NEIGHBOUR_SOLICITATION: u8 = 135;
-/// What remains of a link-local address, RFC 4291 §2.4: the first ten bits.
+/// The first ten bits, which tell a link-local address: RFC 4291 §2.4.
 const LOCAL_MASK: [u8; 16] = [0xff, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 const LOCAL: [u8; 16] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
@@ -73,7 +73,7 @@ pub(super) struct Vmac {
 /// What the sets of one family hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Content {
-    /// There are addresses whose packets are dropped; which ones is told by others ([`dropped`]).
+    /// There are addresses whose packets are dropped; which ones, the thread for kernel work adds ([`dropped`]).
     guards: bool,
     map: BTreeSet<Element>,
     /// IPv6 only, as the next.
@@ -314,7 +314,7 @@ fn guard(batch: &mut Batch, style: &Style, family: Family) {
     }
 }
 
-/// Neighbour discovery goes on; a link-local address is one on one interface only.
+/// Neighbour discovery still works; a link-local address is dropped on its own interface only.
 fn guard6(batch: &mut Batch, style: &Style) {
     let (family, table) = (Family::Ip6, &*style.table);
     let discovery = Set {

@@ -25,7 +25,7 @@ use crate::sys::sysctl;
 use crate::sys::view::View;
 use crate::vrrp::links::{Settings, Wanted, WantedLink, own_settings};
 
-/// What is wanted, with what only the picture of the present says about it.
+/// What is wanted, with the details that depend on what is there now.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Order {
     wanted: Wanted,
@@ -50,8 +50,8 @@ impl Order {
     }
 }
 
-/// The VMAC under a name that nobody wants, since somebody has renamed it. The kernel lets no other one be up with its MAC, so
-/// it gets its name back. keepalived: it makes another one, which is down for good.
+/// The VMAC that somebody has renamed, found under a name that nobody wants: it gets its name back, since the kernel lets no
+/// other interface with its MAC be up. keepalived: makes another one, which stays down for good.
 fn renamed(
     w: &WantedLink,
     base: &LinkTold,
@@ -110,7 +110,7 @@ pub(super) struct Links {
     held: BTreeMap<IfName, (Held, WantedLink)>,
     kernel: KernelSettings,
     firewall: Firewall,
-    /// Made or taken over, not yet up: nothing may leave before all that goes with it is there.
+    /// Made or taken over, and still down: nothing may leave before all that goes with them is there.
     down: Vec<u32>,
     leavings: Leavings,
     /// What an earlier run has left was looked at.
@@ -249,7 +249,7 @@ impl Links {
         self.firewall.port()
     }
 
-    /// Removes what is wanted no more. To be called when nobody uses it any more.
+    /// Removes what is no longer wanted. To be called when nobody uses it any more. True: tables of the firewall were made anew.
     pub(super) fn remove_others(&mut self, order: &Order, route: &mut RouteSocket) -> bool {
         self.firewall.forget(&order.lost);
         let all = std::mem::take(&mut self.held);

@@ -68,7 +68,7 @@ impl KernelSettings {
         settings
     }
 
-    /// Puts them in force, and those back that are wanted no more.
+    /// Puts them in force, and puts back those that are no longer wanted.
     pub(super) fn set(&mut self, settings: Settings) {
         let over: BTreeSet<String> = self.changed.keys().cloned().collect();
         for key in over.iter().filter(|key| !settings.contains_key(*key)) {

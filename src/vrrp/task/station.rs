@@ -1,7 +1,7 @@
 //! Our end of the thread that makes interfaces: a request may have to wait for a lock of the kernel for seconds, and an
 //! advertisement must not.
 //!
-//! One order at a time: whoever asks meanwhile asks for the latest state of things, once.
+//! One order at a time: all that is asked for meanwhile becomes one order for the latest state.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -129,7 +129,7 @@ impl Station {
         !idle && self.ask(Task::Make, view)
     }
 
-    /// Lets go of what is wanted no more: nobody uses it any more.
+    /// Removes what is no longer wanted; nobody uses it any more.
     pub(super) fn tidy(&mut self, view: &View) {
         if self.used {
             self.ask(Task::RemoveOthers, view);

@@ -1,4 +1,4 @@
-//! IPv6 addresses of ours that somebody else has too (`-nodad` makes the kernel look): such an address does nothing.
+//! IPv6 addresses of ours that somebody else has too (the kernel looks with `-nodad`): such an address is of no use.
 //!
 //! It is tried again, later each time, for as long as it is wanted: after a failover the other one may take its time.
 //! Source: RFC 4862 §5.4.

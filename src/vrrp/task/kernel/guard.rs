@@ -15,7 +15,7 @@ use crate::vrrp::task::firewall;
 /// Family, set, element.
 type Dropped = (Family, &'static str, Element);
 
-/// So many addresses stand in a line of the log; of the others, how many there are.
+/// How many addresses a line of the log names; the others are only counted.
 const NAMED: usize = 8;
 
 /// Addresses whose packets are to be dropped, or to pass again.

@@ -61,8 +61,8 @@ impl Kernel {
         self.take_fib_news(events);
     }
 
-    /// Takes all news that are there, but while more of our own work is under way, which may be that of hundreds of instances on
-    /// one interface, no list of all its addresses after each of them.
+    /// Takes all news that are there. While more of our own work is under way, it does not list all addresses of an interface
+    /// again: that could be after each of hundreds of takeovers.
     pub(super) fn take_due_news(
         &mut self,
         events: &mut VecDeque<Event>,
@@ -224,7 +224,7 @@ impl Kernel {
         }
     }
 
-    /// Something may have gone away; once nothing of ours is on its way to it that can be told.
+    /// Something may have gone away, which can be told once no operation on it is in flight.
     pub(super) fn miss(&mut self, key: &Key, events: &mut VecDeque<Event>) {
         if self.unsettled.contains_key(key) {
             return;

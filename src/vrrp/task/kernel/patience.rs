@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::entry::Key;
 use crate::time::Mono;
 
-/// So often within [`WINDOW`], then no more: whoever deletes it means it, and two daemons must not fight for ever.
+/// How often within [`WINDOW`], and then no more: whoever keeps deleting it means it, and two daemons must not fight for ever.
 const LIMIT: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 

@@ -23,7 +23,7 @@ use crate::vrrp::desired::Desired;
 pub(super) struct Record {
     /// `None`: nothing is recorded.
     path: Option<PathBuf>,
-    /// What stands on file, in order: a digest of each line, which alone would be a good part of what an instance costs.
+    /// What stands on file, in order, as digests: the lines themselves would be a good part of what an instance costs.
     known: Vec<u64>,
 }
 

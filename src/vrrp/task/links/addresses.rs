@@ -75,7 +75,7 @@ fn key(index: u32, addr: IpAddr, prefix_len: u8) -> AddressKey {
     }
 }
 
-/// An address that nobody should choose as a source by himself.
+/// An address that the kernel should never choose as a source.
 fn unused() -> AddressOptions {
     AddressOptions {
         label: None,

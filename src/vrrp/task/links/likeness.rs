@@ -1,4 +1,4 @@
-//! What an interface of ours is to the kernel, and whether one that is there is it. Only looks.
+//! What an interface of ours looks like to the kernel, and whether one that is there fits. Changes nothing.
 
 use std::net::{IpAddr, Ipv6Addr};
 
