@@ -23,7 +23,7 @@ use super::status::Status;
 use super::supervise::End;
 use super::systemd::Systemd;
 use super::tasks::{Ended, Releases, Tasks};
-use super::tidy::Tidy;
+use super::tidy::{self, Tidy};
 use crate::cli::Options;
 use crate::config::LoadOptions;
 use crate::dump::{self, status::Found};
@@ -148,6 +148,7 @@ impl Daemon {
         }
         self.marker = self.pid_files.marker(&config).and_then(Marker::make);
         self.notifier.apply(&config);
+        tidy::before_start();
         if let Err(ended) = self.tasks.apply(&config).await {
             return self.fail(ended).await;
         }
@@ -282,6 +283,7 @@ impl Daemon {
                     self.status.heard(&notice);
                     if let Notice::Instance { instance, state, .. } = &notice {
                         self.claims.heard(&self.config, instance, *state);
+                        self.tidy.stirred(&self.config.global.process, Instant::now());
                     }
                     self.status_at.get_or_insert_with(|| Instant::now() + STATUS_DELAY);
                     self.notifier.accept(notice);
