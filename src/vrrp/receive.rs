@@ -2,6 +2,9 @@
 //!
 //! It never changes a timer: what a packet does is decided in `instance`. Sources: RFC 3768 §7.1, RFC 9568 §7.1.
 
+mod arrival;
+mod memory;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,99 +13,20 @@ use crate::model::net::Family;
 use crate::model::unicast::OldChecksum;
 use crate::model::vrrp::{Instance, Version};
 use crate::time::Centis;
-use crate::wire::ah::AuthHeader;
 use crate::wire::checksum::Sum;
-use crate::wire::ip::{self, Ipv4Header};
+use crate::wire::ip;
 use crate::wire::trailer::{Signed, TRAILER};
 use crate::wire::vrrp::{self as wire, Header, Over};
 
-use super::auth::{self, Claim, Counter, Form, Replay};
+pub(super) use self::arrival::{Arrival, Envelope};
+use self::memory::Known;
+pub(super) use self::memory::Memory;
+use super::auth::{self, Claim, Form};
 use super::tally::Tally;
-use super::{Packet, PacketFault, advert};
+use super::{PacketFault, advert};
 
 /// Shorter packets are padded by Ethernet to this many octets.
 const ETHERNET_MIN: usize = 46;
-
-/// A packet that is long enough to say for whom it is.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival<'a> {
-    pub(super) src: IpAddr,
-    pub(super) dst: IpAddr,
-    pub(super) header: Header,
-    /// TTL or hop limit.
-    ttl: u8,
-    /// Octets before the VRRP header: IP header and authentication header; 0 over IPv6.
-    ip_header: usize,
-    /// What the IP header says; over IPv6 the kernel has compared it already.
-    total_length: usize,
-    /// From the VRRP header to the end, padding and trailer included.
-    pub(super) pdu: &'a [u8],
-    envelope: Option<Envelope<'a>>,
-}
-
-/// An authentication header, and what it covers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Envelope<'a> {
-    /// The IP header without its options.
-    pub(super) ip: &'a [u8; ip::HEADER],
-    pub(super) header: AuthHeader,
-    /// From the authentication header to the end, padding included.
-    pub(super) payload: &'a [u8],
-}
-
-impl<'a> Arrival<'a> {
-    /// `None` for a runt: no whole IP header, or fewer than 8 octets after it; or another protocol.
-    pub(super) fn of(packet: &'a Packet) -> Option<Self> {
-        match packet {
-            Packet::V4(octets) => {
-                let (ip, payload) = Ipv4Header::parse(octets).ok()?;
-                let (envelope, pdu) = match ip.protocol {
-                    ip::VRRP => (None, payload),
-                    ip::AH => {
-                        let (header, pdu) = AuthHeader::parse(payload)?;
-                        let ip = octets.first_chunk()?;
-                        let envelope = Envelope {
-                            ip,
-                            header,
-                            payload,
-                        };
-                        (Some(envelope).filter(|e| e.header.next == ip::VRRP), pdu)
-                    }
-                    _ => return None,
-                };
-                let (header, _) = Header::parse(pdu)?;
-                (ip.protocol == ip::VRRP || envelope.is_some()).then_some(Self {
-                    src: ip.src.into(),
-                    dst: ip.dst.into(),
-                    header,
-                    ttl: ip.ttl,
-                    ip_header: octets.len() - pdu.len(),
-                    total_length: ip.total_length.into(),
-                    pdu,
-                    envelope,
-                })
-            }
-            Packet::V6 {
-                src,
-                dst,
-                hop_limit,
-                payload,
-            } => {
-                let (header, _) = Header::parse(payload)?;
-                Some(Self {
-                    src: (*src).into(),
-                    dst: (*dst).into(),
-                    header,
-                    ttl: *hop_limit,
-                    ip_header: 0,
-                    total_length: payload.len(),
-                    pdu: payload,
-                    envelope: None,
-                })
-            }
-        }
-    }
-}
 
 /// A valid advertisement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,86 +42,6 @@ pub(super) struct Heard {
     pub(super) old_checksum: bool,
     /// What is worth a line though the packet is obeyed: its interval, its addresses, its clock.
     pub(super) oddities: [Option<PacketFault>; 3],
-}
-
-/// The last packet that passed every check and had nothing odd. Its repetition, octet for octet, needs none of them: that
-/// is what a healthy network delivers.
-#[derive(Debug)]
-pub(super) struct Known {
-    pdu: Box<[u8]>,
-    ttl: u8,
-    src: IpAddr,
-    interval: Duration,
-    form: Form,
-    old_checksum: bool,
-}
-
-impl Known {
-    fn new(arrival: &Arrival<'_>, heard: &Heard) -> Self {
-        Self {
-            pdu: arrival.pdu.into(),
-            ttl: arrival.ttl,
-            src: heard.src,
-            interval: heard.interval,
-            form: heard.form,
-            old_checksum: heard.old_checksum,
-        }
-    }
-
-    fn matches(&self, arrival: &Arrival<'_>) -> Option<Heard> {
-        let whole = arrival.total_length == arrival.ip_header + arrival.pdu.len();
-        let same = self.src == arrival.src && self.ttl == arrival.ttl && *self.pdu == *arrival.pdu;
-        (whole && same).then_some(Heard {
-            src: self.src,
-            priority: arrival.header.priority,
-            interval: self.interval,
-            form: self.form,
-            old_checksum: self.old_checksum,
-            oddities: [None; 3],
-        })
-    }
-}
-
-/// What an instance remembers of packets, and what it knows besides its model when one comes.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    known: Option<Box<Known>>,
-    seals: Option<Box<Seals>>,
-}
-
-/// What makes packets genuine, for those who ask for it.
-#[derive(Debug, Default)]
-pub(super) struct Seals {
-    /// The authentication header's sequence number.
-    pub(super) ah: Counter,
-    /// The sequence numbers of `auth_hmac`.
-    pub(super) replay: Replay,
-    /// By the wall clock: the origin of [`crate::time::Mono`].
-    pub(super) wall: Duration,
-}
-
-impl Memory {
-    /// To be called when the model changes. Sequence numbers stay, or old packets could be played again.
-    pub(super) fn forget(&mut self) {
-        self.known = None;
-    }
-
-    /// What was sealed, and with which numbers.
-    pub(super) fn seals(&mut self) -> &mut Seals {
-        self.seals.get_or_insert_default()
-    }
-
-    /// By the wall clock: the origin of [`crate::time::Mono`]; zero for those who do not ask for it.
-    pub(super) fn wall(&self) -> Duration {
-        self.seals.as_ref().map_or(Duration::ZERO, |s| s.wall)
-    }
-
-    /// A new master begins; used up sequence numbers do so, too.
-    pub(super) fn renew(&mut self) {
-        if let Some(seals) = &mut self.seals {
-            seals.ah.renew();
-        }
-    }
 }
 
 /// What matters besides the packet itself.
@@ -295,36 +139,7 @@ fn examine(
         }
         Auth::None | Auth::Pass(_) | Auth::Ah(_) => (Form::Plain, None),
     };
-    let (interval, learned) = match model.version {
-        Version::V2 => {
-            let data = match over {
-                Over::V4 => pdu.last_chunk(),
-                Over::V6 => None,
-            };
-            let padding = got - want;
-            let envelope = arrival.envelope.map(|e| Envelope {
-                payload: &e.payload[..e.payload.len() - padding],
-                ..e
-            });
-            let claim = Claim {
-                auth_type: header.auth_type(),
-                data,
-                envelope,
-            };
-            auth::check(&model.auth, claim, memory)?;
-            let (got, want) = (header.advert_int(), advert::seconds(model));
-            if got != want {
-                return Err(PacketFault::Interval { got, want });
-            }
-            (model.advert_int, None)
-        }
-        Version::V3 => {
-            let (got, want) = (header.max_advertise_interval(), advert::centis(model));
-            let (got, want): (Duration, Duration) = (got.max(Centis(1)).into(), want.into());
-            let learned = (got != want).then_some(PacketFault::IntervalLearned { got, want });
-            (got, learned)
-        }
-    };
+    let (interval, learned) = interval(model, arrival, (pdu, got - want), memory)?;
     if header.kind != wire::ADVERTISEMENT {
         return Err(PacketFault::Type(header.kind));
     }
@@ -351,6 +166,46 @@ fn examine(
         old_checksum: style == Style::Old,
         oddities: [learned, listed, skewed],
     })
+}
+
+/// The sender's interval, and what is odd about it; in version 2 the sender must prove first who it is. `padding`: octets at
+/// the end of the packet.
+fn interval(
+    model: &Instance,
+    arrival: &Arrival<'_>,
+    (pdu, padding): (&[u8], usize),
+    memory: &mut Memory,
+) -> Result<(Duration, Option<PacketFault>), PacketFault> {
+    let header = &arrival.header;
+    match model.version {
+        Version::V2 => {
+            let data = match over(model) {
+                Over::V4 => pdu.last_chunk(),
+                Over::V6 => None,
+            };
+            let envelope = arrival.envelope.map(|e| Envelope {
+                payload: &e.payload[..e.payload.len() - padding],
+                ..e
+            });
+            let claim = Claim {
+                auth_type: header.auth_type(),
+                data,
+                envelope,
+            };
+            auth::check(&model.auth, claim, memory)?;
+            let (got, want) = (header.advert_int(), advert::seconds(model));
+            if got != want {
+                return Err(PacketFault::Interval { got, want });
+            }
+            Ok((model.advert_int, None))
+        }
+        Version::V3 => {
+            let (got, want) = (header.max_advertise_interval(), advert::centis(model));
+            let (got, want): (Duration, Duration) = (got.max(Centis(1)).into(), want.into());
+            let learned = (got != want).then_some(PacketFault::IntervalLearned { got, want });
+            Ok((got, learned))
+        }
+    }
 }
 
 /// What is known of the address list before looking at it.

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::vrrp::Auth;
-use crate::vrrp::Counters;
 use crate::vrrp::sample::listing;
+use crate::vrrp::{Counters, Packet};
+use crate::wire::ip::Ipv4Header;
 use crate::wire::packets;
 
 const SECOND: Duration = Duration::from_secs(1);
