@@ -144,8 +144,20 @@ enum Health {
 
 /// `conceded`: an owner that runs at 254 because another one does not give way.
 pub(super) fn standing(model: &Instance, watch: &Watch, conceded: bool, world: &World) -> Standing {
+    let mut causes = own_causes(model, world);
+    let sum = tracked(watch, world, &mut causes);
+    let unicast_source = model.source.filter(|_| model.unicast.is_some());
+    Standing {
+        priority: effective(model.priority, sum, conceded),
+        foreign_source: causes.is_empty()
+            && unicast_source.is_some_and(|source| !world.has(None, source)),
+        causes: Causes::new(causes),
+    }
+}
+
+/// What keeps it from running whatever it tracks: its own interfaces, its source, its peers.
+fn own_causes(model: &Instance, world: &World) -> Vec<FaultCause> {
     let mut causes = Vec::new();
-    let mut sum = 0_i32;
     for name in model.own_interfaces() {
         if !model.dont_track_primary && !world.running(name) {
             causes.push(FaultCause::InterfaceDown(name.clone()));
@@ -166,6 +178,12 @@ pub(super) fn standing(model: &Instance, watch: &Watch, conceded: bool, world: &
     {
         causes.push(FaultCause::NoPeer);
     }
+    causes
+}
+
+/// The sum of the weights that count now. What is tracked without a weight adds a cause if it is bad.
+fn tracked(watch: &Watch, world: &World, causes: &mut Vec<FaultCause>) -> i32 {
+    let mut sum = 0_i32;
     for track in &watch.interfaces {
         let health = if world.running(&track.interface) {
             Health::Good
@@ -224,16 +242,10 @@ pub(super) fn standing(model: &Instance, watch: &Watch, conceded: bool, world: &
             Effect::Fault => causes.push(FaultCause::Bfd(track.name.clone())),
         }
     }
-    let unicast_source = model.source.filter(|_| model.unicast.is_some());
-    Standing {
-        priority: effective(model.priority, sum, conceded),
-        foreign_source: causes.is_empty()
-            && unicast_source.is_some_and(|source| !world.has(None, source)),
-        causes: Causes::new(causes),
-    }
+    sum
 }
 
-/// What a tracked thing does to who tracks it.
+/// What a tracked thing does to those that track it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
     Add(i16),
