@@ -7,6 +7,7 @@
 mod beat;
 mod duplicates;
 mod entry;
+mod flights;
 mod guard;
 mod holdings;
 mod leftovers;
@@ -22,11 +23,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nix::errno::Errno;
-
 use self::beat::Beats;
 use self::duplicates::Duplicates;
-use self::entry::{Entry, Key, Owner, key_of, rank};
+use self::entry::{Key, Owner, rank};
+use self::flights::{Cause, Flight, absent};
 use self::guard::Guard;
 use self::holdings::Holdings;
 use self::leftovers::Leftovers;
@@ -35,21 +35,16 @@ use self::patience::Patience;
 use self::record::Record;
 use self::worker::{Answers, Frame, Worker};
 use super::heritage::News;
-use super::outbox::Outbox;
 use super::spare::Ward;
-use super::terms;
-use crate::daemon::bus::VrrpUpdate;
 use crate::model::Config;
 use crate::model::net::IfName;
 use crate::model::process::{Buffer, Buffers};
-use crate::reconcile::Op;
 use crate::sys::fibwatch::FibWatch;
-use crate::sys::link;
 use crate::sys::monitor::Monitor;
-use crate::sys::netlink::{BATCH, Refusal, Request};
+use crate::sys::netlink::BATCH;
 use crate::sys::view::View;
 use crate::vrrp::desired::Desired;
-use crate::vrrp::{Event, IfIndex, InstanceId};
+use crate::vrrp::{IfIndex, InstanceId};
 
 /// Operations that are answered together: what is to be done about the answers must not delay an advertisement.
 const PORTION: usize = BATCH;
@@ -69,28 +64,6 @@ pub(super) enum Heard {
     Beat(IfName, bool),
     /// The thread for kernel work is dead.
     Nothing,
-}
-
-/// Why something is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
-    /// The core wants to be told when it is done.
-    Asked,
-    /// Something that is wanted went away, or can be had at last.
-    Repair,
-}
-
-/// What the thread was asked for and has not answered yet: to bring somebody's things to what he desires.
-#[derive(Debug)]
-struct Flight {
-    owner: Owner,
-    /// Each with the number of its requests.
-    ops: Vec<(Op<Key, Entry>, usize)>,
-    cause: Cause,
-    /// It is the last part of its order.
-    last: bool,
-    /// Reached when this is answered.
-    milestones: Vec<Milestone>,
 }
 
 #[derive(Debug)]
@@ -262,7 +235,7 @@ impl Kernel {
         self.converge_statics();
     }
 
-    /// Brings an instance's things to `desired`; answered by [`Event::Converged`].
+    /// Brings an instance's things to `desired`; answered by [`crate::vrrp::Event::Converged`].
     pub(super) fn converge(&mut self, instance: InstanceId, desired: Desired) {
         self.go_for(Owner::Instance(instance), desired, Cause::Asked);
     }
@@ -363,167 +336,6 @@ impl Kernel {
         self.worker.block(self.guard.again());
     }
 
-    fn depart(&mut self, owner: Owner, ops: Vec<Op<Key, Entry>>, cause: Cause, last: bool) {
-        self.flush();
-        let additions = ops.iter().filter_map(|op| match op {
-            Op::Add(key, entry) | Op::Replace { key, to: entry, .. } => record::line(key, entry),
-            Op::Del(..) => None,
-        });
-        self.note(additions.collect());
-        let (mut requests, mut given_up) = (Vec::new(), Vec::new());
-        let mut counted = Vec::with_capacity(ops.len());
-        for op in ops {
-            let steps = self.steps(owner, &op);
-            self.holdings.settle(owner, &op);
-            if let Op::Del(Key::Address(key), _) = &op {
-                given_up.push(key.local);
-            }
-            *self.unsettled.entry(key_of(&op).clone()).or_default() += 1;
-            counted.push((op, steps.len()));
-            requests.extend(steps);
-        }
-        self.flights.push_back(Flight {
-            owner,
-            ops: counted,
-            cause,
-            last,
-            milestones: Vec::new(),
-        });
-        self.worker.request(requests, given_up);
-    }
-
-    /// For what nobody holds.
-    fn depart_unasked(&mut self, requests: Vec<Request>) {
-        self.flights.push_back(Flight {
-            owner: Owner::Statics,
-            ops: Vec::new(),
-            cause: Cause::Repair,
-            last: true,
-            milestones: Vec::new(),
-        });
-        self.worker.request(requests, Vec::new());
-    }
-
-    /// The requests for one operation; none where the kernel is there already.
-    fn steps(&mut self, owner: Owner, op: &Op<Key, Entry>) -> Vec<Request> {
-        match op {
-            Op::Del(key, _) | Op::Add(key, _) if self.holdings.shared(key, owner) => Vec::new(),
-            Op::Del(key, entry) => entry.del(key).into_iter().collect(),
-            Op::Add(key, entry) => {
-                let there = self.there(key, entry);
-                self.leftovers.claim(key);
-                match there {
-                    Some(true) => Vec::new(),
-                    Some(false) => entry.del(key).into_iter().chain(entry.add(key)).collect(),
-                    None => entry.add(key).into_iter().collect(),
-                }
-            }
-            Op::Replace { key, from, to } => from.del(key).into_iter().chain(to.add(key)).collect(),
-        }
-    }
-
-    /// Whether the kernel has it, and if so, whether it will do. `None`: it has not, or nobody knows.
-    fn there(&self, key: &Key, entry: &Entry) -> Option<bool> {
-        match (key, entry) {
-            _ if self.unsettled.contains_key(key) => None,
-            (Key::Address(key), Entry::Address(vip)) => {
-                let there = self.monitor.view().address_options(key)?;
-                Some(terms::will_do(&there, &terms::options(vip)))
-            }
-            (Key::Address(_) | Key::Route(..) | Key::Rule(_), _) => None,
-        }
-    }
-
-    /// What the oldest of our orders met with. Before the core hears that it is done, it hears all that the kernel has
-    /// told until now.
-    pub(super) fn conclude(
-        &mut self,
-        answers: Answers,
-        events: &mut VecDeque<Event>,
-        updates: &mut Outbox<VrrpUpdate>,
-    ) {
-        let Some(flight) = self.flights.pop_front() else {
-            return;
-        };
-        for (op, _) in &flight.ops {
-            if let Some(count) = self.unsettled.get_mut(key_of(op)) {
-                *count -= 1;
-                if *count == 0 {
-                    self.unsettled.remove(key_of(op));
-                }
-            }
-        }
-        if self.flights.is_empty() {
-            // A takeover of thousands leaves nothing behind.
-            self.flights = VecDeque::new();
-            self.unsettled.shrink_to_fit();
-        }
-        if flight.last && flight.cause == Cause::Asked {
-            self.take_due_news(events, updates);
-        }
-        let mut answers = answers.into_iter();
-        let mut announce = false;
-        for (op, requests) in &flight.ops {
-            let verdicts = answers.by_ref().take(*requests);
-            let refusals = verdicts.filter_map(|answer| outcome(answer, op).err());
-            // The last word is that on the request that completes the operation.
-            match refusals.last() {
-                Some(refusal) => self.complain(flight.owner, op, &refusal),
-                None => announce |= matches!(op, Op::Add(Key::Address(_), _)),
-            }
-        }
-        for (op, _) in &flight.ops {
-            self.miss(key_of(op), events);
-        }
-        match (flight.owner, flight.cause) {
-            (Owner::Instance(id), Cause::Asked) if flight.last => {
-                events.push_back(Event::Converged(id));
-            }
-            (Owner::Instance(id), Cause::Repair) if announce => {
-                events.push_back(Event::Mended(id));
-            }
-            (Owner::Instance(_) | Owner::Statics, Cause::Asked | Cause::Repair) => {}
-        }
-        self.reached.extend(flight.milestones);
-    }
-
-    /// An operation was refused: what was to be set is not ours.
-    fn complain(&mut self, owner: Owner, op: &Op<Key, Entry>, refusal: &Refusal) {
-        let (verb, entry) = match op {
-            Op::Del(_, entry) => ("remove", entry),
-            Op::Add(key, entry) | Op::Replace { key, to: entry, .. } => {
-                self.holdings.lost(key);
-                ("set", entry)
-            }
-        };
-        // Routes and addresses that the kernel does not take while their interface is as it is.
-        let waits = matches!(
-            refusal.errno,
-            Errno::ENODEV | Errno::ENETDOWN | Errno::ENETUNREACH
-        );
-        if waits && verb == "set" {
-            let devs = entry.interfaces().into_iter().cloned();
-            self.unmet.extend(devs.map(|dev| (dev, owner)));
-        }
-        if refusal.errno == Errno::ENODEV && verb == "set" {
-            let view = self.monitor.view();
-            let current = entry.key(view);
-            let replaced = current.as_ref().is_some_and(|key| key != key_of(op));
-            let unheard = entry.interfaces().into_iter().any(|dev| {
-                let dev = dev.as_str();
-                link::index_of(dev) != view.index_of(dev)
-            });
-            if replaced {
-                // The news of the other interface came before this answer, and will not come again.
-                self.again.insert(owner);
-            }
-            if replaced || unheard || current.is_none() {
-                return tracing::debug!("its interface is gone meanwhile: {}", entry.words());
-            }
-        }
-        tracing::warn!(err = %refusal, "cannot {verb} {}", entry.words());
-    }
-
     /// Removes everything that is ours, at once: for an edge that ends before its time.
     pub(super) fn withdraw(&mut self) {
         let mut requests = self.holdings.removals();
@@ -541,27 +353,5 @@ impl Kernel {
             Err(e) => tracing::error!(err = %e, "cannot remove what is ours"),
         }
         self.record.remove();
-    }
-}
-
-fn absent(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::EADDRNOTAVAIL | Errno::ENODEV | Errno::ESRCH | Errno::ENOENT
-    )
-}
-
-/// "There already" when adding and "not there" when deleting is what was wanted.
-fn outcome(answer: Result<(), Refusal>, op: &Op<Key, Entry>) -> Result<(), Refusal> {
-    match (answer, op) {
-        (Err(e), Op::Add(..) | Op::Replace { .. }) if e.errno == Errno::EEXIST => Ok(()),
-        (Err(e), Op::Del(..)) if absent(e.errno) => Ok(()),
-        // The deletion that goes before; an addition is never refused like this.
-        (Err(e), Op::Add(..) | Op::Replace { .. })
-            if matches!(e.errno, Errno::EADDRNOTAVAIL | Errno::ESRCH | Errno::ENOENT) =>
-        {
-            Ok(())
-        }
-        (answer, _) => answer,
     }
 }
