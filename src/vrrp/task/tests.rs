@@ -3,13 +3,13 @@ use std::num::NonZeroU8;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
 
 use super::*;
 use crate::daemon::bus::VrrpState;
 use crate::model::Config;
-use crate::model::global::Global;
+use crate::model::global::{Global, IpvsSettings};
 use crate::model::net::{Family, IfName, VirtualAddress};
 use crate::model::vrrp::{InitialState, Instance, Priority, Version, Vrid};
 use crate::sys::monitor::Monitor;
@@ -73,7 +73,7 @@ impl Daemon {
         wait.await.expect("the configuration is in force");
     }
 
-    async fn stop(self, release: Release) {
+    pub(super) async fn stop(self, release: Release) {
         let (done, wait) = oneshot::channel();
         let command = VrrpCommand::Stop { release, done };
         self.commands.send(command).await.expect("the task runs");
