@@ -34,6 +34,7 @@ use nix::unistd::{getegid, geteuid};
 use lab::Lan;
 use lab::daemon::{Daemon, now};
 use lab::frame::Seen;
+use lab::witness::stood_still;
 use probe::Probe;
 use screen::{Kind, Screen};
 use timeline::Line;
@@ -175,12 +176,14 @@ struct Row {
     event: &'static str,
     silent: Duration,
     bound: Duration,
+    /// For how long the machine itself stood still meanwhile.
+    stalled: Duration,
     reason: &'static str,
 }
 
 impl Row {
     fn kept(&self) -> bool {
-        self.silent <= self.bound + GRACE
+        self.silent <= self.bound + GRACE + self.stalled
     }
 }
 
@@ -207,6 +210,7 @@ impl Show<'_> {
             event: "both routers start",
             silent,
             bound: down_interval(150),
+            stalled: stood_still(began, first),
             reason: "master down interval",
         });
 
@@ -337,6 +341,7 @@ impl Show<'_> {
             event,
             silent: self.probe.silence(at, last),
             bound,
+            stalled: stood_still(at, last),
             reason,
         });
         Ok(())
@@ -344,10 +349,7 @@ impl Show<'_> {
 
     fn poll<T>(&self, mut check: impl FnMut() -> Option<T>) -> Option<T> {
         let stopped = || self.interrupted.load(Ordering::Relaxed).then_some(None);
-        lab::poll(Duration::from_secs(15), || {
-            check().map(Some).or_else(stopped)
-        })
-        .flatten()
+        lab::poll(lab::PATIENCE, || check().map(Some).or_else(stopped)).flatten()
     }
 }
 

@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::ns::Namespace;
-use super::{poll, until_or};
+use super::{PATIENCE, poll, until_or};
 
 /// Ends, with everything it started, when dropped.
 pub(crate) struct Daemon {
@@ -77,7 +77,7 @@ impl Daemon {
     pub(crate) fn wait_log_times(&self, text: &str, times: usize) {
         until_or(
             || format!("{times} times in the log: {text}\n{}", self.log()),
-            Duration::from_secs(60),
+            PATIENCE,
             || (self.log().matches(text).count() >= times).then_some(()),
         );
     }
@@ -98,9 +98,7 @@ impl Daemon {
     }
 
     pub(crate) fn wait_exit(&mut self) -> ExitStatus {
-        let exited = poll(Duration::from_secs(12), || {
-            self.child.try_wait().ok().flatten()
-        });
+        let exited = poll(PATIENCE, || self.child.try_wait().ok().flatten());
         exited.unwrap_or_else(|| panic!("the daemon does not end\n{}", self.log()))
     }
 

@@ -23,6 +23,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,10 @@ pub(crate) fn root() -> bool {
     }
     root
 }
+
+/// How long anything may take that has no bound of its own. It ends a test that would never end, and measures nothing: a
+/// machine may be slow, and may be busy with other tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Polls `check` until it answers, for as long as a condition has no event to wait for; nothing when `limit` has passed.
 pub(crate) fn poll<T>(limit: Duration, mut check: impl FnMut() -> Option<T>) -> Option<T> {
@@ -69,6 +74,20 @@ pub(crate) fn until_or<T>(
     check: impl FnMut() -> Option<T>,
 ) -> T {
     poll(limit, check).unwrap_or_else(|| panic!("not within {limit:?}: {}", story()))
+}
+
+/// Puts a program at `to`. Another process does: what is open for writing here is inherited by whatever another test
+/// starts in that moment, and for as long as anybody has a file open for writing, nobody can run it.
+pub(crate) fn install(text: &[u8], to: &Path, mode: u32) {
+    let mut command = Command::new("install");
+    command.arg(format!("--mode={mode:o}"));
+    command.arg("/dev/stdin").arg(to).stdin(Stdio::piped());
+    let mut child = command.spawn().expect("coreutils are installed");
+    let mut input = child.stdin.take().expect("a pipe");
+    input.write_all(text).expect("a reader");
+    drop(input);
+    let status = child.wait().expect("our child");
+    assert!(status.success(), "{}", to.display());
 }
 
 /// A directory below the system's temporary one that goes away with its owner.
@@ -246,7 +265,7 @@ impl Lan {
         since: u64,
         like: impl Fn(&frame::Advert) -> bool,
     ) -> Seen {
-        self.wait(what, Duration::from_secs(20), |seen| {
+        self.wait(what, PATIENCE, |seen| {
             seen.iter()
                 .find(|s| s.node == node && s.at >= since && s.advert().is_some_and(&like))
                 .cloned()
@@ -321,8 +340,13 @@ impl Node {
     /// Writes a file in this node's directory.
     pub(crate) fn file(&self, name: &str, text: &str, mode: u32) -> PathBuf {
         let path = self.dir.join(name);
-        fs::write(&path, text).expect("a file in our own directory");
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("mode of our own file");
+        if mode & 0o111 == 0 {
+            fs::write(&path, text).expect("a file in our own directory");
+            let mode = fs::Permissions::from_mode(mode);
+            fs::set_permissions(&path, mode).expect("mode of our own file");
+        } else {
+            install(text.as_bytes(), &path, mode);
+        }
         path
     }
 
@@ -354,7 +378,7 @@ impl Node {
                     self.last_log()
                 )
             },
-            Duration::from_secs(10),
+            PATIENCE,
             || (self.has(addr) == wanted).then_some(()),
         );
     }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::lab::daemon::Daemon;
+use crate::lab::frame::Seen;
 use crate::lab::witness::stood_still;
 use crate::lab::{Lan, Node};
 
@@ -33,6 +34,22 @@ impl Which {
     pub(crate) fn start(self, node: &Node, conf: &str) -> Daemon {
         node.start(&self.binary(), conf)
     }
+}
+
+/// The last advertisement of `node` with this priority before `end`: the first one of its successor, so that all of its
+/// own have been heard. What the test does to a router takes a moment, in which one more may leave.
+#[track_caller]
+pub(crate) fn last(lan: &Lan, node: usize, priority: u8, end: &Seen) -> Seen {
+    let found = lan
+        .events()
+        .into_iter()
+        .rfind(|s| s.node == node && s.at < end.at && s.priority() == Some(priority));
+    found.unwrap_or_else(|| {
+        panic!(
+            "no advertisement at {priority} of node {node}\n{}",
+            lan.story()
+        )
+    })
 }
 
 /// The address that the routers of most stories share.
@@ -86,13 +103,27 @@ vrrp_instance V {{
 /// Asserts that `took` is not before the protocol's bound, nor later than a busy machine explains.
 #[track_caller]
 pub(crate) fn assert_on_time(lan: &Lan, what: &str, from: u64, to: u64, bound: Duration) {
-    let took = Duration::from_nanos(to.saturating_sub(from));
-    let stalled = stood_still(from, to);
+    assert_in_time(lan, what, (from, from), to, bound);
+}
+
+/// As [`assert_on_time`]; what time is counted from took place between two instants. It takes a busy machine a while to
+/// start a program.
+#[track_caller]
+pub(crate) fn assert_in_time(
+    lan: &Lan,
+    what: &str,
+    (earliest, latest): (u64, u64),
+    to: u64,
+    bound: Duration,
+) {
+    let took = Duration::from_nanos(to.saturating_sub(earliest));
     assert!(
         took + DRIFT + SENT >= bound,
         "{what} after {took:?}, before the bound {bound:?}\n{}",
         lan.story()
     );
+    let took = Duration::from_nanos(to.saturating_sub(latest));
+    let stalled = stood_still(latest, to);
     assert!(
         took <= bound + LATE + stalled,
         "{what} after {took:?}, long after the bound {bound:?} (the machine stood still for {stalled:?})\n{}",

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::lab::{Lan, Node, until_or};
+use crate::lab::{Lan, Node, PATIENCE, until_or};
 use crate::mailbox::{Mail, Mailbox, PORT};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::routers::lan;
+use crate::story::all_ended;
 
 /// By whom they are about: lines of the FIFO, calls of scripts, mails.
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ track_file number {{\n file {file}\n weight 1\n}}\n",
     let heard = |line: &str| {
         until_or(
             || format!("{which:?}: {line} in {:#?}", lines(&lan, "lines")),
-            Duration::from_secs(40),
+            PATIENCE,
             || lines(&lan, "lines").iter().any(|l| l == line).then_some(()),
         );
     };
@@ -136,7 +136,7 @@ track_file number {{\n file {file}\n weight 1\n}}\n",
         let who = format!("[r1] VRRP Instance V{n}");
         until_or(
             || format!("{which:?}: mails, {what}, of V{n} in {:#?}", mails()),
-            Duration::from_secs(40),
+            PATIENCE,
             || {
                 let all = mails();
                 let of = all.get(&who).into_iter().flatten();
@@ -152,7 +152,7 @@ track_file number {{\n file {file}\n weight 1\n}}\n",
     let called = |call: &str| {
         until_or(
             || format!("{which:?}: {call} in {:#?}", lines(&lan, "calls")),
-            Duration::from_secs(40),
+            PATIENCE,
             || lines(&lan, "calls").iter().any(|l| l == call).then_some(()),
         );
     };
@@ -164,6 +164,8 @@ track_file number {{\n file {file}\n weight 1\n}}\n",
     let told_before = mails();
     daemon.stop();
     peer.stop();
+    // Stock does not wait for its last scripts.
+    all_ended(node);
     // Stock ends the reader before it has read of the stop.
     let before_stop = lines(&lan, "lines");
     let before_stop = before_stop.into_iter().filter(|l| !l.contains(" STOP "));

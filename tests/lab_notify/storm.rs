@@ -6,7 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::lab::daemon::Daemon;
-use crate::lab::{Lan, until_or};
+use crate::lab::{Lan, PATIENCE, until_or};
 use crate::routers::Which::Ours;
 use crate::routers::lan;
 
@@ -84,7 +84,7 @@ fn after_a_storm_everybody_knows_the_last_state_and_nothing_is_left() {
     everybody("FAULT", 60);
     until_or(
         || "the scripts are gone, zombies too".to_owned(),
-        Duration::from_secs(20),
+        PATIENCE,
         || (node.ns.processes().len() == 1 && descriptors(&daemon) <= before).then_some(()),
     );
     daemon.stop();

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::lab::daemon::Daemon;
-use crate::lab::{Lan, until_or};
+use crate::lab::{Lan, Node, PATIENCE, until_or};
 use crate::mailbox::{Mail, Mailbox, PORT};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::routers::lan;
@@ -64,7 +63,7 @@ impl Teller {
         };
         until_or(
             || format!("{times} times {line}\n{}", self.lan.story()),
-            Duration::from_secs(40),
+            PATIENCE,
             || {
                 let told = count("all", &line) >= times && count("vrrp", &line) >= times;
                 (told && count("calls", &call) >= times).then_some(())
@@ -134,12 +133,21 @@ fn tell(which: Which) -> Told {
                 let subjects: Vec<_> = mailbox.mails().iter().map(Mail::subject).collect();
                 format!("{n} mails about the group: {subjects:#?}")
             },
-            Duration::from_secs(20),
+            PATIENCE,
             || (sent() >= n).then_some(()),
         );
     };
     sent(if which == Ours { 9 } else { 6 });
     teller.daemon.stop();
+    let left = teller.lan.node(0).ns.processes();
+    if which == Ours {
+        assert!(left.is_empty(), "left behind: {left:?}");
+        for fifo in ["fifo-all", "fifo-vrrp"] {
+            assert!(!teller.lan.node(0).path(fifo).exists(), "{fifo} stays");
+        }
+    }
+    // Stock does not wait for its last scripts.
+    all_ended(teller.lan.node(0));
     let mut told = Told {
         calls: BTreeMap::new(),
         lines: ["all", "vrrp"].map(|f| (f, teller.lines(f))).into(),
@@ -156,14 +164,16 @@ fn tell(which: Which) -> Told {
             told.mails.entry(who).or_default().push(mail);
         }
     }
-    let left = teller.lan.node(0).ns.processes();
-    if which == Ours {
-        assert!(left.is_empty(), "left behind: {left:?}");
-        for fifo in ["fifo-all", "fifo-vrrp"] {
-            assert!(!teller.lan.node(0).path(fifo).exists(), "{fifo} stays");
-        }
-    }
     told
+}
+
+/// Waits until no script runs on a node any more.
+pub(crate) fn all_ended(node: &Node) {
+    until_or(
+        || format!("left behind: {:?}", node.ns.processes()),
+        PATIENCE,
+        || node.ns.processes().is_empty().then_some(()),
+    );
 }
 
 /// The lines transition by transition, and the place of the group among them. To MASTER the two instances come in any order:

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::lab::until_or;
+use crate::lab::{PATIENCE, install, until_or};
 use crate::routers::Which::Ours;
 use crate::routers::lan;
 
@@ -20,7 +19,8 @@ fn a_file_and_a_process_change_the_priority_and_end_a_fault() {
     let path = |name: &str| node.path(name).display().to_string();
     // A program with a name that nobody else has.
     let program = node.path("katracked");
-    fs::copy("/bin/sleep", &program).expect("a copy");
+    let sleep = fs::read("/bin/sleep").expect("coreutils are installed");
+    install(&sleep, &program, 0o755);
     let conf = format!(
         "global_defs {{\n vrrp_notify_fifo {fifo}\n vrrp_notify_fifo_script \"{reader}\"\n script_user root
  vrrp_notify_priority_changes\n}}
@@ -42,7 +42,7 @@ vrrp_instance V {{\n interface eth0\n version 3\n virtual_router_id 66\n priorit
         let lines = || fs::read_to_string(node.path("lines")).unwrap_or_default();
         until_or(
             || format!("{line} in\n{}\n{}", lines(), daemon.log()),
-            Duration::from_secs(20),
+            PATIENCE,
             || lines().lines().any(|l| l == line).then_some(()),
         );
     };

@@ -2,8 +2,6 @@
 
 mod elsewhere;
 
-use std::time::Duration;
-
 use nix::sys::signal::Signal;
 
 use crate::kernel::{PATIENCE, conf, wait_shows};
@@ -13,10 +11,12 @@ use crate::lab::{Lan, root, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::routers::{VIP, lan};
 
-/// Priority 150 on node 0, priority 100 on node 1, at 100 ms; the first one is master.
+/// Priority 150 on node 0, priority 100 on node 1, at 100 ms; the first one is master. The other one waits for a second
+/// and more, since a busy machine must not make it one.
 fn pair(before: &str, more: &str) -> (Lan, Daemon, Daemon) {
     let lan = lan();
-    let text = conf(before, &format!("{VIP}/24"), more);
+    let more = format!("down_timer_adverts 10\n {more}");
+    let text = conf(before, &format!("{VIP}/24"), &more);
     let master = Ours.start(lan.node(0), &text);
     lan.node(0).wait_has(VIP, true);
     let backup = Ours.start(lan.node(1), &text.replace("priority 150", "priority 100"));
@@ -167,20 +167,27 @@ fn a_link_that_blinks_within_its_delay_is_no_transition() {
     let text = conf(delays, &format!("{VIP}/24"), "").replace("advert_int 0.1", "advert_int 1");
     let master = Ours.start(lan.node(0), &text);
     lan.node(0).wait_has(VIP, true);
+    let gone = now();
     lan.cable(0, false);
     wait_shows(lan.node(0), "link show eth0", "NO-CARRIER", true);
     lan.cable(0, true);
     wait_shows(lan.node(0), "link show eth0", "NO-CARRIER", false);
     let back = now();
     lan.advert("it goes on", 0, back + 2_500_000_000, |a| a.priority == 150);
-    assert!(!master.log().contains("FAULT"), "{}", master.log());
+    // On a busy machine it is no blink.
+    let brief = back - gone < 1_900_000_000;
+    let fault = master.log().contains("FAULT");
+    assert!(!brief || !fault, "{}", master.log());
+    let times = |line: &str| master.log().matches(line).count();
+    let lines = ["(V) Entering FAULT STATE", "(V) Entering BACKUP STATE"];
+    let before = lines.map(times);
     let pulled = now();
     lan.cable(0, false);
-    master.wait_log("(V) Entering FAULT STATE");
+    master.wait_log_times(lines[0], before[0] + 1);
     assert!(now() - pulled >= 1_900_000_000, "{}", master.log());
     let plugged = now();
     lan.cable(0, true);
-    master.wait_log_times("(V) Entering BACKUP STATE", 2);
+    master.wait_log_times(lines[1], before[1] + 1);
     assert!(now() - plugged >= 900_000_000, "{}", master.log());
 }
 
@@ -232,17 +239,18 @@ static_routes {
     wait_shows(lan.node(0), "route", "10.20.0.0/16", true);
     let deleted = now();
     lan.node(0).ip(deletion);
-    let resigned = lan.capture.wait(Duration::from_secs(5), |seen| {
-        let zero = |s: &&crate::lab::frame::Seen| s.at >= deleted && s.priority() == Some(0);
-        seen.iter().find(zero).map(|_| ())
+    // Whoever minds does so long before he has spoken so often.
+    let resigned = lan.wait("it resigns or goes on", PATIENCE, |seen| {
+        let since = seen.iter().filter(|s| s.at >= deleted);
+        let told = since.filter_map(crate::lab::frame::Seen::priority);
+        let told: Vec<u8> = told.collect();
+        let resigned = told.contains(&0);
+        (resigned || told.len() > 50).then_some(resigned)
     });
-    router.wait_log_times(
-        "(V) Entering MASTER STATE",
-        1 + usize::from(resigned.is_some()),
-    );
+    router.wait_log_times("(V) Entering MASTER STATE", 1 + usize::from(resigned));
     let shown = lan.node(0).ip("addr") + &lan.node(0).ip("route");
     let whole = shown.contains("10.9.9.9") && shown.contains("10.20.0.0/16");
-    (resigned.is_some(), whole)
+    (resigned, whole)
 }
 
 #[test]
@@ -263,8 +271,10 @@ fn announced(which: Which, more: &str) -> [usize; 2] {
     let addresses = "10.66.0.100/24\n 10.66.0.101/24";
     let _master = which.start(lan.node(0), &conf("", addresses, &more));
     let first = lan.advert("it is master", 0, 0, |a| a.priority == 150);
+    // By its own clock: whatever was due before this one has left, however late, and nothing that is due after it.
     let end = first.at + 3_500_000_000;
-    lan.advert("it still is", 0, end, |_| true);
+    let end = lan.advert("it still is", 0, end, |_| true).at;
+    let end = lan.advert("and still", 0, end + 1, |_| true).at;
     let seen = lan.events();
     ["10.66.0.100", "10.66.0.101"].map(|addr| {
         let ours = seen.iter().filter(|s| s.announces(addr) && s.at < end);
@@ -326,6 +336,7 @@ fn twins_with_other_peers_are_two_routers() {
     virtual_router_id 66
     version 3
     advert_int 0.1
+    down_timer_adverts 10
     priority {priority}
     unicast_peer {{
         10.66.0.{peer}

@@ -21,8 +21,8 @@ mod story {
     use crate::kernel::wait_shows;
     use crate::lab::daemon::now;
     use crate::lab::witness::stood_still;
-    use crate::lab::{Lan, Node};
-    use crate::routers::{LATE, Which, assert_on_time, lan};
+    use crate::lab::{Lan, Node, PATIENCE};
+    use crate::routers::{LATE, Which, assert_on_time, lan, last};
 
     /// A way to speak: what stands in the configuration, and the bound on a takeover by priority 100.
     struct Dialect {
@@ -71,13 +71,14 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
         both_families(lan.node(1), 2);
         let mut master = a.start(lan.node(0), &conf(dialect, 0, 150));
         carries(&lan, dialect, 0, true);
+        let started = now();
         let backup = b.start(lan.node(1), &conf(dialect, 1, 100));
         backup.wait_log("Entering BACKUP STATE");
         carries(&lan, dialect, 1, false);
         // The backup has heard it, and so will not speak.
         let heard = now();
         for n in 1..=4 {
-            lan.wait("the master goes on", Duration::from_secs(20), |seen| {
+            lan.wait("the master goes on", PATIENCE, |seen| {
                 let adverts = seen.iter().filter(|s| s.node == 0 && s.at > heard);
                 (adverts.filter(|s| s.priority() == Some(150)).count() >= n).then_some(())
             });
@@ -90,19 +91,16 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
             .filter(silent)
             .filter(|s| s.advert().is_some())
             .count();
-        assert_eq!(
-            early,
-            0,
+        // A machine that stands still for a part of the down time makes masters of backups, as the protocol has it.
+        let stalled = stood_still(started, killed) > dialect.down / 4;
+        assert!(
+            stalled || early == 0,
             "the backup spoke beside a live master\n{}",
             lan.story()
         );
-        let last = lan
-            .events()
-            .into_iter()
-            .rfind(|s| s.node == 0 && s.priority() == Some(150));
-        let last = last.expect("it was master").at;
         let first = lan.advert("the backup takes over", 1, killed, |a| a.priority == 100);
-        assert_on_time(&lan, "takeover", last, first.at, dialect.down);
+        let from = last(&lan, 0, 150, &first).at;
+        assert_on_time(&lan, "takeover", from, first.at, dialect.down);
         carries(&lan, dialect, 1, true);
         let again = now();
         let _master = a.start(lan.node(0), &conf(dialect, 0, 150));
@@ -113,7 +111,6 @@ vrrp_instance V {{\n state BACKUP\n interface eth0\n virtual_router_id 66\n prio
             let late = s.at > back.at + u64::try_from(LATE.as_nanos()).expect("it fits");
             s.node == 1 && late && s.advert().is_some()
         };
-        // A machine that stands still for a part of the down time makes masters of backups, as the protocol has it.
         let stalled = stood_still(back.at, now());
         assert!(
             stalled > dialect.down / 4 || !lan.events().iter().any(|s| two(&s)),

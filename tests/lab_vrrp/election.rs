@@ -20,10 +20,11 @@ mod story {
 
     use crate::lab::daemon::{Daemon, now};
     use crate::lab::frame::Seen;
-    use crate::lab::witness::stood_still;
-    use crate::lab::{Lan, Node};
+    use crate::lab::witness::{locked, stood_still};
+    use crate::lab::{Lan, Node, PATIENCE};
     use crate::routers::{
-        DRIFT, LATE, VIP, Which, assert_on_time, conf, down_interval, lan, skew_time,
+        DRIFT, LATE, VIP, Which, assert_in_time, assert_on_time, conf, down_interval, lan, last,
+        skew_time,
     };
 
     /// Starts both; the better one is master when this returns.
@@ -35,35 +36,19 @@ mod story {
         (master, backup)
     }
 
-    /// The last advertisement of `node` with this priority before `end`.
-    fn last(lan: &Lan, node: usize, priority: u8, end: u64) -> Seen {
-        let found = lan
-            .events()
-            .into_iter()
-            .rfind(|s| s.node == node && s.at < end && s.priority() == Some(priority));
-        found.unwrap_or_else(|| {
-            panic!(
-                "no advertisement at {priority} of node {node}\n{}",
-                lan.story()
-            )
-        })
-    }
-
-    /// The backup takes over from `since` on; checks when, that it announces the address, and who carries it.
-    fn takes_over(lan: &Lan, since: u64, from: &Seen, bound: Duration) -> Seen {
+    /// The backup takes over from `since` on, when the last advertisement of the other one at `priority` is `bound` old;
+    /// checks that, that it announces the address, and who carries it.
+    fn takes_over(lan: &Lan, since: u64, priority: u8, bound: Duration) -> Seen {
         let first = lan.advert("the backup takes over", 1, since, |a| a.priority == 100);
+        let from = last(lan, 0, priority, &first);
         assert_on_time(lan, "takeover", from.at, first.at, bound);
-        let announced = lan.wait(
-            "the address is announced",
-            Duration::from_secs(10),
-            |seen| {
-                seen.iter()
-                    .find(|s| s.node == 1 && s.at >= first.at && s.announces(VIP))
-                    .cloned()
-            },
-        );
+        let announced = lan.wait("the address is announced", PATIENCE, |seen| {
+            seen.iter()
+                .find(|s| s.node == 1 && s.at >= first.at && s.announces(VIP))
+                .cloned()
+        });
         let took = Duration::from_nanos(announced.at - first.at);
-        let stalled = stood_still(first.at, announced.at);
+        let stalled = locked(first.at, announced.at);
         assert!(took < LATE + stalled, "announced late\n{}", lan.story());
         lan.node(1).wait_has(VIP, true);
         first
@@ -95,27 +80,31 @@ mod story {
     pub(super) fn the_higher_priority_becomes_master(a: Which, b: Which) {
         let lan = lan();
         let started = now();
-        let (master, backup) = settled(&lan, a, b, "", "");
-        let first = lan
-            .events()
-            .into_iter()
-            .find(|s| s.advert().is_some())
-            .expect("an advertisement");
-        assert_on_time(
-            &lan,
-            "first advertisement",
-            started,
-            first.at,
-            down_interval(150),
-        );
-        master.wait_log("(V) Entering MASTER STATE");
+        let master = a.start(lan.node(0), &conf(150, "", ""));
+        let other_started = now();
+        let backup = b.start(lan.node(1), &conf(100, "", ""));
+        master.wait_log("(V) Entering BACKUP STATE");
+        let runs = now();
         backup.wait_log("(V) Entering BACKUP STATE");
-        lan.wait("four advertisements", Duration::from_secs(8), |seen| {
+        lan.advert("the better router is master", 0, 0, |a| a.priority == 150);
+        lan.node(0).wait_has(VIP, true);
+        let all = lan.events();
+        let first = all.iter().find(|s| s.advert().is_some());
+        let first = first.expect("an advertisement").at;
+        // Who starts later than his priority is worth is not the first.
+        let worth = skew_time(100) - skew_time(150);
+        let stalled = stood_still(started, first) > worth / 4;
+        let stalled =
+            stalled || Duration::from_nanos(runs.saturating_sub(other_started)) > worth / 2;
+        if !stalled {
+            let what = "first advertisement";
+            assert_in_time(&lan, what, (started, runs), first, down_interval(150));
+        }
+        master.wait_log("(V) Entering MASTER STATE");
+        lan.wait("four advertisements", PATIENCE, |seen| {
             (seen.iter().filter(|s| s.priority() == Some(150)).count() >= 4).then_some(())
         });
         let seen = lan.events();
-        // Who starts later than his priority is worth is not the first.
-        let stalled = stood_still(started, first.at) > (skew_time(100) - skew_time(150)) / 4;
         assert!(
             stalled || seen.iter().all(|s| s.node == 0 || s.advert().is_none()),
             "the backup spoke\n{}",
@@ -124,7 +113,7 @@ mod story {
         assert!(!lan.node(1).has(VIP));
         let at: Vec<u64> = seen
             .iter()
-            .filter(|s| s.advert().is_some())
+            .filter(|s| s.node == 0 && s.advert().is_some())
             .map(|s| s.at)
             .collect();
         for pair in at.windows(2) {
@@ -140,12 +129,7 @@ mod story {
         let (mut master, _backup) = settled(&lan, a, b, "", "");
         let killed = master.kill();
         lan.node(0).ip(&format!("addr del {VIP}/24 dev eth0"));
-        takes_over(
-            &lan,
-            killed,
-            &last(&lan, 0, 150, killed),
-            down_interval(100),
-        );
+        takes_over(&lan, killed, 150, down_interval(100));
         let again = now();
         let _master = a.start(lan.node(0), &conf(150, "", ""));
         takes_back(&lan, again);
@@ -155,8 +139,8 @@ mod story {
         let lan = lan();
         let (mut master, _backup) = settled(&lan, a, b, "", "");
         let told = master.terminate();
-        let resigned = lan.advert("the master resigns", 0, told, |a| a.priority == 0);
-        takes_over(&lan, told, &resigned, skew_time(100));
+        lan.advert("the master resigns", 0, told, |a| a.priority == 0);
+        takes_over(&lan, told, 0, skew_time(100));
         assert_eq!(master.wait_exit().code(), Some(0), "{}", master.log());
         lan.node(0).wait_has(VIP, false);
         let zeros = lan
@@ -174,12 +158,7 @@ mod story {
         lan.cable(0, false);
         master.wait_log("(V) Entering FAULT STATE");
         lan.node(0).wait_has(VIP, false);
-        takes_over(
-            &lan,
-            pulled,
-            &last(&lan, 0, 150, pulled),
-            down_interval(100),
-        );
+        takes_over(&lan, pulled, 150, down_interval(100));
         let plugged = now();
         lan.cable(0, true);
         let first = takes_back(&lan, plugged);
@@ -204,7 +183,7 @@ mod story {
         assert_on_time(
             &lan,
             "takeover",
-            last(&lan, 0, 150, first.at).at,
+            last(&lan, 0, 150, &first).at,
             first.at,
             down_interval(100),
         );
@@ -221,10 +200,10 @@ mod story {
         let (master, _backup) = settled(&lan, a, b, &block, "track_script { check }");
         let broken = now();
         fs::remove_file(&flag).expect("our own file");
-        let resigned = lan.advert("the master resigns", 0, broken, |a| a.priority == 0);
+        lan.advert("the master resigns", 0, broken, |a| a.priority == 0);
         master.wait_log("(V) Entering FAULT STATE");
         let first = lan.advert("the backup takes over", 1, broken, |a| a.priority == 100);
-        let resigned = last(&lan, 0, 0, first.at).at.max(resigned.at);
+        let resigned = last(&lan, 0, 0, &first).at;
         assert_on_time(&lan, "takeover", resigned, first.at, skew_time(100));
         // keepalived: on the way to FAULT it resigns twice.
         assert_eq!(
@@ -247,13 +226,20 @@ mod story {
         let _backup = b.start(lan.node(1), &conf(100, "", ""));
         lan.advert("the only router is master", 1, 0, |a| a.priority == 100);
         let started = now();
-        let _master = a.start(lan.node(0), &conf(150, "", ""));
+        let master = a.start(lan.node(0), &conf(150, "", ""));
+        master.wait_log("(V) Entering BACKUP STATE");
+        let runs = now();
         let first = takes_back(&lan, started);
-        assert_on_time(&lan, "preemption", started, first.at, down_interval(150));
+        let bound = down_interval(150);
+        assert_in_time(&lan, "preemption", (started, runs), first.at, bound);
+        // One may have been on its way.
+        let grace = LATE + stood_still(first.at, now());
+        let late = first.at + u64::try_from(grace.as_nanos()).expect("it fits");
+        lan.advert("it goes on", 0, late + 1_500_000_000, |_| true);
         let after = lan
             .events()
             .into_iter()
-            .filter(|s| s.node == 1 && s.at > first.at);
+            .filter(|s| s.node == 1 && s.at > late);
         assert_eq!(
             after.filter(|s| s.advert().is_some()).count(),
             0,
@@ -269,7 +255,7 @@ mod story {
         let better = a.start(lan.node(0), &conf(150, "", "nopreempt"));
         better.wait_log("(V) Entering BACKUP STATE");
         let backup = now();
-        lan.wait("six more advertisements", Duration::from_secs(10), |seen| {
+        lan.wait("six more advertisements", PATIENCE, |seen| {
             (seen
                 .iter()
                 .filter(|s| s.node == 1 && s.at > backup && s.advert().is_some())
@@ -285,10 +271,10 @@ mod story {
             lan.story()
         );
         let killed = other.kill();
-        let from = last(&lan, 1, 100, killed);
         let first = lan.advert("the better router takes over", 0, killed, |a| {
             a.priority == 150
         });
+        let from = last(&lan, 1, 100, &first);
         assert_on_time(&lan, "takeover", from.at, first.at, down_interval(150));
         lan.node(0).wait_has(VIP, true);
     }
@@ -297,20 +283,26 @@ mod story {
         let lan = lan();
         let _other = b.start(lan.node(1), &conf(100, "", ""));
         lan.advert("the only router is master", 1, 0, |a| a.priority == 100);
-        let _better = a.start(lan.node(0), &conf(150, "", "preempt_delay 2"));
         let started = now();
-        let heard = lan.advert("a lower advertisement", 1, started, |a| a.priority == 100);
+        let better = a.start(lan.node(0), &conf(150, "", "preempt_delay 2"));
+        better.wait_log("(V) Entering BACKUP STATE");
+        let runs = now();
+        let heard = [started, runs].map(|since| {
+            lan.advert("a lower advertisement", 1, since, |a| a.priority == 100)
+                .at
+        });
         let first = takes_back(&lan, started);
         // The delay runs from the first lower advertisement; until it has passed, each of them restarts the timer, and
         // what is left of the timer is waited for.
-        let took = Duration::from_nanos(first.at - heard.at);
+        let took = heard.map(|heard| Duration::from_nanos(first.at.saturating_sub(heard)));
         assert!(
-            took + DRIFT >= down_interval(150),
+            took[0] + DRIFT >= down_interval(150),
             "after {took:?}\n{}",
             lan.story()
         );
+        let stalled = stood_still(heard[1], first.at);
         assert!(
-            took <= Duration::from_secs(3) + down_interval(150) + LATE,
+            took[1] <= Duration::from_secs(3) + down_interval(150) + LATE + stalled,
             "after {took:?}\n{}",
             lan.story()
         );

@@ -3,10 +3,9 @@
 
 use std::fmt::Write as _;
 use std::process::Command;
-use std::time::Duration;
 
 use crate::lab::ns::Namespace;
-use crate::lab::{Lan, TempDir, root, until_or};
+use crate::lab::{Lan, PATIENCE, TempDir, root, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 
 const CONF: &str = include_str!("equality.conf");
@@ -125,7 +124,7 @@ fn assert_equal(stage: Stage, stock: &Router, ours: &Router) {
             let (stock, ours) = now();
             format!("{stage:?}: equal to stock\n{}", difference(&stock, &ours))
         },
-        Duration::from_secs(15),
+        PATIENCE,
         || {
             let (stock, ours) = now();
             (stock == ours).then_some(())

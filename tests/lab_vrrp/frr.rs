@@ -14,8 +14,8 @@ use std::time::Duration;
 use crate::lab::daemon::now;
 use crate::lab::frame::Seen;
 use crate::lab::witness::stood_still;
-use crate::lab::{Lan, Node, until};
-use crate::routers::{LATE, VIP, Which, assert_on_time, lan};
+use crate::lab::{Lan, Node, PATIENCE, until};
+use crate::routers::{LATE, VIP, Which, assert_on_time, lan, last};
 
 const BINARIES: &str = "/usr/lib/frr";
 /// Both routers', in version 2 the least there is.
@@ -76,7 +76,7 @@ impl Frr {
             0o644,
         );
         let zebra = spawn(node, "zebra", &dir, &none);
-        until("zebra listens", Duration::from_secs(20), || {
+        until("zebra listens", PATIENCE, || {
             dir.join("api").exists().then_some(())
         });
         let vrrpd = spawn(node, "vrrpd", &dir, &conf);
@@ -158,7 +158,7 @@ fn prepared() -> Lan {
 /// Waits until one node alone has advertised for three intervals.
 fn alone(lan: &Lan, what: &str, node: usize, since: u64) {
     let quiet = u64::try_from((3 * INTERVAL).as_nanos()).expect("seconds fit");
-    lan.wait(what, Duration::from_secs(30), |seen| {
+    lan.wait(what, PATIENCE, |seen| {
         let of = |n: usize, s: &&Seen| s.node == n && s.priority().is_some_and(|p| p > 0);
         let last = seen.iter().rfind(|s| of(node, s))?.at;
         let rival = seen.iter().rfind(|s| of(1 - node, s)).map_or(0, |s| s.at);
@@ -189,13 +189,9 @@ fn frr_is_the_better_one(version: u8, over: Over) {
     ours.wait_log("Entering BACKUP STATE");
     alone(&lan, "FRR is master", 0, now());
     let killed = better.kill();
-    let last = lan
-        .events()
-        .into_iter()
-        .rfind(|s| s.node == 0 && s.priority() == Some(150));
     let first = lan.advert("ours takes over", 1, killed, |a| a.priority == 100);
-    let last = last.expect("it was master").at;
-    assert_on_time(&lan, "takeover", last, first.at, DOWN);
+    let from = last(&lan, 0, 150, &first).at;
+    assert_on_time(&lan, "takeover", from, first.at, DOWN);
     lan.node(1).wait_has(over.vip(), true);
     let again = now();
     let _better = Frr::start(lan.node(0), version, over, 150);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::lab::daemon::{Daemon, now};
-use crate::lab::{Lan, root};
+use crate::lab::{Lan, PATIENCE, root};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::routers::{assert_on_time, lan, skew_time};
 
@@ -49,19 +49,15 @@ fn together(a: Which, b: Which) {
     let broken = now();
     fs::remove_file(lan.node(0).path("healthy")).expect("our own file");
     let of = |vrid: u8, node: usize, zero: bool| {
-        lan.wait(
-            "an advertisement of the member",
-            std::time::Duration::from_secs(15),
-            |seen| {
-                let found = seen.iter().rfind(|s| {
-                    let told = s
-                        .advert()
-                        .is_some_and(|a| a.vrid == vrid && (a.priority == 0) == zero);
-                    s.node == node && s.at > broken && told
-                });
-                found.cloned()
-            },
-        )
+        lan.wait("an advertisement of the member", PATIENCE, |seen| {
+            let found = seen.iter().rfind(|s| {
+                let told = s
+                    .advert()
+                    .is_some_and(|a| a.vrid == vrid && (a.priority == 0) == zero);
+                s.node == node && s.at > broken && told
+            });
+            found.cloned()
+        })
     };
     for vrid in [71, 72] {
         of(vrid, 0, true);

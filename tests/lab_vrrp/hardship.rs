@@ -6,10 +6,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::lab::daemon::{Daemon, now};
-use crate::lab::witness::stood_still;
-use crate::lab::{Lan, millis, poll, root, until, until_or};
+use crate::lab::witness::{locked, stood_still};
+use crate::lab::{Lan, PATIENCE, millis, poll, root, until, until_or};
 use crate::routers::Which::{self, Ours, Stock};
-use crate::routers::{VIP, assert_on_time, conf, down_interval, lan, skew_time};
+use crate::routers::{
+    LATE, VIP, assert_in_time, assert_on_time, conf, down_interval, lan, last, skew_time,
+};
 
 #[test]
 fn a_deleted_address_costs_a_resignation_and_comes_back() {
@@ -27,10 +29,13 @@ fn a_deleted_address_costs_a_resignation_and_comes_back() {
     // keepalived: the timer after a lost address is the skew alone, so a good router is back before its backup.
     assert_on_time(&lan, "return", resigned.at, again.at, skew_time(150));
     lan.node(0).wait_has(VIP, true);
+    let stalled = stood_still(resigned.at, again.at) > (skew_time(100) - skew_time(150)) / 4;
     assert!(
-        lan.events()
-            .iter()
-            .all(|s| s.node == 0 || s.advert().is_none()),
+        stalled
+            || lan
+                .events()
+                .iter()
+                .all(|s| s.node == 0 || s.advert().is_none()),
         "{}",
         lan.story()
     );
@@ -68,14 +73,10 @@ fn an_interface_without_an_address_of_its_own_is_a_fault_until_it_gets_one() {
     router.wait_log("entering FAULT state (no IPv4 address for interface)");
     let given = now();
     lan.node(0).ip("addr add 10.66.0.1/24 dev eth0");
-    let first = lan.advert("it becomes master", 0, given, |a| a.priority == 150);
-    assert_on_time(
-        &lan,
-        "first advertisement",
-        given,
-        first.at,
-        down_interval(150),
-    );
+    let given = (given, now());
+    let first = lan.advert("it becomes master", 0, given.0, |a| a.priority == 150);
+    let bound = down_interval(150);
+    assert_in_time(&lan, "first advertisement", given, first.at, bound);
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn a_reload_that_changes_something_else_is_no_transition() {
         daemon.wait_log("Reload");
     }
     let reloaded = now();
-    lan.wait("five advertisements", Duration::from_secs(10), |seen| {
+    lan.wait("five advertisements", PATIENCE, |seen| {
         (seen
             .iter()
             .filter(|s| s.node == 0 && s.at > reloaded && s.advert().is_some())
@@ -239,7 +240,10 @@ fn a_master_that_was_frozen_listens_and_leaves_its_successor_alone() {
     let spoke = |s: &&crate::lab::frame::Seen| {
         s.node == 0 && s.at > thawed && (s.advert().is_some() || s.announces(VIP))
     };
-    assert!(!seen.iter().any(|s| spoke(&s)), "{}", lan.story());
+    // Its successor has to be heard every third of a second.
+    let stalled = stood_still(thawed, now()) > Duration::from_millis(90);
+    let silent = !seen.iter().any(|s| spoke(&s));
+    assert!(stalled || silent, "{}", lan.story());
 }
 
 #[test]
@@ -273,11 +277,11 @@ fn told_of_priority(which: Which, global: &str) -> Vec<String> {
                 daemon.log()
             )
         },
-        Duration::from_secs(30),
+        PATIENCE,
         || {
             let stopped = now();
             send(Signal::SIGSTOP);
-            until("a second passes", Duration::from_secs(20), || {
+            until("a second passes", PATIENCE, || {
                 (now() > stopped + 1_000_000_000).then_some(())
             });
             send(Signal::SIGCONT);
@@ -349,24 +353,16 @@ fn a_backup_that_has_given_memory_back_takes_over_in_time() {
         (kilobytes + 1024 < most).then_some(())
     });
     let killed = master.kill();
-    let seen = lan.events();
-    let last = seen
-        .iter()
-        .rfind(|s| s.node == 0 && s.priority() == Some(150));
-    let last = last.expect("it was master").at;
     let first = lan.advert("the backup takes over", 1, killed, |a| a.priority == 100);
+    let from = last(&lan, 0, 150, &first).at;
     let bound = Duration::from_micros(360_937);
-    assert_on_time(&lan, "takeover", last, first.at, bound);
-    let announced = lan.wait("it is announced", Duration::from_secs(10), |seen| {
+    assert_on_time(&lan, "takeover", from, first.at, bound);
+    let announced = lan.wait("it is announced", PATIENCE, |seen| {
         let mut all = seen.iter();
         all.find(|s| s.node == 1 && s.at >= first.at && s.announces(VIP))
             .cloned()
     });
-    assert_on_time(
-        &lan,
-        "the announcement",
-        first.at,
-        announced.at,
-        Duration::ZERO,
-    );
+    let took = Duration::from_nanos(announced.at - first.at);
+    let most = LATE + locked(first.at, announced.at);
+    assert!(took < most, "announced after {took:?}\n{}", lan.story());
 }

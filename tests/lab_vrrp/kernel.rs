@@ -1,13 +1,11 @@
 //! What a router keeps in the kernel when others meddle with it, and what a killed one leaves to its successor.
 
-use std::time::Duration;
-
 use crate::lab::daemon::{Daemon, now};
 use crate::lab::{Lan, Node, root, until_or};
 use crate::routers::Which::{Ours, Stock};
 use crate::routers::{VIP, lan};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) use crate::lab::PATIENCE;
 
 /// Version 3, an advertisement each 100 ms: master after 0.34 s.
 pub(crate) fn conf(before: &str, addresses: &str, more: &str) -> String {
@@ -176,9 +174,10 @@ fn what_a_killed_router_left_goes_also_when_it_has_left_the_file() {
         ("route", "10.30.0.0/16"),
         ("route", "10.20.0.0/16"),
     ] {
-        assert!(!node.ip(command).contains(text), "{text} is still there");
+        wait_shows(node, command, text, false);
     }
-    assert!(!node.has(VIP) && !node.has("10.9.9.9"));
+    node.wait_has(VIP, false);
+    node.wait_has("10.9.9.9", false);
     assert!(node.ip("route").contains("10.40.0.0/16"));
     assert!(node.path("vrrp.held").exists());
     next.stop();
@@ -197,19 +196,22 @@ fn a_killed_master_that_comes_back_at_once_goes_on_as_master() {
         "vrrp_script check {{\n script {}\n interval 1\n}}\n",
         script.display()
     );
-    // Others wait for 3.1 s or more: a start under load is in time.
-    let patient = |more: &str| {
+    // The other one waits for 12 s: a start under load is in time.
+    let patient = |adverts: u8, more: &str| {
         let text = conf(
             "",
             &format!("{VIP}/24"),
-            &format!("down_timer_adverts 10\n{more}"),
+            &format!("down_timer_adverts {adverts}\n{more}"),
         );
         text.replace("advert_int 0.1", "advert_int 0.3")
     };
-    let text = script + &patient("track_script {\n check\n }");
+    let text = script + &patient(10, "track_script {\n check\n }");
     let mut router = Ours.start(node, &text);
     node.wait_has(VIP, true);
-    let _backup = Ours.start(other, &patient("").replace("priority 150", "priority 100"));
+    let _backup = Ours.start(
+        other,
+        &patient(40, "").replace("priority 150", "priority 100"),
+    );
     let (_monitor, changes) = monitor(node);
     let killed = router.kill();
     let next = Ours.start(node, &text);

@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::Duration;
 
 use crate::lab::frame::Event;
-use crate::lab::{Lan, root, until_or};
+use crate::lab::{Lan, PATIENCE, root, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::vmac;
 
@@ -143,27 +142,37 @@ fn held(which: Which, sample: &Sample) -> BTreeMap<String, String> {
     let addr: std::net::IpAddr = addr.parse().expect("an address");
     until_or(
         || format!("{which:?}: {addr} on {interface}\n{conf}{}", daemon.log()),
-        Duration::from_secs(30),
+        PATIENCE,
         || {
             let all = node.ns.addresses();
             all.contains(&((*interface).to_owned(), addr)).then_some(())
         },
     );
     let ours = |s: &&crate::lab::frame::Seen| s.node == 0 && s.advert().is_some();
-    let (first, fourth) = lan.wait("four advertisements", Duration::from_secs(20), |seen| {
-        let mut adverts = seen.iter().filter(ours);
-        Some((adverts.next()?.clone(), adverts.nth(2)?.at))
+    // The burst is over when none has come for a second; the next one is due after five. Whose address is elsewhere is not
+    // heard at all.
+    let (first, announced) = lan.wait("a burst and what follows", PATIENCE, |seen| {
+        let first = seen.iter().find(ours)?;
+        let (mut announced, mut quiet) = (0, 0);
+        for s in seen {
+            match &s.event {
+                Event::Announce(_) => (announced, quiet) = (announced + 1, 0),
+                Event::Advert(_) => quiet += 1,
+                Event::Other => {}
+            }
+            if quiet == if announced > 0 { 5 } else { 15 } {
+                return Some((first.clone(), announced));
+            }
+        }
+        None
     });
-    let events = lan.events();
-    let announced = events.iter().filter(|s| s.at < fourth);
-    let announced = announced.filter(|s| matches!(s.event, Event::Announce(_)));
     let mut all = vmac::kernel(node);
     let octets: String = crate::wire::blanked(&first.octets)
         .iter()
         .map(|o| format!("{o:02x}"))
         .collect();
     all.insert("advert".to_owned(), octets);
-    all.insert("announcements".to_owned(), announced.count().to_string());
+    all.insert("announcements".to_owned(), announced.to_string());
     let igmp = "/proc/sys/net/ipv4/igmp_link_local_mcast_reports";
     let igmp = node.ns.run(|| fs::read_to_string(igmp)).expect("a setting");
     all.insert("igmp".to_owned(), igmp.trim().to_owned());
@@ -312,7 +321,7 @@ fn a_vmac_has_what_its_words_say() {
         node.ip("addr add 127.0.0.8/32 dev lo");
         let until_then = until_or(
             || "ip monitor is silent".to_owned(),
-            Duration::from_secs(20),
+            PATIENCE,
             || {
                 let text = fs::read_to_string(&told).ok()?;
                 let end = text.find("127.0.0.8")?;
@@ -338,7 +347,7 @@ fn an_instance_that_is_to_have_no_address_advertises_none() {
         "vrrp_instance V {\n interface eth0\n virtual_router_id 51\n version 3\n advert_int 0.1\n no_virtual_ipaddress\n}\n",
     );
     daemon.wait_log("(V) Entering MASTER STATE");
-    let advert = lan.wait("an advertisement", Duration::from_secs(20), |seen| {
+    let advert = lan.wait("an advertisement", PATIENCE, |seen| {
         let mut adverts = seen.iter().filter(|s| s.advert().is_some());
         adverts.next().map(|s| s.octets.clone())
     });

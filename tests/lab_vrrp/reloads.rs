@@ -3,16 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::dice::Dice;
 use crate::lab::daemon::Daemon;
-use crate::lab::{Lan, Node, root, until_or};
+use crate::lab::{Lan, Node, PATIENCE, root, until_or};
 use crate::routers::Which::Ours;
 
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Changes of configuration for each seed.
 const CHANGES: usize = 8;
 /// Instances that may be there.

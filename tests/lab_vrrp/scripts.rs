@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use crate::lab::witness::stood_still;
-use crate::lab::{Lan, millis, root, until_or};
+use crate::lab::{Lan, PATIENCE, millis, root, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 use crate::routers::{conf, lan};
 
@@ -26,7 +26,7 @@ fn with_script(name: &str, text: &str, settings: &str, expect: &str) {
 fn run(name: &str, lan: &Lan, block: &str, expect: &str) {
     let daemon = Ours.start(lan.node(0), &conf(150, block, "track_script { s }"));
     daemon.wait_log(expect);
-    let at = lan.wait("eight advertisements", Duration::from_secs(20), |seen| {
+    let at = lan.wait("eight advertisements", PATIENCE, |seen| {
         let at: Vec<u64> = seen
             .iter()
             .filter(|s| s.node == 0 && s.advert().is_some())
@@ -167,11 +167,13 @@ fn calls(which: Which) -> Vec<Vec<String>> {
     let mut step = |what: &str, lines: usize| {
         let fresh = until_or(
             || format!("{what}\n{}", lan.story()),
-            Duration::from_secs(15),
+            PATIENCE,
             || {
                 let text = fs::read_to_string(&journal).unwrap_or_default();
-                let fresh: Vec<String> = text.lines().skip(read).map(str::to_owned).collect();
-                (fresh.len() >= lines).then_some(fresh)
+                // More than these belong to the next step, and are missed in none.
+                let fresh = text.lines().skip(read).take(lines).map(str::to_owned);
+                let fresh: Vec<String> = fresh.collect();
+                (fresh.len() == lines).then_some(fresh)
             },
         );
         read += fresh.len();

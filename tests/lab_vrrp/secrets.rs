@@ -3,13 +3,12 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::lab::daemon::{Daemon, now};
 use crate::lab::frame::Seen;
-use crate::lab::{root, until};
+use crate::lab::{PATIENCE, root, until};
 use crate::routers::Which::Ours;
 use crate::routers::lan;
 
@@ -146,6 +145,7 @@ vrrp_instance H {{
     priority {priority}
     version 3
     advert_int 0.1
+    down_timer_adverts 20
     auth_hmac {{
         key 1 {key}
         active_key 1
@@ -212,9 +212,7 @@ fn a_key_from_a_systemd_credential_signs_and_is_told_nowhere() {
     );
     master.signal(Signal::SIGUSR1);
     let data = node.path("keepalived.data");
-    until("the dump", Duration::from_secs(20), || {
-        data.exists().then_some(())
-    });
+    until("the dump", PATIENCE, || data.exists().then_some(()));
     master.stop();
     let all = files(&node.path(""));
     assert!(all.len() > 3, "{all:?}");

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::lab::daemon::Daemon;
 use crate::lab::frame::Seen;
-use crate::lab::{Lan, root};
+use crate::lab::{Lan, PATIENCE, root};
 use crate::routers::Which::{self, Ours, Stock};
 
 /// One setup of two files.
@@ -63,18 +62,21 @@ impl Pair {
         let text = text.replace("@DIR@/", &dir.display().to_string());
         let daemon = node.start_with(&self.which.binary(), &text, self.setup.options);
         daemon.wait_log("Startup complete");
+        // From now on its timer runs.
+        daemon.wait_log(" Entering ");
         daemon
     }
 
-    /// Waits until things are quiet, that is five advertisements of one machine in a row, and notes what is to be seen.
+    /// Waits until things are quiet, that is six advertisements of one machine in a row, which is longer than anybody waits
+    /// who would like to be master, and notes what is to be seen.
     fn settle(&mut self, step: &str) {
         let from = crate::lab::daemon::now();
-        let winner = self.lan.wait(step, Duration::from_secs(30), |seen| {
+        let winner = self.lan.wait(step, PATIENCE, |seen| {
             let adverts: Vec<&Seen> = seen
                 .iter()
                 .filter(|s| s.at > from && s.advert().is_some())
                 .collect();
-            let last = adverts.last_chunk::<5>()?;
+            let last = adverts.last_chunk::<6>()?;
             let who = (last[0].node, last[0].priority()?);
             last.iter()
                 .all(|s| (s.node, s.priority()) == (who.0, Some(who.1)))

@@ -1,7 +1,7 @@
 //! Interfaces of the daemon's own: what the kernel holds, what leaves them, and what becomes of them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
@@ -11,7 +11,7 @@ use crate::lab::witness::stood_still;
 use crate::lab::{Lan, Node, root, until, until_or};
 use crate::routers::Which::{self, Ours, Stock};
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = crate::lab::PATIENCE;
 
 /// One instance named V on eth0 with a VMAC, and these lines in it.
 fn instance(priority: u8, lines: &str) -> String {
@@ -118,6 +118,18 @@ fn wait_addr(node: &Node, interface: &str, addr: &str, wanted: bool) {
     );
 }
 
+/// As [`kernel`], once it has been the same for a while: a state is told before all that belongs to it is done.
+fn kernel_at_rest(node: &Node) -> BTreeMap<String, String> {
+    let (mut last, mut since) = (kernel(node), Instant::now());
+    until("nothing changes any more", LIMIT, || {
+        let now = kernel(node);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        (since.elapsed() > Duration::from_secs(1)).then(|| last.clone())
+    })
+}
+
 /// What there is as backup, as master, as backup again, after the stop.
 fn life(which: Which, lines: &str, vip: &str) -> Vec<BTreeMap<String, String>> {
     let lan = lan();
@@ -128,16 +140,16 @@ fn life(which: Which, lines: &str, vip: &str) -> Vec<BTreeMap<String, String>> {
     lan.advert("the better one", 1, 0, |a| a.priority == 200);
     let mut daemon = which.start(node, &instance(100, lines));
     daemon.wait_log("Entering BACKUP STATE");
-    seen.push(kernel(node));
+    seen.push(kernel_at_rest(node));
     better.stop();
     wait_addr(node, "vrrp.51", vip, true);
-    seen.push(kernel(node));
+    seen.push(kernel_at_rest(node));
     let mut better = Stock.start(lan.node(1), &instance(200, lines));
     wait_addr(node, "vrrp.51", vip, false);
-    seen.push(kernel(node));
+    seen.push(kernel_at_rest(node));
     daemon.stop();
     wait_link(node, "vrrp.51", false);
-    seen.push(kernel(node));
+    seen.push(kernel_at_rest(node));
     better.stop();
     seen
 }
@@ -440,11 +452,9 @@ fn a_vmac_that_somebody_renames_gets_its_name_back_and_so_does_the_master() {
     with_master(|node, mut daemon| {
         let before = index(node, "vrrp.51");
         // What is told of other interfaces by chance must not be what makes it look.
-        until(
-            "the address of the base is checked",
-            Duration::from_secs(10),
-            || (!node.ip("addr show").contains("tentative")).then_some(()),
-        );
+        until("the address of the base is checked", LIMIT, || {
+            (!node.ip("addr show").contains("tentative")).then_some(())
+        });
         node.ip("link set vrrp.51 down");
         node.ip("link set vrrp.51 name mine");
         // It may have its name back by now.
@@ -551,7 +561,11 @@ fn refusing(which: Which) -> (String, bool, String) {
     let node = lan.node(0);
     let mut daemon = which.start(node, &instance(150, &format!("no_accept\n {V4}")));
     wait_addr(node, "vrrp.51", "10.66.0.100", true);
-    let rules = ruleset(node);
+    let rules = until_or(
+        || daemon.log(),
+        LIMIT,
+        || Some(ruleset(node)).filter(|rules| rules.contains("10.66.0.100")),
+    );
     let mut command = std::process::Command::new("ping");
     command.args(["-c", "1", "-W", "1", "10.66.0.100"]);
     let answer = lan.node(1).ns.run(|| command.output());

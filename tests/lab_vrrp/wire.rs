@@ -3,12 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::lab::frame::{Event, Seen};
-use crate::lab::{Lan, root};
+use crate::lab::{Lan, PATIENCE, root};
 use crate::routers::Which::{self, Ours, Stock};
 
 /// One instance named V on eth0, with these lines in it.
@@ -28,21 +27,17 @@ fn life(which: Which, conf: &str, addresses: usize) -> Vec<Seen> {
         .ip("neigh add fe80::67 lladdr 02:00:00:00:00:02 dev eth0");
     lan.node(0).ip("addr add fe80::66/64 dev eth0 nodad");
     let mut daemon = which.start(lan.node(0), conf);
-    lan.wait(
-        "three advertisements and one burst",
-        Duration::from_secs(20),
-        |seen| {
-            let adverts = seen
-                .iter()
-                .filter(|s| s.node == 0 && s.advert().is_some())
-                .count();
-            let announced = seen
-                .iter()
-                .filter(|s| matches!(s.event, Event::Announce(_)) && s.node == 0)
-                .count();
-            (adverts >= 3 && announced >= 5 * addresses).then_some(())
-        },
-    );
+    lan.wait("three advertisements and one burst", PATIENCE, |seen| {
+        let adverts = seen
+            .iter()
+            .filter(|s| s.node == 0 && s.advert().is_some())
+            .count();
+        let announced = seen
+            .iter()
+            .filter(|s| matches!(s.event, Event::Announce(_)) && s.node == 0)
+            .count();
+        (adverts >= 3 && announced >= 5 * addresses).then_some(())
+    });
     daemon.signal(Signal::SIGTERM);
     lan.advert("the last word", 0, 0, |a| a.priority == 0);
     daemon.wait_exit();

@@ -19,14 +19,14 @@ fn gives_up(which: Which, addresses: &str, more: &str) -> bool {
     let router = which.start(node, &conf("", &format!("{VIP}/24\n {addresses}"), more));
     node.wait_has(VIP, true);
     router.wait_log("(V) Entering MASTER STATE");
-    let down = now();
     node.ip("link set eth1 down");
+    let down = now();
     let decided = poll(PATIENCE, || {
         let goes_on = |s: &&Seen| s.at > down && s.priority() == Some(150);
         let adverts = lan.events().iter().filter(goes_on).count();
         match router.log().contains("(V) Entering FAULT STATE") {
             true => Some(true),
-            false => (adverts > 8).then_some(false),
+            false => (adverts > 15).then_some(false),
         }
     });
     let gave_up = decided.unwrap_or_else(|| panic!("neither\n{}", lan.story()));
