@@ -11,13 +11,12 @@ use nix::sys::signal::Signal;
 
 use crate::lab::daemon::Daemon;
 use crate::lab::ns::Namespace;
-use crate::lab::{Lan, Node, poll, root, until_or};
+use crate::lab::{Lan, Node, PATIENCE, poll, root, until_or};
 
 /// How often the plug is pulled.
 const MOMENTS: usize = 200;
 /// Machines that do it side by side.
 const MACHINES: usize = 8;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything that a daemon puts into the kernel. The second one lacks much of the first, and has something else.
 const CONFS: [(&str, usize); 2] = [
@@ -275,17 +274,19 @@ fn machine(number: usize, next: &AtomicUsize) {
     }
 }
 
-/// The picture, once it is the same twice.
+/// The picture, once it has been the same for a while.
 fn picture_at_rest(node: &Node) -> BTreeSet<String> {
     let mut last = picture(&node.ns);
+    let mut since = Instant::now();
     until_or(
         || node.last_log(),
         PATIENCE,
         || {
             let now = picture(&node.ns);
-            let same = now == last;
-            last = now;
-            same.then(|| last.clone())
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            (since.elapsed() > Duration::from_secs(2)).then(|| last.clone())
         },
     )
 }

@@ -289,6 +289,9 @@ fn what_the_installed_keepalived_says_we_say_too() {
         };
         let _daemon = run(&m, binary, None);
         m.sh("kill -USR1 $(cat /run/vrrp.pid)");
+        m.written("keepalived.data");
+        // Stock writes line by line into it.
+        m.wait("! readlink /proc/[0-9]*/fd/* | grep -q '/keepalived.data$'");
         instances(&m.written("keepalived.data"))
     };
     let (theirs, ours) = (data(true), data(false));

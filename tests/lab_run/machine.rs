@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::lab::{TempDir, until, until_or};
+use crate::lab::{TempDir, install, until, until_or, witness};
 
 /// A busy machine needs its time.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = crate::lab::PATIENCE;
 
 /// Ends, with every process in it, when dropped.
 pub(crate) struct Machine {
@@ -30,6 +30,7 @@ impl Machine {
 
     /// With what a shell script makes instead of `eth0`.
     pub(crate) fn with(network: &str) -> Self {
+        witness::start();
         let binary = env!("CARGO_BIN_EXE_keepalived-rs");
         // The init ignores SIGCHLD, so the kernel reaps for it; it lives until its input ends.
         let script = format!(
@@ -68,6 +69,13 @@ impl Machine {
     pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.dir.path().join(name);
         fs::write(&path, text).expect("a file of ours");
+        path.to_string_lossy().into_owned()
+    }
+
+    /// As [`Machine::file`], a program.
+    pub(crate) fn program(&self, name: &str, text: &str) -> String {
+        let path = self.dir.path().join(name);
+        install(text.as_bytes(), &path, 0o755);
         path.to_string_lossy().into_owned()
     }
 
@@ -133,10 +141,15 @@ impl Machine {
         );
     }
 
-    /// The text of a file of the test's directory, once it is there.
+    /// The text of a file of the test's directory, once it is there. Whoever writes it puts it there whole, or it is
+    /// empty at first.
     pub(crate) fn written(&self, name: &str) -> String {
         let path = self.dir.path().join(name);
-        until(name, LIMIT, || fs::read_to_string(&path).ok())
+        until(name, LIMIT, || {
+            fs::read_to_string(&path)
+                .ok()
+                .filter(|text| !text.is_empty())
+        })
     }
 }
 

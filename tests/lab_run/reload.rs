@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use crate::lab::daemon::now;
-use crate::lab::{Lan, root, until_or};
+use crate::lab::{Lan, PATIENCE, root, until_or};
 use crate::routers::Which;
 
 /// A statement of an instance, and what becomes of the master.
@@ -85,12 +84,14 @@ fn resigned(which: Which, samples: &[Sample]) -> BTreeMap<u8, bool> {
     let masters = || daemon.log().matches("Entering MASTER STATE").count();
     until_or(
         || format!("{} masters\n{}", masters(), daemon.log()),
-        Duration::from_secs(40),
+        PATIENCE,
         || (masters() >= samples.len()).then_some(()),
     );
-    let at = now();
+    let signalled = now();
     node.configure(&conf(samples, true));
     daemon.signal(Signal::SIGHUP);
+    daemon.wait_log("Reload complete");
+    let at = now();
     // Each has spoken again, as master or as one that resigns; some change their address or group and are not heard.
     let speaking = || {
         let seen = lan.capture.events();
@@ -100,11 +101,11 @@ fn resigned(which: Which, samples: &[Sample]) -> BTreeMap<u8, bool> {
     };
     until_or(
         || format!("{} have spoken\n{}", speaking(), daemon.log()),
-        Duration::from_secs(30),
+        PATIENCE,
         || (speaking() + 8 >= samples.len()).then_some(()),
     );
     let mut found = BTreeMap::new();
-    for seen in lan.events().iter().filter(|s| s.at > at) {
+    for seen in lan.events().iter().filter(|s| s.at > signalled) {
         if let Some(advert) = seen.advert() {
             *found.entry(advert.vrid).or_insert(false) |= advert.priority == 0;
         }

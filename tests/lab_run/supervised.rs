@@ -4,23 +4,38 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use nix::sys::stat::Mode;
 
 use crate::lab::root;
 use crate::machine::{LIMIT, Machine, one_master};
 
+/// What comes to a socket. It is read at once: the kernel keeps ten messages, and whoever sends one more loses it.
+fn listen(socket: UnixDatagram) -> Receiver<String> {
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let mut octets = [0; 4096];
+        while let Ok(n) = socket.recv(&mut octets) {
+            let message = String::from_utf8_lossy(&octets[..n]).into_owned();
+            if tell.send(message).is_err() {
+                return; // the test is over
+            }
+        }
+    });
+    told
+}
+
 /// Waits for a message that `like` accepts; the others before it are gone.
-fn heard(socket: &UnixDatagram, what: &str, like: impl Fn(&str) -> bool) -> String {
-    let mut octets = [0; 4096];
+fn heard(told: &Receiver<String>, what: &str, like: impl Fn(&str) -> bool) -> String {
     let mut others = String::new();
+    let end = Instant::now() + LIMIT;
     loop {
-        let n = match socket.recv(&mut octets) {
-            Ok(n) => n,
+        let message = match told.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(message) => message,
             Err(e) => panic!("{what}: {e}; heard until then:\n{others}"),
         };
-        let message = String::from_utf8_lossy(&octets[..n]).into_owned();
         if like(&message) {
             return message;
         }
@@ -36,7 +51,9 @@ fn systemd_is_told_of_each_step_and_how_it_is() {
     let m = Machine::new();
     let path = m.dir.path().join("notify");
     let socket = UnixDatagram::bind(&path).expect("a socket of ours");
+    // It ends with the last word, or when nothing has come for so long.
     socket.set_read_timeout(Some(LIMIT)).expect("a time limit");
+    let socket = listen(socket);
     let file = m.file("keepalived.conf", &one_master(""));
     let mut daemon = m.start(&format!(
         "env NOTIFY_SOCKET={} WATCHDOG_USEC=200000 /usr/sbin/keepalived -n -l -f {file}",
@@ -92,7 +109,7 @@ fn the_reload_command_tells_what_became_of_it() {
         return;
     }
     let m = Machine::new();
-    let ask = "/usr/sbin/keepalived reload --timeout 20";
+    let ask = "/usr/sbin/keepalived reload --timeout 60";
     let none = m.run(ask);
     assert_eq!(none.status.code(), Some(2), "nobody runs");
     let file = m.file("keepalived.conf", &one_master(""));
@@ -201,7 +218,7 @@ fn a_file_that_is_half_written_changes_nothing() {
     assert!(cuts.len() > 30);
     for at in cuts {
         m.file("keepalived.conf", &text[..at]);
-        let o = m.run("/usr/sbin/keepalived reload --timeout 20");
+        let o = m.run("/usr/sbin/keepalived reload --timeout 60");
         let said = String::from_utf8_lossy(&o.stderr).into_owned();
         assert_eq!(o.status.code(), Some(1), "{:?}: {said}", &text[..at]);
         assert!(said.contains("Reload refused"), "{said}");
@@ -227,7 +244,7 @@ fn a_file_that_is_half_written_changes_nothing() {
     let mut daemon = m.start(&format!("/usr/sbin/keepalived -n -l -f {file}"));
     m.wait_log("Startup complete");
     m.file("keepalived.conf", &cut.replace("150", "151"));
-    m.sh("/usr/sbin/keepalived reload --timeout 20");
+    m.sh("/usr/sbin/keepalived reload --timeout 60");
     m.sh("kill -TERM $(cat /run/keepalived.pid)");
     assert_eq!(daemon.ended(), Some(0));
 }
@@ -251,7 +268,7 @@ fn signals_of_any_kind_and_number_are_safe_at_any_moment() {
     // A burst becomes a few: one that runs, and one more.
     let before = m.log().matches("Reload complete").count();
     m.sh("p=$(cat /run/keepalived.pid); for i in $(seq 100); do kill -HUP $p; done");
-    m.sh("/usr/sbin/keepalived reload");
+    m.sh("/usr/sbin/keepalived reload --timeout 60");
     let reloads = m.log().matches("Reload complete").count() - before;
     assert!((1..=60).contains(&reloads), "{reloads}");
     m.sh("for i in $(seq 50); do for s in USR1 USR2 36 63; do kill -$s $(cat /run/keepalived.pid); done; done");
