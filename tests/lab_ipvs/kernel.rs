@@ -17,6 +17,7 @@ crate::guests! {
 mod story {
     use std::fs;
     use std::process::Command;
+    use std::time::{Duration, Instant};
 
     use nix::sys::signal::Signal;
 
@@ -254,6 +255,18 @@ mod story {
         all
     }
 
+    /// Once it has been the same for a while.
+    fn picture_at_rest(world: &World) -> Vec<String> {
+        let (mut last, mut since) = (picture(world), Instant::now());
+        until("nothing changes any more", LIMIT, || {
+            let now = picture(world);
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            (since.elapsed() > Duration::from_secs(1)).then(|| last.clone())
+        })
+    }
+
     fn settles(world: &World, daemon: &Daemon, what: &str, wanted: &[String]) {
         until_or(
             || format!("{what}: {:#?}\n{}", picture(world), daemon.log()),
@@ -288,7 +301,7 @@ mod story {
         let [first, second] = two();
         let mut daemon = world.start(OURS, &second, &["-C"]);
         daemon.wait_log("Startup complete");
-        let fresh = picture(&world);
+        let fresh = picture_at_rest(&world);
         assert!(daemon.stop().success(), "{}", daemon.log());
         settles(&world, &daemon, "stopped", &before);
         let mut daemon = world.start(OURS, &first, &["-C"]);
@@ -322,7 +335,7 @@ mod story {
         let fresh = confs.each_ref().map(|conf| {
             let mut daemon = world.start(OURS, conf, &["-C"]);
             daemon.wait_log("Startup complete");
-            let picture = picture(&world);
+            let picture = picture_at_rest(&world);
             assert!(daemon.stop().success(), "{}", daemon.log());
             settles(&world, &daemon, "stopped", &before);
             picture
@@ -340,7 +353,7 @@ mod story {
                 daemon.signal(signal);
             }
             // The moment is what is tried, in a start, a reload and a stop.
-            std::thread::sleep(std::time::Duration::from_millis(turn as u64 * 7919 % 101));
+            std::thread::sleep(Duration::from_millis(turn as u64 * 7919 % 101));
             daemon.kill();
             let mut daemon = world.start(OURS, &confs[second], &["-C"]);
             daemon.wait_log("Startup complete");

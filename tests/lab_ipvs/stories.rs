@@ -253,7 +253,7 @@ mod story {
     }
 
     /// Who has said nothing for so long has said all that follows from what he said.
-    const QUIET: Duration = Duration::from_millis(300);
+    const QUIET: Duration = Duration::from_secs(1);
 
     /// What each virtual server told after a step, and when, counted from the step.
     type Stage = BTreeMap<u8, Vec<(Duration, String)>>;

@@ -56,9 +56,11 @@ vrrp_instance V {{
             let out = out.expect("ipvsadm is installed").stdout;
             String::from_utf8_lossy(&out).trim().to_owned()
         };
+        // One is started and the other one stopped, not both at once.
         let wait = |what: &str| {
             let story = || format!("{which:?}: {what}\n{}\n{}", look(), node.last_log());
-            until_or(story, LIMIT, || Some(look()).filter(|l| l.contains(what)))
+            let alone = |l: &String| l.contains(what) && l.lines().count() == 1;
+            until_or(story, LIMIT, || Some(look()).filter(alone))
         };
         let mut daemon = which.start(node, &(text + servers));
         wait_on(node, "eth0", true);

@@ -68,7 +68,7 @@ real_server 10.1.1.11 {port} {{\n{checker}\n}}\n}}\n"
 
     /// All that a client says to a server that answers it as it wishes.
     fn heard(mut stream: TcpStream, port: u16) -> Vec<u8> {
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(2)));
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(20)));
         let mut all = Vec::new();
         let mut some = [0; 4096];
         let replies: &[&[u8]] = match port {

@@ -256,8 +256,8 @@ impl Looks {
 /// One request from there: who answered.
 pub(crate) fn ask(client: &Namespace, to: &str) -> io::Result<u8> {
     let to: SocketAddr = to.parse().expect("address and port");
-    let mut stream = client.run(|| TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
-    stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+    let mut stream = client.run(|| TcpStream::connect_timeout(&to, Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut answer = [0];
     stream.read_exact(&mut answer)?;
     Ok(answer[0])
