@@ -17,7 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_keepalived-rs");
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(60);
 
 const GOOD: &str = "vrrp_instance VI {
     interface eth0
@@ -686,13 +686,20 @@ fn every_line_goes_to_syslog_with_identity_and_pid() {
     let m = Machine::new();
     let log = UnixDatagram::bind(m.path("/dev/log")).expect("a socket in the machine");
     log.set_read_timeout(Some(LIMIT)).expect("a time limit");
+    // As a syslogd reads: at once, since the kernel keeps ten lines.
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut octets = [0; 4096];
+        while let Ok(n) = log.recv(&mut octets) {
+            let line = String::from_utf8_lossy(&octets[..n]).into_owned();
+            if tell.send(line).is_err() {
+                return; // the test is over
+            }
+        }
+    });
     let conf = m.file("good.conf", GOOD);
     let mut d = m.start(&["-n", "-S", "local3", "-f", &conf]);
-    let mut octets = [0; 4096];
-    let mut next = || {
-        let n = log.recv(&mut octets).expect("a log line");
-        String::from_utf8_lossy(&octets[..n]).into_owned()
-    };
+    let next = || told.recv_timeout(LIMIT).expect("a log line");
     let first = next();
     // local3 (19) and info (6)
     assert!(first.starts_with("<158>"), "{first}");

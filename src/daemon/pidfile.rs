@@ -258,7 +258,10 @@ mod tests {
     fn a_keepalived_without_a_lock_counts_while_it_lives() {
         let dir = Dir::new("stock");
         let (path, binary) = (dir.0.join("x.pid"), dir.0.join("keepalived"));
-        fs::copy("/bin/sleep", &binary).expect("a program of that name");
+        // By another process: what is open for writing here is in the children of other tests, and then nobody can run it.
+        let mut copy = std::process::Command::new("cp");
+        let copied = copy.arg("/bin/sleep").arg(&binary).status();
+        assert!(copied.expect("a program of that name").success());
         let mut other = std::process::Command::new(&binary)
             .arg("60")
             .spawn()

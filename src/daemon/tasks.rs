@@ -282,7 +282,7 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: Duration = Duration::from_secs(5);
+    const LIMIT: Duration = Duration::from_secs(20);
 
     /// A VRRP task that panics when it gets a configuration, beside two that say which commands they got.
     fn with_bad_vrrp(said: watch::Sender<Vec<&'static str>>) -> Tasks {

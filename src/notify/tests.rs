@@ -35,5 +35,5 @@ pub(crate) fn entered(instance: &Arc<Instance>, state: VrrpState) -> Notice {
 }
 
 pub(crate) fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(3)
+    Instant::now() + Duration::from_secs(6)
 }

@@ -91,7 +91,7 @@ fn only(cpu: usize) -> Result<CpuSet, Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicI32;
+    use std::sync::atomic::{AtomicBool, AtomicI32};
     use std::sync::mpsc;
     use std::thread;
 
@@ -102,11 +102,15 @@ mod tests {
         let here = processors().expect("a mask");
         let number = AtomicI32::new(0);
         let (wake, woken) = mpsc::channel::<()>();
-        let own = &number;
+        // It may run before it is allowed elsewhere again.
+        let (own, moved) = (&number, &AtomicBool::new(false));
         thread::scope(|scope| {
             let other = scope.spawn(move || {
                 own.store(schedule::own_thread(), Ordering::Release);
                 let _ = woken.recv();
+                while !moved.load(Ordering::Acquire) {
+                    thread::yield_now();
+                }
                 processors()
             });
             while number.load(Ordering::Acquire) == 0 {
@@ -115,9 +119,11 @@ mod tests {
             let thread = number.load(Ordering::Acquire);
             assert!(used(thread).is_some());
             let before = fetched();
-            let moved = fetch(thread, here[0], || drop(wake)).expect("it lives");
-            assert_eq!(moved, here.len() > 1);
-            assert!(fetched() >= before + u64::from(moved));
+            let fetches = fetch(thread, here[0], || drop(wake));
+            moved.store(true, Ordering::Release);
+            let fetches = fetches.expect("it lives");
+            assert_eq!(fetches, here.len() > 1);
+            assert!(fetched() >= before + u64::from(fetches));
             let after = other.join().expect("nothing in the thread panics");
             assert_eq!(after.expect("a mask"), here);
         });

@@ -178,7 +178,7 @@ fn the_stop_is_told_in_time_behind_a_script_that_hangs_and_ignores_sigterm() {
         notifier.accept(entered(&v1, VrrpState::Stop));
         let started = Instant::now();
         notifier.drain(soon()).await;
-        assert!(started.elapsed() < Duration::from_secs(5));
+        assert!(started.elapsed() < Duration::from_secs(15));
     });
     assert_eq!(out.lines(), ["hangs", "stop", "any INSTANCE V1 STOP 150"]);
 }

@@ -155,7 +155,7 @@ fn two_thousand_addresses_come_and_go() {
         let answers = route.execute(all.iter().map(del).collect());
         assert!(answers.iter().all(Result::is_ok));
         let deleted = start.elapsed();
-        let limit = Duration::from_secs(5);
+        let limit = Duration::from_secs(20);
         assert!(added < limit && deleted < limit, "{added:?}, {deleted:?}");
         assert_eq!(ip("-4 -o addr show dev a").lines().count(), 0);
     });

@@ -13,7 +13,10 @@ impl Program {
     fn new(name: &str) -> Self {
         let name = format!("ka{name}{}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        std::fs::copy("/bin/sleep", &path).expect("a copy");
+        // By another process: what is open for writing here is in the children of other tests, and then nobody can run it.
+        let mut copy = std::process::Command::new("cp");
+        let copied = copy.arg("/bin/sleep").arg(&path).status();
+        assert!(copied.expect("a copy").success());
         Self(path)
     }
 

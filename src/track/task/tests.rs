@@ -12,7 +12,7 @@ use crate::model::net::IfName;
 use crate::model::track::{Command, ScriptTrack, Weight};
 use crate::model::vrrp::{Instance, Vrid};
 
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(60);
 
 fn block_on<F: Future>(f: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread()
@@ -223,14 +223,15 @@ fn a_hanging_script_fails_at_its_timeout_and_is_ended_with_all_its_group() {
         );
         let mut hanging = shell("a", &text);
         hanging.interval = Duration::from_secs(100);
-        hanging.timeout = Duration::from_millis(300);
+        // Time enough to say who it is, on a busy machine, too.
+        hanging.timeout = Duration::from_millis(1500);
         let started = Instant::now();
         let mut running = Running::start(16, vec![hanging]).await;
         assert_eq!(running.update().await, ("a".into(), false));
-        assert!(started.elapsed() >= Duration::from_millis(300));
+        assert!(started.elapsed() >= Duration::from_millis(1500));
         pids.wait_for_lines(2).await;
         wait_until_gone(pids.lines()).await;
-        assert!(started.elapsed() >= Duration::from_millis(2300));
+        assert!(started.elapsed() >= Duration::from_millis(3500));
         running.stop().await;
     });
 }
@@ -278,7 +279,7 @@ fn a_stop_ends_what_runs_even_what_ignores_sigterm() {
         pids.wait_for_lines(2).await;
         let started = Instant::now();
         running.stop().await;
-        assert!(started.elapsed() < LONG / 2);
+        assert!(started.elapsed() < Duration::from_secs(10));
         wait_until_gone(pids.lines()).await;
     });
 }

@@ -194,7 +194,7 @@ fn a_pattern_is_searched_in_the_body_across_reads_and_within_its_offsets() {
 
 #[test]
 fn a_header_without_end_is_no_data_and_a_body_without_end_is_not_kept() {
-    let endless = |start: &'static [u8], part: &'static [u8]| {
+    let endless = |start: &'static [u8], part: &'static [u8], patience: Duration| {
         run(async move {
             let server = tcp(move |mut s: TcpStream| async move {
                 request(&mut s).await;
@@ -207,14 +207,15 @@ fn a_header_without_end_is_no_data_and_a_body_without_end_is_not_kept() {
             let mut page = url();
             page.regex = Some(regex("a.*never"));
             let probe = http(page);
-            let outcome = tokio::time::timeout(QUICK * 4, get(&probe, &server, SOON)).await;
+            let outcome = tokio::time::timeout(patience, get(&probe, &server, SOON)).await;
             outcome.ok()
         })
     };
-    let header = endless(b"HTTP/1.0 200 OK\r\n", b"X-More: and more\r\n");
+    let header = endless(b"HTTP/1.0 200 OK\r\n", b"X-More: and more\r\n", SOON);
     assert_eq!(header, Some(bad(Bad::NoData)));
     // Given up from outside, see `Check::limit`.
-    assert_eq!(endless(b"HTTP/1.0 200 OK\r\n\r\n", &[b'a'; 4096]), None);
+    let body = endless(b"HTTP/1.0 200 OK\r\n\r\n", &[b'a'; 4096], QUICK * 4);
+    assert_eq!(body, None);
     let probe = Check::Http(
         Connect::to(([127, 0, 0, 1], 80).into()),
         Arc::new(http(url())),
@@ -237,15 +238,17 @@ fn each_read_has_its_time_and_silence_ends_it() {
         );
         assert!(began.elapsed() < QUICK * 20);
 
-        let drips = tcp(|mut s: TcpStream| async move {
+        // A busy machine lets none of them wait for so long, and all of them take longer.
+        let patience = QUICK * 5;
+        let drips = tcp(move |mut s: TcpStream| async move {
             request(&mut s).await;
             for octet in OK {
                 let _ = s.write_all(&[*octet]).await;
-                tokio::time::sleep(QUICK / 30).await;
+                tokio::time::sleep(patience / 30).await;
             }
         })
         .await;
-        assert_eq!(get(&http(url()), &drips, QUICK).await, BY_STATUS);
+        assert_eq!(get(&http(url()), &drips, patience).await, BY_STATUS);
     });
 }
 
