@@ -39,8 +39,9 @@ use crate::time::Mono;
 pub(super) const FAILED: u8 = 70;
 /// Exit code when a permission is missing.
 const DENIED: u8 = 4;
-/// How long notifications may take after the stop.
-const NOTIFY_PATIENCE: Duration = Duration::from_secs(1);
+/// How long notifications may take after the stop: on a busy machine the scripts of some instances, one after the other.
+// keepalived: leaves them to run, whoever waits for them.
+const NOTIFY_PATIENCE: Duration = Duration::from_secs(3);
 /// How long after a change the sentence for systemd is said: changes seldom come alone.
 const STATUS_DELAY: Duration = Duration::from_millis(200);
 

@@ -15,8 +15,8 @@ mod story {
     use crate::lab::{until, until_or};
     use crate::world::{LIMIT, OURS, World};
 
-    /// What a stop may take: scripts have a second or two, and the guest is slow.
-    const STOP: Duration = Duration::from_secs(8);
+    /// What a stop may take: scripts have three seconds, and the guest is slow.
+    const STOP: Duration = Duration::from_secs(12);
 
     fn script(dir: &Path, name: &str, text: &str) -> PathBuf {
         let path = dir.join(name);
