@@ -26,7 +26,7 @@ C
 cp /etc/keepalived/keepalived.conf /root/before.conf
 echo '# local' >>/etc/default/keepalived
 check "stock keepalived starts" systemctl start keepalived
-wait_for "stock keepalived is master" 30 has_vip
+wait_for "stock keepalived is master" 90 has_vip
 
 # The old daemon goes on running while its package is replaced.
 printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -37,7 +37,7 @@ rm /usr/sbin/policy-rc.d
 check "the address is still there" has_vip
 check "adopt ends the old daemon" keepalived-rs adopt
 check "ours starts" systemctl start keepalived-rs
-wait_for "ours is master" 20 grep -q 'Entering MASTER STATE' <(journalctl -q -t Keepalived_vrrp -f -n 200)
+wait_for "ours is master" 90 grep -q 'Entering MASTER STATE' <(journalctl -q -t Keepalived_vrrp -f -n 200)
 untouched "the move"
 check "it runs our binary" is_ours keepalived-rs
 check "keepalived.service is the same unit" is_ours keepalived
@@ -52,8 +52,8 @@ watch
 pid=$(main_pid keepalived-rs)
 kill -9 "$pid"
 another() { local now; now=$(main_pid keepalived-rs); [ "$now" != 0 ] && [ "$now" != "$pid" ] && systemctl is-active keepalived-rs; }
-wait_for "it comes back after kill -9" 20 another
-wait_for "the log tells that it goes on" 20 sh -c "journalctl -q | grep -q 'master a moment ago'"
+wait_for "it comes back after kill -9" 90 another
+wait_for "the log tells that it goes on" 90 sh -c "journalctl -q | grep -q 'master a moment ago'"
 check "the address is still there" has_vip
 untouched "the crash"
 
@@ -63,20 +63,20 @@ sed 's/priority 150/priority 100/; s/eth0/far0/' /root/before.conf >/root/peer.c
 mkdir /root/far
 TMPDIR=/root/far ip netns exec far /root/peer -n -l -G -f /root/peer.conf -p /root/far/1 -r /root/far/2 -c /root/far/3 -b /root/far/4 \
   >/root/far/log 2>&1 & peer=$!
-wait_for "another router runs" 30 grep -q "Startup complete" /root/far/log
-wait_for "another router hears us" 30 sh -c "kill -USR1 $peer; grep -q 'Master router = 10.5.0.1' /root/far/keepalived.data"
+wait_for "another router runs" 90 grep -q "Startup complete" /root/far/log
+wait_for "another router hears us" 90 sh -c "kill -USR1 $peer; grep -q 'Master router = 10.5.0.1' /root/far/keepalived.data"
 watch
 pid=$(main_pid keepalived-rs)
 check "apt upgrade" apt-get -y -q install "/host/packages/$2"
-wait_for "the new version runs" 20 another
+wait_for "the new version runs" 90 another
 check "it runs our binary" is_ours keepalived-rs
 check "the address is still there" has_vip
-wait_for "the log tells that it goes on" 20 sh -c "[ \$(journalctl -q | grep -c 'master a moment ago') -ge 2 ]"
+wait_for "the log tells that it goes on" 90 sh -c "[ \$(journalctl -q | grep -c 'master a moment ago') -ge 2 ]"
 sleep 11 # longer than the other router waits for a master that has gone
 untouched "the upgrade"
 grep -q 'Entering MASTER' /root/far/log && { cat /root/far/log; fail "the other router has taken over"; }
 kill -USR2 $peer
-wait_for "the other router has counted" 10 test -s /root/far/keepalived.stats
+wait_for "the other router has counted" 90 test -s /root/far/keepalived.stats
 sed -n '/Priority Zero/,/Sent/p' /root/far/keepalived.stats | grep -q 'Received: 0' || { cat /root/far/keepalived.stats; fail "we have resigned"; }
 say "the other router has seen no change and no farewell"
 check "nothing has failed for good" systemctl is-active keepalived-rs
@@ -93,7 +93,7 @@ kill $peer
 wait $peer
 
 check "stop" systemctl stop keepalived
-wait_for "the address is gone" 10 no_vip
+wait_for "the address is gone" 90 no_vip
 
 # Mistakes.
 echo 'vrrp_instance VI_2 {' >>/etc/keepalived/keepalived.conf
@@ -106,7 +106,7 @@ say "the status says why"
 sed 's/eth0/later0/' /root/before.conf >/etc/keepalived/keepalived.conf
 printf 'global_defs {\n dynamic_interfaces\n}\n' >>/etc/keepalived/keepalived.conf
 check "a missing interface does not hinder the start" systemctl start keepalived-rs
-wait_for "the status line says what is missing" 10 sh -c 'systemctl show -p StatusText keepalived-rs | grep -q "waiting for interface later0"'
+wait_for "the status line says what is missing" 90 sh -c 'systemctl show -p StatusText keepalived-rs | grep -q "waiting for interface later0"'
 systemctl show -p StatusText keepalived-rs
 check "stop" systemctl stop keepalived-rs
 cp /root/before.conf /etc/keepalived/keepalived.conf
@@ -114,11 +114,11 @@ cp /root/before.conf /etc/keepalived/keepalived.conf
 . /host/packaging/units.sh
 cp /root/before.conf /etc/keepalived/keepalived.conf
 check "start" systemctl start keepalived-rs
-wait_for "master again" 30 has_vip
+wait_for "master again" 90 has_vip
 
 # The way out.
 check "apt remove" apt-get -y -q remove keepalived-rs
-wait_for "the address is gone" 10 no_vip
+wait_for "the address is gone" 90 no_vip
 check "our conffile is kept" test -e /etc/default/keepalived-rs
 check "the configuration is kept" cmp /etc/keepalived/keepalived.conf /root/before.conf
 check "apt purge" apt-get -y -q purge keepalived-rs
@@ -126,7 +126,7 @@ check "our conffile is gone" test ! -e /etc/default/keepalived-rs
 check "the configuration is kept" cmp /etc/keepalived/keepalived.conf /root/before.conf
 check "back to stock" dpkg -i /host/packages/keepalived.deb
 systemctl restart keepalived
-wait_for "stock is master" 30 has_vip
+wait_for "stock is master" 90 has_vip
 check "it runs stock's binary" test "$(readlink -f "/proc/$(systemctl show -p MainPID --value keepalived)/exe")" = /usr/sbin/keepalived
 check "stop" systemctl stop keepalived
 left=$(find /etc/systemd /usr/lib/systemd /lib/systemd -name '*keepalived-rs*' 2>/dev/null)

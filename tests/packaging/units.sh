@@ -66,23 +66,23 @@ works() {
   check "$unit starts" systemctl start "$unit"
   wait_for "$unit: master" 90 has_vip
   wait_for "$unit: master with a MAC of its own" 90 has 10.5.0.10
-  wait_for "$unit: the route is there" 10 sh -c "ip route | grep -q '^10.77.0.0/16 via 10.5.0.2'"
+  wait_for "$unit: the route is there" 90 sh -c "ip route | grep -q '^10.77.0.0/16 via 10.5.0.2'"
   wait_for "$unit: the virtual server is served" 90 served
   wait_for "$unit: the notify script has run" 90 grep -q 'INSTANCE VI_1 MASTER' /run/keepalived-rs/told
   pid=$(main_pid "$unit")
   sed -i 's/10.5.0.9\/24/10.5.0.9\/24\n10.5.0.11\/24/' /etc/keepalived/keepalived.conf
   check "$unit: reload" systemctl reload "$unit"
-  wait_for "$unit: what the reload has added" 60 has 10.5.0.11
+  wait_for "$unit: what the reload has added" 90 has 10.5.0.11
   [ "$(main_pid "$unit")" = "$pid" ] || fail "$unit: another process"
   kill -9 "$pid"
   another() { local now; now=$(main_pid "$unit"); [ "$now" != 0 ] && [ "$now" != "$pid" ] && systemctl is-active "$unit"; }
-  wait_for "$unit: it comes back after kill -9" 20 another
+  wait_for "$unit: it comes back after kill -9" 90 another
   check "$unit: the address is still there" has_vip
-  wait_for "$unit: goes on as master" 20 sh -c "journalctl -q -u '$unit' --since '$since' | grep -q 'master a moment ago'"
+  wait_for "$unit: goes on as master" 90 sh -c "journalctl -q -u '$unit' --since '$since' | grep -q 'master a moment ago'"
   check "$unit: stop" systemctl stop "$unit"
-  wait_for "$unit: the addresses are gone" 10 no_vip
-  wait_for "$unit: of the other instance, too" 10 lacks 10.5.0.10
-  wait_for "$unit: nothing is served" 10 unserved
+  wait_for "$unit: the addresses are gone" 90 no_vip
+  wait_for "$unit: of the other instance, too" 90 lacks 10.5.0.10
+  wait_for "$unit: nothing is served" 90 unserved
   if journalctl -q -u "$unit" --since "$since" | grep -iE 'not permitted|denied|unable|read-only'; then fail "$unit: it lacks a right"; fi
   say "$unit: nothing was refused"
 }
