@@ -16,6 +16,7 @@ mod story {
     use std::io::{BufRead as _, BufReader, Write as _};
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::{Path, PathBuf};
+    use std::process::Command;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use std::sync::{Arc, Mutex, PoisonError};
     use std::time::{Duration, Instant};
@@ -93,6 +94,8 @@ mod story {
         interval: Duration,
         /// How long a look may take at one that says nothing.
         patience: Duration,
+        /// How many scripts run one after the other until it is told.
+        scripts: u32,
         alpha: bool,
         /// What each of its checkers says the first time.
         success: &'static str,
@@ -191,6 +194,8 @@ mod story {
                 false => delay_loop,
             }),
             patience: seconds(if kind == 4 { MISC_TIMEOUT } else { timeout }),
+            // The one that runs when the server dies or comes, the next one, and those that are tried again.
+            scripts: if kind == 4 { 2 + retry } else { 0 },
             alpha,
             success: match kind {
                 0 => ":tcp:80 success.",
@@ -224,23 +229,49 @@ mod story {
         lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How late this machine woke somebody up at worst, in microseconds.
+    /// How slow this machine was at worst, in microseconds.
     #[derive(Default)]
     struct Lateness {
+        /// Somebody was woken up so late.
         worst: AtomicU64,
+        /// So long took a script that does nothing.
+        script: AtomicU64,
         over: AtomicBool,
     }
 
     impl Lateness {
-        fn watch(&self) {
-            let nap = Duration::from_millis(20);
+        fn watch(&self, pause: Duration, worst: &AtomicU64, look: impl Fn() -> Duration) {
             while !self.over.load(Ordering::Relaxed) {
+                std::thread::sleep(pause);
+                let took = u64::try_from(look().as_micros()).unwrap_or(u64::MAX);
+                worst.fetch_max(took, Ordering::Relaxed);
+            }
+        }
+
+        fn watch_naps(&self) {
+            let nap = Duration::from_millis(20);
+            self.watch(Duration::ZERO, &self.worst, || {
                 let began = Instant::now();
                 std::thread::sleep(nap);
-                let late = began.elapsed().saturating_sub(nap).as_micros();
-                let late = u64::try_from(late).unwrap_or(u64::MAX);
-                self.worst.fetch_max(late, Ordering::Relaxed);
-            }
+                began.elapsed().saturating_sub(nap)
+            });
+        }
+
+        fn watch_scripts(&self) {
+            self.watch(Duration::from_millis(500), &self.script, || {
+                let began = Instant::now();
+                let ended = Command::new("sh")
+                    .args(["-c", "read s </dev/null"])
+                    .status();
+                ended.expect("a shell");
+                began.elapsed()
+            });
+        }
+
+        /// What all may be late, and how much more for each script.
+        fn told(&self) -> (Duration, Duration) {
+            let told = |of: &AtomicU64| Duration::from_micros(of.load(Ordering::Relaxed));
+            (told(&self.worst), told(&self.script))
         }
     }
 
@@ -479,7 +510,12 @@ mod story {
     }
 
     /// What differs between both, beyond what may.
-    fn differences(teller: &Teller<'_>, stock: &Told, ours: &Told, late: Duration) -> Vec<String> {
+    fn differences(
+        teller: &Teller<'_>,
+        stock: &Told,
+        ours: &Told,
+        (late, script): (Duration, Duration),
+    ) -> Vec<String> {
         let all = teller.virtual_servers(Path::new("/tmp"));
         let mut found = Vec::new();
         if stock.calls != ours.calls {
@@ -501,7 +537,8 @@ mod story {
                     true => vs.interval + vs.patience,
                     false => vs.interval,
                 } + SLACK
-                    + late;
+                    + late
+                    + script * vs.scripts;
                 let same = match step {
                     // Which of the first checks is first is left to chance.
                     None => sorted(s) == sorted(o),
@@ -532,7 +569,8 @@ mod story {
             seed: seed.wrapping_add(number),
         });
         let told = std::thread::scope(|scope| {
-            scope.spawn(|| lateness.watch());
+            scope.spawn(|| lateness.watch_naps());
+            scope.spawn(|| lateness.watch_scripts());
             let both = tellers
                 .each_ref()
                 .map(|teller| scope.spawn(move || teller.tell()));
@@ -540,11 +578,10 @@ mod story {
             lateness.over.store(true, Ordering::Relaxed);
             both
         });
-        let late = Duration::from_micros(lateness.worst.load(Ordering::Relaxed));
         let [Ok(stock), Ok(ours)] = told else {
             panic!("seed {seed}: a story without end");
         };
-        let found = differences(&tellers[0], &stock, &ours, late);
+        let found = differences(&tellers[0], &stock, &ours, lateness.told());
         assert!(found.is_empty(), "seed {seed}: {}", found.join("\n"));
     }
 }

@@ -92,7 +92,13 @@ fn a_storm_of_reloads_changes_nothing_on_the_wire() {
     let quiet = daemon.log().len();
     let mut early = None;
     let start = Instant::now();
-    for turn in 1..=reloads {
+    let said = |d: &Daemon, what: &str| d.log().matches(what).count();
+    // On a busy machine one reload takes the place of many: it goes on until enough have been taken, and one refused.
+    let enough =
+        |d: &Daemon| said(d, "Reload complete") > reloads / 10 && said(d, "Reload refused") > 0;
+    let mut turn = 0;
+    while turn < reloads || (turn < 10 * reloads && !enough(&daemon)) {
+        turn += 1;
         put(node, turn);
         daemon.signal(Signal::SIGHUP);
         if turn == reloads / 3 {
@@ -103,9 +109,9 @@ fn a_storm_of_reloads_changes_nothing_on_the_wire() {
     }
     let ended = now();
     // The last one that is good is in force before the end.
-    let taken = |d: &Daemon| d.log().matches("Reload complete").count();
+    let taken = |d: &Daemon| said(d, "Reload complete");
     let so_far = taken(&daemon);
-    put(node, 2 * reloads);
+    put(node, 20 * reloads);
     daemon.signal(Signal::SIGHUP);
     until_or(
         || "the last reload".to_owned(),
@@ -114,11 +120,10 @@ fn a_storm_of_reloads_changes_nothing_on_the_wire() {
     );
     let weighs = weight(&daemon);
     let (early_rss, early_files) = early.expect("a third of the way");
-    let refused = daemon.log().matches("Reload refused").count();
-
+    let refused = said(&daemon, "Reload refused");
     let files = weighs.1;
     let story = format!(
-        "{reloads} reloads in {:?}: {} taken, {refused} refused, \
+        "{turn} reloads in {:?}: {} taken, {refused} refused, \
          resident {early_rss} -> {} kB, files {early_files} -> {files}",
         start.elapsed(),
         taken(&daemon),
