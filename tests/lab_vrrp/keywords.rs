@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::{Duration, Instant};
 
 use crate::lab::frame::Event;
 use crate::lab::{Lan, PATIENCE, root, until_or};
@@ -306,6 +307,8 @@ fn a_vmac_has_what_its_words_say() {
         let lan = Lan::new("eth0", &["10.66.0.1/24"]);
         let node = lan.node(0);
         let word = if tells { "netlink_notify_msg" } else { "" };
+        // What the kernel tells of a cable that was plugged comes a moment later.
+        crate::kernel::wait_shows(node, "link show dev eth0", "state UP", true);
         let (_monitor, told) = crate::kernel::monitor(node);
         let mut daemon = Ours.start(
             node,
@@ -381,7 +384,19 @@ fn buffers(which: Which, global: &str) -> BTreeSet<String> {
     );
     let mut daemon = which.start(node, &conf);
     daemon.wait_log("Entering BACKUP STATE");
-    let all = sizes();
+    // Some are open for a moment only, at the start.
+    let (mut last, mut since) = (sizes(), Instant::now());
+    let all = until_or(
+        || daemon.log(),
+        PATIENCE,
+        || {
+            let now = sizes();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            (since.elapsed() > Duration::from_millis(300)).then(|| last.clone())
+        },
+    );
     daemon.stop();
     all
 }
