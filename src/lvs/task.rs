@@ -11,11 +11,12 @@ mod unit;
 mod whole;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{AbortHandle, Abortable};
@@ -34,7 +35,7 @@ use crate::model::global::FlushOnStop;
 use crate::model::process::IpvsNamespace;
 use crate::sys::clock::{self, Alarm};
 use crate::sys::netns::Place;
-use crate::sys::swarm::Seat;
+use crate::sys::swarm::{Seat, Swarm};
 use crate::time::Mono;
 use legacy::{Claim, Entry, Legacy};
 use marker::Marker;
@@ -104,7 +105,10 @@ pub(crate) async fn run(inbox: Inbox) {
                 // A long queue must not keep the other tasks of this thread waiting.
                 tokio::task::yield_now().await;
             }
-            Some(over) = task.probes.next(), if room => task.probed(over),
+            over = next_over(&mut task.probes, &swarm), if room => match over {
+                Some(over) => task.probed(over),
+                None => task.heard(),
+            },
             Ok(permit) = notices.reserve(), if !task.pending.is_empty() => {
                 if let Some(notice) = task.pending.pop_front() {
                     permit.send(notice);
@@ -122,6 +126,21 @@ fn next_tick(at: Mono) -> Mono {
     at.as_micros()
         .checked_next_multiple_of(tick)
         .map_or(Mono::NEVER, Mono::from_micros)
+}
+
+/// The next attempt that is over; `None`: there are connections to hear of first. An attempt whose time is up while its
+/// answer waits has got the answer.
+async fn next_over(probes: &mut FuturesUnordered<Running>, swarm: &Swarm) -> Option<Over> {
+    poll_fn(|cx| {
+        if swarm.catch_up() && swarm.has_dialled() {
+            return Poll::Ready(None);
+        }
+        match probes.poll_next_unpin(cx) {
+            Poll::Ready(None) => Poll::Pending, // Whoever adds one asks again.
+            over @ (Poll::Ready(Some(_)) | Poll::Pending) => over,
+        }
+    })
+    .await
 }
 
 /// Without a table there is no progress.
@@ -231,6 +250,7 @@ impl Task {
     }
 
     fn wake(&mut self) {
+        self.hear_first();
         let now = clock::now();
         if let Some(table) = &mut self.table {
             table.wake(now);
@@ -239,6 +259,18 @@ impl Task {
         // Most that was begun just now is known already where the servers are near.
         self.tools.swarm.look();
         self.dialled();
+    }
+
+    /// Before time is called, takes in what came while this thread could not run: a machine that stood still for longer than
+    /// its real servers may take must not find all of them dead.
+    fn hear_first(&mut self) {
+        if !self.tools.swarm.catch_up() {
+            return;
+        }
+        self.dialled();
+        while let Some(over) = self.probes.next().now_or_never().flatten() {
+            self.probed(over);
+        }
     }
 
     /// Takes in news of connections, and lets attempts go on that they concern.

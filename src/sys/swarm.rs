@@ -5,7 +5,7 @@
 //! that has none, waking the reactor for those that have left. Never blocks. [`Swarm::turn`] must be waited for, or nobody
 //! ever hears anything. Source: epoll(7), connect(2).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -14,6 +14,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -22,10 +23,14 @@ use nix::sys::socket::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::clock;
 use super::fd::WatchedFd;
+use crate::time::Mono;
 
 /// Events per call.
 const EVENTS: usize = 128;
+/// Since a look that is longer ago, this thread may have stood still.
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// What became of a connection that somebody only wants to know of, by what it was called.
 pub(crate) type Dialled = (u64, io::Result<()>);
@@ -37,6 +42,7 @@ pub(crate) struct Swarm {
     watched: WatchedFd,
     slots: RefCell<Slots>,
     dialled: RefCell<VecDeque<Dialled>>,
+    looked_at: Cell<Mono>,
 }
 
 /// Places of connections; those that are free are used again.
@@ -139,6 +145,7 @@ impl Swarm {
             watched,
             slots: RefCell::default(),
             dialled: RefCell::default(),
+            looked_at: Cell::default(),
         }))
     }
 
@@ -150,8 +157,17 @@ impl Swarm {
         }
     }
 
-    /// Passes on what news there are.
-    pub(crate) fn look(&self) {
+    /// Passes on all news, unless it did so a moment ago: for whoever is about to find that somebody's time is up. After a
+    /// pause of this thread an answer that came in time may lie beside the end of that time, and the answer counts.
+    /// True: it has looked.
+    pub(crate) fn catch_up(&self) -> bool {
+        let stale = clock::now().since(self.looked_at.get()) > MOMENT;
+        while stale && self.look() {}
+        stale
+    }
+
+    /// Passes on some news; true: there may be more.
+    pub(crate) fn look(&self) -> bool {
         let mut events = [EpollEvent::empty(); EVENTS];
         let count = self.epoll.wait(&mut events, EpollTimeout::ZERO);
         let count = count.unwrap_or(0);
@@ -163,6 +179,8 @@ impl Swarm {
                 waker.wake();
             }
         }
+        self.looked_at.set(clock::now());
+        count == EVENTS
     }
 
     /// Runs `work` where nobody else waits for news.
@@ -215,6 +233,11 @@ impl Swarm {
             slot.who = Who::Dials { name, fd: socket };
         }
         Ok(seat)
+    }
+
+    /// Whether [`Swarm::dialled`] knows one.
+    pub(crate) fn has_dialled(&self) -> bool {
+        !self.dialled.borrow().is_empty()
     }
 
     /// One that is known.

@@ -109,7 +109,7 @@ mod story {
             true => draw.one_of(&[14, 20]),
             false => draw.one_of(&[0, 1, 2]),
         };
-        let timeout = draw.one_of(&[1, 2]);
+        let timeout = draw.one_of(&[2, 3]);
         let alpha = draw.one_of(&[false, false, true]);
         let mut own = String::new();
         let mut line = |text: String| own += &(text + "\n");
@@ -295,6 +295,8 @@ mod story {
         stages: Vec<Stage>,
         /// By virtual server, in no order: nobody knows which of two scripts is faster.
         calls: BTreeMap<String, usize>,
+        /// What the daemon logged.
+        log: String,
     }
 
     /// The virtual server that a line is about: the last one that it names.
@@ -499,7 +501,8 @@ mod story {
             for (_, call) in called {
                 *calls.entry(call).or_default() += 1;
             }
-            Told { stages, calls }
+            let log = running.daemon.log();
+            Told { stages, calls, log }
         }
     }
 
@@ -582,6 +585,11 @@ mod story {
             panic!("seed {seed}: a story without end");
         };
         let found = differences(&tellers[0], &stock, &ours, lateness.told());
-        assert!(found.is_empty(), "seed {seed}: {}", found.join("\n"));
+        assert!(
+            found.is_empty(),
+            "seed {seed}: {}\nOurs logged:\n{}",
+            found.join("\n"),
+            ours.log
+        );
     }
 }

@@ -1,6 +1,12 @@
 //! The loop, as far as it goes on a machine without IPVS; with one: `tests/lab_ipvs.rs`.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+
 use super::*;
+use crate::lvs::checker::Check;
+use crate::lvs::checker::connect::Connect;
+use crate::lvs::checker::http::{Http, Protocol, Url};
 
 struct Daemon {
     to: mpsc::Sender<LvsCommand>,
@@ -73,6 +79,102 @@ fn a_deadline_moves_to_the_next_tick_and_never_back() {
     assert_eq!(next_tick(at(1)), at(10_000));
     assert_eq!(next_tick(at(10_000)), at(10_000));
     assert_eq!(next_tick(Mono::NEVER), Mono::NEVER);
+}
+
+/// A task that has just begun to look at one real server, which has so long to answer.
+fn looking(check: Check, patience: Duration) -> Task {
+    use super::super::service::tests::{rs, vs};
+
+    let mut server = rs(1);
+    server.checkers[0].check = check;
+    server.checkers[0].connect_timeout = patience;
+    server.checkers[0].alpha = true;
+    let config = Arc::new(Config {
+        virtual_servers: vec![Arc::new(vs(vec![server]))],
+        ..Config::default()
+    });
+    let mut task = Task::new(Tools::new().expect("an epoll"), None);
+    // The machine has been up for longer than the first look waits.
+    let actions = task.director.on_event(Mono::ZERO, Event::Apply(config));
+    actions.into_iter().for_each(|a| task.execute(a));
+    assert_eq!(task.cancels.len(), 0);
+    task.event(Event::Wake);
+    assert_eq!(task.cancels.len(), 1, "it is on its way");
+    task
+}
+
+/// Its real server was found to be up.
+fn is_up(task: &Task) -> bool {
+    let up = |n: &Notice| matches!(n, Notice::RealServer { up: true, .. });
+    task.cancels.is_empty() && task.pending.iter().any(up)
+}
+
+#[tokio::test]
+async fn a_connection_that_was_made_in_time_counts_however_late_we_look() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    let target = listener.local_addr().expect("it is bound");
+    let patience = Duration::from_millis(50);
+    let mut task = looking(Check::Tcp(Connect::to(target)), patience);
+    std::thread::sleep(patience * 2); // What this is about: nothing of ours runs.
+    task.wake();
+    assert!(is_up(&task));
+}
+
+/// A page that came while this thread stood still for longer than its server has time; then `late` happens.
+async fn a_page_in_time(late: impl AsyncFnOnce(&mut Task)) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback is there");
+    let target = listener.local_addr().expect("it is bound");
+    let (asked, mut is_asked) = oneshot::channel();
+    let (go, may_answer) = std::sync::mpsc::channel();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("it connects");
+        let lines = BufReader::new(&stream).lines();
+        let head = lines.take_while(|line| line.as_ref().is_ok_and(|l| !l.is_empty()));
+        assert!(head.count() > 1, "it asks");
+        asked.send(()).expect("it waits");
+        may_answer.recv().expect("it says when");
+        let page = b"HTTP/1.0 200 OK\r\n\r\nhi";
+        stream.write_all(page).expect("it listens");
+    });
+    let http = Http {
+        tls: None,
+        protocol: Protocol::V10,
+        urls: vec![Url::new("/")],
+        fast_recovery: false,
+    };
+    let patience = Duration::from_secs(2);
+    let mut task = looking(Check::Http(Connect::to(target), Arc::new(http)), patience);
+    let swarm = Rc::clone(&task.tools.swarm);
+    loop {
+        tokio::select! {
+            over = next_over(&mut task.probes, &swarm) => panic!("too early: {over:?}"),
+            () = swarm.turn() => {}
+            _ = &mut is_asked => break,
+        }
+    }
+    go.send(()).expect("it waits");
+    server.join().expect("it answers");
+    std::thread::sleep(patience + Duration::from_millis(100)); // What this is about: nothing of ours runs.
+    tokio::task::yield_now().await; // The runtime sees what time it is.
+    late(&mut task).await;
+    assert!(is_up(&task));
+}
+
+#[tokio::test]
+async fn a_page_that_came_in_time_counts_however_late_it_is_read() {
+    a_page_in_time(async |task| {
+        let swarm = Rc::clone(&task.tools.swarm);
+        while !task.cancels.is_empty() {
+            let over = next_over(&mut task.probes, &swarm).await;
+            task.probed(over.expect("nothing was dialled"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_that_came_in_time_counts_however_late_time_is_called() {
+    a_page_in_time(async |task| task.wake()).await;
 }
 
 /// Runs this test again in `tests/uml/uml-run`, a kernel with IPVS. False: this is the inner run.
