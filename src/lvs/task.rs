@@ -264,9 +264,7 @@ impl Task {
     /// Before time is called, takes in what came while this thread could not run: a machine that stood still for longer than
     /// its real servers may take must not find all of them dead.
     fn hear_first(&mut self) {
-        if !self.tools.swarm.catch_up() {
-            return;
-        }
+        self.tools.swarm.catch_up();
         self.dialled();
         while let Some(over) = self.probes.next().now_or_never().flatten() {
             self.probed(over);

@@ -15,15 +15,7 @@ const SOON: Duration = Duration::from_secs(20);
 const QUICK: Duration = Duration::from_millis(300);
 
 fn url() -> Url {
-    Url {
-        path: "/x".into(),
-        host: None,
-        sni: None,
-        digests: Vec::new(),
-        status: vec![200..=299],
-        regex: None,
-        tls_compliant: false,
-    }
+    Url::new("/x")
 }
 
 fn regex(pattern: &str) -> Regex {
